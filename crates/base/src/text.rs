@@ -1,0 +1,63 @@
+//! Printing what comes from outside: names, paths and messages that may hold anything.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// A path for a message: as it is when it is plain, quoted and escaped otherwise.
+pub fn path(path: &Path) -> Cow<'_, str> {
+    bytes(path.as_os_str().as_bytes())
+}
+
+/// Bytes for a message: as they are when they are plain text without blanks, quoted and escaped otherwise.
+pub fn bytes(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.is_empty() && text.chars().all(is_plain) => Cow::Borrowed(text),
+        Ok(text) => Cow::Owned(format!("{text:?}")),
+        Err(_) => Cow::Owned(format!("{:?}", OsStr::from_bytes(bytes))),
+    }
+}
+
+/// Text for a message, where blanks are usual: control characters become escapes, all else stays.
+pub fn line(text: &str) -> Cow<'_, str> {
+    if text.chars().all(|character| !hides(character)) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if hides(character) { escaped.extend(character.escape_debug()) } else { escaped.push(character) }
+    }
+    Cow::Owned(escaped)
+}
+
+fn is_plain(character: char) -> bool {
+    !character.is_whitespace() && !hides(character) && !matches!(character, '"' | '\\')
+}
+
+/// Control characters, and those that reorder or hide text on a terminal.
+fn hides(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_what_could_deceive() {
+        for (input, expected) in [
+            ("/a/b", "/a/b"),
+            ("a b", "\"a b\""),
+            ("", "\"\""),
+            ("\u{1b}[31m", "\"\\u{1b}[31m\""),
+            ("a\u{202e}b", "\"a\\u{202e}b\""),
+        ] {
+            assert_eq!(bytes(input.as_bytes()), expected);
+        }
+        assert_eq!(bytes(b"\xff"), "\"\\xFF\"");
+        assert_eq!(line("two words"), "two words");
+        assert_eq!(line("a\u{1b}b"), "a\\u{1b}b");
+    }
+}
