@@ -1,1 +1,24 @@
-//! image
+//! The vocabulary of container images: digests, references, platforms, descriptors, manifests, configs.
+//!
+//! Pure values: parsing and writing, no I/O. A manifest or config that came from outside keeps its raw
+//! bytes beside the parsed view ([`Raw`]), because its digest covers the bytes, not the meaning.
+
+pub mod config;
+pub mod descriptor;
+pub mod digest;
+pub mod manifest;
+pub mod media_type;
+pub mod platform;
+pub mod raw;
+pub mod reference;
+pub mod timestamp;
+
+pub use config::{Config, ContainerConfig, Healthcheck, History, RootFs};
+pub use descriptor::Descriptor;
+pub use digest::{Algorithm, ChainId, DiffId, Digest, Digester, ImageId};
+pub use manifest::{Document, Index, Manifest};
+pub use media_type::MediaType;
+pub use platform::Platform;
+pub use raw::{ParseError, Raw};
+pub use reference::Reference;
+pub use timestamp::Timestamp;

@@ -1,0 +1,77 @@
+//! Media types: how manifests say what a blob is.
+
+use serde::{Deserialize, Serialize};
+
+/// A media type, as it was written. The constants are the ones that mean something here.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MediaType(std::borrow::Cow<'static, str>);
+
+macro_rules! media_types {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        impl MediaType {
+            $($(#[$doc])* pub const $name: MediaType = MediaType(std::borrow::Cow::Borrowed($text));)*
+        }
+    };
+}
+
+media_types! {
+    /// An OCI image index.
+    OCI_INDEX = "application/vnd.oci.image.index.v1+json";
+    /// An OCI image manifest.
+    OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
+    /// An OCI image config.
+    OCI_CONFIG = "application/vnd.oci.image.config.v1+json";
+    /// A layer: a plain tar.
+    OCI_LAYER = "application/vnd.oci.image.layer.v1.tar";
+    /// A layer: a tar in gzip.
+    OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip";
+    /// A layer: a tar in zstd.
+    OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd";
+    /// A layer that is not to be distributed: a plain tar.
+    OCI_LAYER_FOREIGN = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+    /// A layer that is not to be distributed: a tar in gzip.
+    OCI_LAYER_FOREIGN_GZIP = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+    /// A Docker manifest list.
+    DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
+    /// A Docker image manifest.
+    DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
+    /// A Docker image config.
+    DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
+    /// A Docker layer: a plain tar.
+    DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar";
+    /// A Docker layer: a tar in gzip.
+    DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+    /// A Docker layer that is not to be distributed.
+    DOCKER_LAYER_FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+    /// Bytes.
+    OCTET_STREAM = "application/octet-stream";
+}
+
+impl MediaType {
+    /// A media type that was read from somewhere.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(std::borrow::Cow::Owned(text.into()))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a blob of this type is an index of manifests.
+    pub fn is_index(&self) -> bool {
+        *self == Self::OCI_INDEX || *self == Self::DOCKER_LIST
+    }
+
+    /// Whether a blob of this type is the manifest of one image (or artifact).
+    pub fn is_manifest(&self) -> bool {
+        *self == Self::OCI_MANIFEST || *self == Self::DOCKER_MANIFEST
+    }
+}
+
+impl std::fmt::Display for MediaType {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&base::text::line(&self.0))
+    }
+}
