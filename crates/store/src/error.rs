@@ -1,0 +1,106 @@
+//! What can go wrong in a store.
+
+use std::path::PathBuf;
+
+use base::{Cancelled, Classified, IoError, Kind};
+use image::{Digest, ParseError};
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The work was cancelled.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// The store was made by a newer version.
+    #[error("the store at {} was made by a newer version of lap (its format is {found}, this one knows {known})", base::text::path(.root))]
+    TooNew {
+        /// Where the store is.
+        root: PathBuf,
+        /// The format that was found.
+        found: u32,
+        /// The newest format that is known here.
+        known: u32,
+    },
+    /// The directory is something else.
+    #[error("{} is not a store: {reason}", base::text::path(.root))]
+    NotAStore {
+        /// Where.
+        root: PathBuf,
+        /// What speaks against it.
+        reason: String,
+    },
+    /// A blob is not there.
+    #[error("there is no blob {0} in the store")]
+    NoBlob(Digest),
+    /// Bytes are not what they were said to be.
+    #[error("{what} is damaged: expected {expected}, found {found}")]
+    Mismatch {
+        /// What was read: `blob sha256:…`, `layer sha256:…`.
+        what: String,
+        /// Digest or size as it should be.
+        expected: String,
+        /// Digest or size as it is.
+        found: String,
+    },
+    /// A file of the store cannot be understood.
+    #[error("{} is damaged: {reason}", base::text::path(.path))]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something is larger than it may be.
+    #[error("{what} is larger than {limit} bytes")]
+    TooLarge {
+        /// What.
+        what: String,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// A document in the store is not valid.
+    #[error(transparent)]
+    Document(#[from] ParseError),
+    /// There is no such image.
+    #[error("there is no image {}", base::text::bytes(.0.as_bytes()))]
+    NoImage(String),
+    /// The beginning of an ID fits several images.
+    #[error("{} is the beginning of the IDs of {count} images", base::text::bytes(.prefix.as_bytes()))]
+    Ambiguous {
+        /// What was given.
+        prefix: String,
+        /// How many fit.
+        count: usize,
+    },
+}
+
+impl Classified for StoreError {
+    fn kind(&self) -> Kind {
+        match self {
+            StoreError::Io(error) => error.kind(),
+            StoreError::Cancelled(error) => error.kind(),
+            StoreError::TooNew { .. } => Kind::TooNew,
+            StoreError::NotAStore { .. } | StoreError::Ambiguous { .. } => Kind::Invalid,
+            StoreError::NoBlob(_) | StoreError::NoImage(_) => Kind::NotFound,
+            StoreError::Mismatch { .. } | StoreError::Damaged { .. } => Kind::Corrupt,
+            StoreError::TooLarge { .. } => Kind::TooLarge,
+            StoreError::Document(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            StoreError::TooNew { .. } => Some("use the newer lap, or another store with --root".to_owned()),
+            StoreError::Mismatch { .. } | StoreError::Damaged { .. } => {
+                Some("`lap system check` names every damage, and what to do about it".to_owned())
+            }
+            StoreError::NoImage(_) => Some("`lap images` lists what there is".to_owned()),
+            StoreError::Ambiguous { .. } => Some("give more of the ID's digits".to_owned()),
+            _ => self.kind().hint().map(str::to_owned),
+        }
+    }
+}
