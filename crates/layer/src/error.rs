@@ -1,0 +1,84 @@
+//! What can go wrong with layers.
+
+use base::{Cancelled, Classified, IoError, Kind};
+use image::DiffId;
+use store::StoreError;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LayerError {
+    /// The system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The store refused something.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The work was cancelled.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// The stream could not be read or written.
+    #[error("cannot {action} {what}")]
+    Stream {
+        /// A verb: "read", "decompress", "write".
+        action: &'static str,
+        /// Of what: `layer sha256:…`, `the archive`.
+        what: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An archive is not a valid tar, or not an acceptable one.
+    #[error("the archive is refused at entry {}: {reason}", base::text::bytes(.entry))]
+    Entry {
+        /// The name of the entry, as it stands in the archive.
+        entry: Vec<u8>,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A limit was reached.
+    #[error("{what} is larger than the limit of {limit}")]
+    TooLarge {
+        /// What.
+        what: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// A derived form does not have the layer's DiffID.
+    #[error("the layer is damaged: its tar should have the digest {expected}, and has {found}")]
+    Mismatch {
+        /// As it should be.
+        expected: DiffId,
+        /// As it is.
+        found: DiffId,
+    },
+    /// A path cannot be resolved in a view.
+    #[error("cannot resolve {} in the image: {reason}", base::text::bytes(.path))]
+    Resolve {
+        /// The path.
+        path: Vec<u8>,
+        /// Why: too many symbolic links, not a directory.
+        reason: &'static str,
+    },
+}
+
+impl Classified for LayerError {
+    fn kind(&self) -> Kind {
+        match self {
+            LayerError::Io(error) => error.kind(),
+            LayerError::Store(error) => error.kind(),
+            LayerError::Cancelled(error) => error.kind(),
+            LayerError::Stream { source, .. } => Kind::of_io(source),
+            LayerError::Entry { .. } | LayerError::Resolve { .. } => Kind::Invalid,
+            LayerError::TooLarge { .. } => Kind::TooLarge,
+            LayerError::Mismatch { .. } => Kind::Corrupt,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            LayerError::Store(error) => error.hint(),
+            _ => self.kind().hint().map(str::to_owned),
+        }
+    }
+}

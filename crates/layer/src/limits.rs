@@ -1,0 +1,18 @@
+//! Limits on what comes from outside, each with its reason.
+
+/// Entries in one layer: the largest public images have some 500,000; a table of ten million takes about 2 GB of memory.
+pub const MAX_ENTRIES: u64 = 10_000_000;
+/// Bytes of one layer's tar: far above any image, far below what a bomb can claim.
+pub const MAX_TAR_SIZE: u64 = 2 << 40;
+/// Bytes of a path: what Linux takes in one call.
+pub const MAX_PATH: usize = 4095;
+/// Components of a path (ST-075).
+pub const MAX_DEPTH: usize = 2047;
+/// Bytes of one component.
+pub const MAX_NAME: usize = 255;
+/// Bytes of the PAX records of one entry (ST-075).
+pub const MAX_PAX: u64 = 1 << 20;
+/// Bytes of all extended attributes of one entry: what ext4 takes.
+pub const MAX_XATTRS: usize = 64 << 10;
+/// The largest zstd window (ST-075): `--long=27`.
+pub const MAX_ZSTD_WINDOW_LOG: u32 = 27;
