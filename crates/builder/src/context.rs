@@ -14,7 +14,11 @@ pub struct Context {
 
 impl Context {
     /// A context at `root`; `ignore` is its ignore file, already parsed, with the name it has in messages.
-    pub fn new(store: &Store, root: &Path, ignore: Option<(String, IgnoreFile)>) -> Result<Self, super::copy::CopyError> {
+    pub fn new(
+        store: &Store,
+        root: &Path,
+        ignore: Option<(String, IgnoreFile)>,
+    ) -> Result<Self, super::copy::CopyError> {
         let _ = (store, ignore);
         Ok(Self { root: root.to_owned() })
     }

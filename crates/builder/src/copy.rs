@@ -65,13 +65,23 @@ pub struct Selection {}
 
 impl Selection {
     /// Finds the sources. A missing literal source is an error that says whether it is absent or excluded, and by which line of which ignore file.
-    pub fn find(store: &Store, input: &Input<'_>, step: &CopyStep, cancel: &Cancel) -> Result<Self, CopyError> {
+    pub fn find(
+        store: &Store,
+        input: &Input<'_>,
+        step: &CopyStep,
+        cancel: &Cancel,
+    ) -> Result<Self, CopyError> {
         let _ = (store, input, step, cancel);
         todo!()
     }
 
     /// The identity of what is copied (DF-174): per path type, mode, owner, size, link target, xattrs and content, never times. Reads only files whose digest is not remembered.
-    pub fn content_key(&self, store: &Store, lease: &Lease, cancel: &Cancel) -> Result<ContentDigest, CopyError> {
+    pub fn content_key(
+        &self,
+        store: &Store,
+        lease: &Lease,
+        cancel: &Cancel,
+    ) -> Result<ContentDigest, CopyError> {
         let _ = (store, lease, cancel);
         todo!()
     }
