@@ -9,11 +9,13 @@ use serde::de::DeserializeOwned;
 use crate::{Descriptor, Digest, MediaType};
 
 /// A parsed view, and the bytes it was parsed from (or written to): only the bytes have a digest.
-#[derive(Debug, Clone)]
+///
+/// Cheap to clone.
+#[derive(Debug)]
 pub struct Raw<T> {
     bytes: Arc<[u8]>,
     digest: Digest,
-    value: T,
+    value: Arc<T>,
 }
 
 /// Bytes that are not the document that they should be.
@@ -30,6 +32,12 @@ pub struct ParseError {
 impl Classified for ParseError {
     fn kind(&self) -> Kind {
         Kind::Invalid
+    }
+}
+
+impl<T> Clone for Raw<T> {
+    fn clone(&self) -> Self {
+        Self { bytes: self.bytes.clone(), digest: self.digest, value: self.value.clone() }
     }
 }
 
@@ -61,7 +69,7 @@ impl<T: DeserializeOwned> Raw<T> {
         let bytes = bytes.into();
         let value =
             serde_json::from_slice(&bytes).map_err(|source| ParseError { what, source: source.into() })?;
-        Ok(Self { digest: Digest::sha256(&bytes), bytes, value })
+        Ok(Self { digest: Digest::sha256(&bytes), bytes, value: Arc::new(value) })
     }
 }
 
@@ -71,6 +79,6 @@ impl<T: Serialize> Raw<T> {
         let bytes: Arc<[u8]> = serde_json::to_vec(&value)
             .map_err(|source| ParseError { what: "document", source: source.into() })?
             .into();
-        Ok(Self { digest: Digest::sha256(&bytes), bytes, value })
+        Ok(Self { digest: Digest::sha256(&bytes), bytes, value: Arc::new(value) })
     }
 }
