@@ -86,7 +86,9 @@ pub(crate) fn check_spelling<'a>(
 ) -> Result<(), Refusal> {
     for found in keys {
         let folded = fold(found);
-        if let Some(expected) = known.iter().find(|known| fold(known) == folded && *known != found) {
+        if let Some(expected) =
+            known.iter().find(|known| known.eq_ignore_ascii_case(&folded) && *known != found)
+        {
             return Err(Refusal::Spelling { found: found.clone(), expected });
         }
     }
