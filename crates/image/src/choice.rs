@@ -12,7 +12,7 @@ const MAX_NAMED: usize = 32;
 #[error("there is no image for {wanted}; {}", there(.available))]
 pub struct NoSuchPlatform {
     /// What was wanted.
-    pub wanted: Platform,
+    pub wanted: Box<Platform>,
     /// What there is.
     pub available: Vec<Platform>,
 }
@@ -60,7 +60,7 @@ pub fn choose<'a>(index: &'a Index, wanted: &Platform) -> Option<&'a Descriptor>
 /// As [`choose`], with an error that says what there is (RC-089).
 pub fn require<'a>(index: &'a Index, wanted: &Platform) -> Result<&'a Descriptor, NoSuchPlatform> {
     choose(index, wanted)
-        .ok_or_else(|| NoSuchPlatform { wanted: wanted.clone(), available: platforms(index) })
+        .ok_or_else(|| NoSuchPlatform { wanted: Box::new(wanted.clone()), available: platforms(index) })
 }
 
 /// The platforms of an index's images, in its order, without repetitions.

@@ -31,6 +31,8 @@ pub(crate) enum Refusal {
     Spelling { found: String, expected: &'static str },
     #[error("it holds both manifests and {0}")]
     Both(&'static str),
+    #[error("it is not an object")]
+    NotAnObject,
     #[error("it holds neither manifests nor layers")]
     Neither,
     #[error("it holds {holds}, and says that it is {}", base::text::bytes(.says.as_bytes()))]
@@ -68,11 +70,11 @@ pub(crate) fn check_size(bytes: &[u8], limit: u64) -> Result<(), Refusal> {
 }
 
 /// Refuses documents that readers could understand differently, and too deep ones (serde_json stops at 128 levels);
-/// gives the keys of the outermost object.
-pub(crate) fn check(bytes: &[u8]) -> serde_json::Result<HashSet<String>> {
-    let mut keys = HashSet::new();
+/// gives the keys of the outermost object, if it is one.
+pub(crate) fn check(bytes: &[u8]) -> serde_json::Result<Option<HashSet<String>>> {
+    let mut keys = None;
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    Check { is_ours: true, keys: Some(&mut keys) }.deserialize(&mut deserializer)?;
+    Check { place: Place::Outermost, keys: Some(&mut keys) }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(keys)
 }
@@ -84,7 +86,9 @@ pub(crate) fn check_spelling<'a>(
 ) -> Result<(), Refusal> {
     for found in keys {
         let folded = fold(found);
-        if let Some(expected) = known.iter().find(|known| fold(known) == folded && *known != found) {
+        if let Some(expected) =
+            known.iter().find(|known| known.eq_ignore_ascii_case(&folded) && *known != found)
+        {
             return Err(Refusal::Spelling { found: found.clone(), expected });
         }
     }
@@ -102,25 +106,43 @@ fn fold(key: &str) -> String {
         .collect()
 }
 
-/// The keys below which keys still are names of fields, not free text (as labels, annotations and ports are).
-const OURS: [&str; 9] = [
-    "config",
-    "layers",
-    "manifests",
-    "subject",
-    "platform",
-    "rootfs",
-    "history",
-    "Healthcheck",
-    "container_config",
-];
+/// Where in a document a value stands, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It is the document: an object with fields, or a list of such.
+    Outermost,
+    /// A list of objects with fields belongs here.
+    List,
+    /// An object with fields belongs here. (serde would take a list of their values too; nobody else does.)
+    Object,
+    /// Anything; the keys of objects are free text, as in labels and annotations.
+    Free,
+}
+
+impl Place {
+    /// The place of the value of `key`, in an object here.
+    fn below(self, key: &str) -> Self {
+        match key {
+            _ if self == Place::Free => Place::Free,
+            "layers" | "manifests" | "history" => Place::List,
+            "config" | "subject" | "platform" | "rootfs" | "Healthcheck" | "container_config" => {
+                Place::Object
+            }
+            _ => Place::Free,
+        }
+    }
+
+    /// Whether the keys of an object here are names of fields, which Go compares without case.
+    fn has_fields(self) -> bool {
+        self != Place::Free
+    }
+}
 
 /// Walks over a value and looks at the keys of all objects in it.
 struct Check<'a> {
-    /// Whether the keys of an object here are names of fields, which Go compares without case.
-    is_ours: bool,
+    place: Place,
     /// Where to put the keys of an object here.
-    keys: Option<&'a mut HashSet<String>>,
+    keys: Option<&'a mut Option<HashSet<String>>>,
 }
 
 impl<'de> DeserializeSeed<'de> for Check<'_> {
@@ -163,7 +185,12 @@ impl<'de> Visitor<'de> for Check<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
-        while sequence.next_element_seed(Check { is_ours: self.is_ours, keys: None })?.is_some() {}
+        let place = match self.place {
+            Place::Object => return Err(A::Error::custom("there is a list where an object belongs")),
+            Place::Outermost | Place::List => Place::Object,
+            Place::Free => Place::Free,
+        };
+        while sequence.next_element_seed(Check { place, keys: None })?.is_some() {}
         Ok(())
     }
 
@@ -171,8 +198,8 @@ impl<'de> Visitor<'de> for Check<'_> {
         let mut seen = HashSet::new();
         let mut exact = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
-            let is_ours = self.is_ours && OURS.contains(&key.as_str());
-            if !seen.insert(if self.is_ours { fold(&key) } else { key.clone() }) {
+            let place = self.place.below(&key);
+            if !seen.insert(if self.place.has_fields() { fold(&key) } else { key.clone() }) {
                 let shown = base::text::bytes(key.as_bytes());
                 return Err(A::Error::custom(match exact.contains(&key) {
                     true => format!("the key {shown} is there twice"),
@@ -180,10 +207,10 @@ impl<'de> Visitor<'de> for Check<'_> {
                 }));
             }
             exact.insert(key);
-            map.next_value_seed(Check { is_ours, keys: None })?;
+            map.next_value_seed(Check { place, keys: None })?;
         }
         if let Some(keys) = self.keys {
-            *keys = exact;
+            *keys = Some(exact);
         }
         Ok(())
     }
@@ -260,7 +287,10 @@ mod tests {
             (r#"{"config":{"User":"a","user":"b"}}"#, "the key user is there twice"),
             (r#"{"config":{"Labels":{"a":"1","a":"2"}}}"#, "the key a is there twice at"),
             (r#"{"x":{"y":{"z":1,"z":1}}}"#, "the key z is there twice"),
+            (r#"{"layers":[[1]]}"#, "there is a list where an object belongs"),
+            (r#"{"rootfs":["layers"]}"#, "there is a list where an object belongs"),
             (r#"{"a":1} {"a":1}"#, "trailing characters"),
+            (r#"[{"layers":[],"LAYERS":[]}]"#, "letters of different case"),
             (r#"{"a":"\ud800"}"#, "unexpected end of hex escape"),
             ("{\"a\":\"\u{1}\"}", "control character"),
             ("", "EOF"),
@@ -274,11 +304,12 @@ mod tests {
     #[test]
     fn keys_that_are_free_text_may_differ_in_case() {
         for json in [
-            r#"{"annotations":{"a":"","A":""}}"#,
+            r#"{"annotations":{"a":[{"b":"","B":""}],"A":""}}"#,
             r#"{"config":{"Labels":{"a":"","A":""},"Volumes":{"/d":{},"/D":{}}}}"#,
             r#"{"config":{"config":1},"layers":[{"annotations":{"A":"","a":""}}],"a":1.5,"b":null,"c":true,"d":-1}"#,
         ] {
-            let keys = check(json.as_bytes()).unwrap_or_else(|error| panic!("{json}: {error}"));
+            let keys =
+                check(json.as_bytes()).unwrap_or_else(|error| panic!("{json}: {error}")).expect("an object");
             assert!(keys.contains("annotations") || keys.contains("config"), "{json}");
         }
     }
@@ -286,7 +317,7 @@ mod tests {
     #[test]
     fn too_deep_documents_are_refused() {
         for (depth, is_right) in [(100, true), (200, false), (100_000, false)] {
-            let lists = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            let lists = format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
             let objects = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
             for json in [lists, objects] {
                 let result = check(json.as_bytes());

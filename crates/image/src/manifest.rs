@@ -104,7 +104,7 @@ impl Document {
         let refused = |refusal: Refusal| ParseError { what: WHAT, source: refusal.into() };
         let invalid = |error: serde_json::Error| ParseError { what: WHAT, source: error.into() };
         json::check_size(bytes, MAX_MANIFEST_SIZE).map_err(refused)?;
-        let keys = json::check(bytes).map_err(invalid)?;
+        let keys = json::check(bytes).map_err(invalid)?.ok_or_else(|| refused(Refusal::NotAnObject))?;
         json::check_spelling(&keys, &KNOWN).map_err(refused)?;
         let outline: Outline = serde_json::from_slice(bytes).map_err(invalid)?;
         if outline.is_index(keys.contains("manifests")).map_err(refused)? {

@@ -131,22 +131,17 @@ impl Platform {
         if !text.split('/').all(is_word) {
             return wrong("its parts are not words of letters, digits, dots and hyphens".to_owned(), usual());
         }
-        let host = Self::host();
         let parts: Vec<&str> = text.split('/').collect();
         let platform = match *parts.as_slice() {
-            [word] => {
-                let as_os = Self::new(word, &host.architecture, host.variant.as_deref());
-                let as_cpu = Self::new(&host.os, word, None);
-                if !SYSTEMS.contains(&as_os.os.as_str())
-                    && !ARCHITECTURES.contains(&as_cpu.architecture.as_str())
-                {
+            [word] => match Self::of_word(word) {
+                Some(platform) => platform,
+                None => {
                     return wrong(
                         "it is neither an operating system nor an architecture".to_owned(),
                         usual(),
                     );
                 }
-                if SYSTEMS.contains(&as_os.os.as_str()) { as_os } else { as_cpu }
-            }
+            },
             [os, architecture] => Self::new(os, architecture, None),
             [os, architecture, variant] => Self::new(os, architecture, Some(variant)),
             _ => return wrong("it has more than three parts".to_owned(), usual()),
@@ -161,6 +156,16 @@ impl Platform {
             }
             _ => wrong(reason, usual()),
         }
+    }
+
+    /// The platform of the host, but with this operating system or this architecture.
+    fn of_word(word: &str) -> Option<Self> {
+        let host = Self::host();
+        let as_os = Self::new(word, &host.architecture, host.variant.as_deref());
+        let as_cpu = Self::new(&host.os, word, None);
+        let is_os = SYSTEMS.contains(&as_os.os.as_str());
+        let is_cpu = ARCHITECTURES.contains(&as_cpu.architecture.as_str());
+        is_os.then_some(as_os).or(is_cpu.then_some(as_cpu))
     }
 
     /// Where images run on the machine that this program was compiled for.

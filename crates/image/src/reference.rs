@@ -1,11 +1,14 @@
 //! References: the names of images (RC-001 … RC-013).
 
+mod grammar;
+
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use base::{Classified, Kind};
 
+use self::grammar::{Fault, check_host, check_path, check_tag, is_host, quoted, read_digest, split_tag};
 use crate::{Algorithm, Digest};
 
 /// The name of an image: a registry's host, a repository's path, a tag, a digest.
@@ -49,18 +52,15 @@ const HUB_ALIASES: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
 const OFFICIAL: &str = "library/";
 /// The longest host and path: clients refuse longer ones (RC-005).
 const MAX_REPOSITORY: usize = 255;
-/// The longest tag (RC-005).
-const MAX_TAG: usize = 128;
-/// How much of one piece of it.
-const MAX_QUOTED: usize = 80;
-/// How much of a wrong text an error repeats: more than the longest right one.
-const MAX_SHOWN: usize = 600;
+/// The longest text that is looked at, and how much of a wrong one an error repeats: more than the longest right one
+/// (255 + a tag of 129 + a digest of 136).
+const MAX_TEXT: usize = 600;
 
 impl Reference {
     /// Reads a reference as docker users type it; neither tag nor digest is added.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
         read(text).map_err(|fault| ReferenceError {
-            text: text.chars().take(MAX_SHOWN).collect(),
+            text: text.chars().take(MAX_TEXT).collect(),
             reason: fault.reason,
             hint: fault.hint,
         })
@@ -143,47 +143,21 @@ impl fmt::Display for Selector<'_> {
     }
 }
 
-/// What is wrong with a text, and what would be right.
-#[derive(Debug)]
-struct Fault {
-    reason: String,
-    hint: Option<String>,
-}
-
-impl Fault {
-    fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), hint: None }
-    }
-
-    fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-
-    /// Asks whether `text` was meant, if that is a reference.
-    fn did_you_mean(mut self, text: &str) -> Self {
-        if read(text).is_ok() {
-            self.hint = Some(format!("did you mean {text}?"));
-        }
-        self
-    }
-}
-
-/// A piece of the text for a message, which repeats the whole already: the beginning will do.
-fn quoted(piece: &str) -> String {
-    let beginning: String = piece.chars().take(MAX_QUOTED).collect();
-    let more = if beginning.len() < piece.len() { "…" } else { "" };
-    format!("{}{more}", base::text::bytes(beginning.as_bytes()))
-}
-
+/// Reads the parts from the outside inwards: digest, host, tag, path. (A hint reads a shorter or a smaller text.)
 fn read(text: &str) -> Result<Reference, Fault> {
     if text.is_empty() {
         return Err(Fault::new("it is empty"));
     }
+    if text.len() > MAX_TEXT {
+        return Err(Fault::new(format!(
+            "it has {} bytes, and no name of an image has that many",
+            text.len()
+        )));
+    }
     if let Some((scheme, rest)) = text.split_once("://") {
         let scheme = quoted(scheme);
-        return Err(Fault::new(format!("it is an address, with {scheme}:// in front"))
-            .did_you_mean(rest.trim_end_matches('/')));
+        let fault = Fault::new(format!("it is an address, with {scheme}:// in front"));
+        return Err(did_you_mean(fault, rest.trim_end_matches('/')));
     }
     let (name, digest) = match text.split_once('@') {
         Some((name, digest)) => (name, Some(read_digest(digest)?)),
@@ -208,30 +182,6 @@ fn read(text: &str) -> Result<Reference, Fault> {
     let reference = canonical(host, path, tag, digest);
     check_whole(&reference)?;
     Ok(reference)
-}
-
-fn read_digest(text: &str) -> Result<Digest, Fault> {
-    Digest::parse(text).map_err(|error| Fault {
-        reason: format!("{} behind its @ is not a digest, {}", quoted(&error.text), error.reason),
-        hint: error.hint(),
-    })
-}
-
-/// Whether the text before the first slash is a host (RC-001).
-fn is_host(first: &str) -> bool {
-    first == "localhost"
-        || first.contains(['.', ':'])
-        || first.contains(|letter: char| letter.is_ascii_uppercase())
-}
-
-/// Splits at the colon behind the last slash.
-fn split_tag(rest: &str) -> (&str, Option<&str>) {
-    let last = rest.rfind('/').map_or(0, |slash| slash + 1);
-    let colon = rest.get(last..).and_then(|name| name.find(':')).map(|colon| last + colon);
-    match colon.and_then(|colon| rest.split_at_checked(colon)) {
-        Some((path, tag)) => (path, tag.get(1..)),
-        None => (rest, None),
-    }
 }
 
 fn canonical(host: Option<&str>, path: &str, tag: Option<&str>, digest: Option<Digest>) -> Reference {
@@ -274,117 +224,9 @@ fn is_hex_64(text: &str) -> bool {
     Digest::from_hex(Algorithm::Sha256, text).is_ok()
 }
 
-/// Checks `name`, `name:port`, `[IPv6]`, `[IPv6]:port` (RC-009, RC-010).
-fn check_host(host: &str) -> Result<(), Fault> {
-    let (name, port) = match host.strip_prefix('[') {
-        Some(rest) => {
-            let (address, behind) =
-                rest.split_once(']').ok_or_else(|| Fault::new("the [ of its host is not closed"))?;
-            check_ipv6(address)?;
-            match (behind, behind.strip_prefix(':')) {
-                ("", _) => (None, None),
-                (_, Some(port)) => (None, Some(port)),
-                _ => return Err(Fault::new("behind the ] of its host stands neither : nor /")),
-            }
-        }
-        None => match host.rsplit_once(':') {
-            Some((name, port)) => (Some(name), Some(port)),
-            None => (Some(host), None),
-        },
-    };
-    name.map_or(Ok(()), check_host_name)?;
-    port.map_or(Ok(()), check_port)
-}
-
-fn check_ipv6(address: &str) -> Result<(), Fault> {
-    if address.contains('%') {
-        return Err(Fault::new("its host has a zone, which names of images cannot have"));
-    }
-    let plain = address.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
-    if !plain || address.parse::<Ipv6Addr>().is_err() {
-        let address = quoted(address);
-        return Err(Fault::new(format!("{address} in the brackets of its host is not an address of IPv6")));
-    }
-    Ok(())
-}
-
-fn check_host_name(name: &str) -> Result<(), Fault> {
-    let right = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    if name.split('.').all(right) {
-        return Ok(());
-    }
-    let name = quoted(name);
-    Err(Fault::new(format!("its host {name} is not the name of a host"))
-        .hint("hosts are letters, digits and inner hyphens, joined by single dots"))
-}
-
-fn check_port(port: &str) -> Result<(), Fault> {
-    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number && port.parse::<u16>().is_ok_and(|port| port != 0) {
-        return Ok(());
-    }
-    Err(Fault::new(format!("its port {} is not a number from 1 to 65535", quoted(port))))
-}
-
-/// Checks the components of a path (RC-004).
-fn check_path(path: &str) -> Result<(), Fault> {
-    if path.is_empty() {
-        return Err(Fault::new("it has no repository"));
-    }
-    for component in path.split('/') {
-        if component.is_empty() {
-            return Err(Fault::new("its path begins or ends with a slash, or holds two in a row"));
-        }
-        if component.contains(|letter: char| letter.is_ascii_uppercase()) {
-            return Err(Fault::new(
-                "its path has upper-case letters, repositories have lower-case ones only",
-            ));
-        }
-        if !is_component(component) {
-            let component = quoted(component);
-            return Err(Fault::new(format!("{component} in its path is not right")).hint(
-                "the parts of a path are lower-case letters and digits, joined by one dot, one or two underscores, or hyphens",
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn is_component(component: &str) -> bool {
-    let is_word = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
-    let ends_well = component.starts_with(is_word) && component.ends_with(is_word);
-    // Between the words stand the separators.
-    let separators_are_right = component.split(is_word).all(|separator| {
-        matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-')
-    });
-    ends_well && separators_are_right
-}
-
-/// Checks a tag (RC-005).
-fn check_tag(tag: &str) -> Result<(), Fault> {
-    if tag.is_empty() {
-        return Err(Fault::new("its tag is empty"));
-    }
-    let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    let is_right =
-        tag.starts_with(is_word) && tag.chars().all(|letter| is_word(letter) || matches!(letter, '.' | '-'));
-    if !is_right {
-        let tag = quoted(tag);
-        return Err(Fault::new(format!("its tag {tag} is not right"))
-            .hint("tags are letters of ASCII, digits, underscores, dots and hyphens, and begin with neither of the last two"));
-    }
-    if tag.len() > MAX_TAG {
-        return Err(Fault::new(format!(
-            "its tag has {} characters, at most {MAX_TAG} are allowed",
-            tag.len()
-        )));
-    }
-    Ok(())
+/// Asks whether `text` was meant, if that is a reference.
+fn did_you_mean(fault: Fault, text: &str) -> Fault {
+    if read(text).is_ok() { fault.hint(format!("did you mean {text}?")) } else { fault }
 }
 
 /// Adds the lower-case form to a fault of a path, if that would be right.
@@ -395,7 +237,7 @@ fn lower_case(fault: Fault, host: Option<&str>, path: &str, text: &str) -> Fault
     let end = start + path.len();
     match (text.get(..start_lower), text.get(start_lower..end), text.get(end..)) {
         (Some(before), Some(path), Some(behind)) if path != path.to_ascii_lowercase() => {
-            fault.did_you_mean(&format!("{before}{}{behind}", path.to_ascii_lowercase()))
+            did_you_mean(fault, &format!("{before}{}{behind}", path.to_ascii_lowercase()))
         }
         _ => fault,
     }
@@ -405,7 +247,7 @@ fn lower_case(fault: Fault, host: Option<&str>, path: &str, text: &str) -> Fault
 fn bracketed(fault: Fault, host: &str, text: &str) -> Fault {
     match text.strip_prefix(host) {
         Some(rest) if host.parse::<Ipv6Addr>().is_ok() => {
-            Fault::new("an address of IPv6 stands in brackets").did_you_mean(&format!("[{host}]{rest}"))
+            did_you_mean(Fault::new("an address of IPv6 stands in brackets"), &format!("[{host}]{rest}"))
         }
         _ => fault,
     }

@@ -219,6 +219,8 @@ fn what_is_no_document_is_an_error() {
         "",
         "{",
         "[]",
+        // serde alone would take this for an index.
+        "[2, null, null, []]",
         "null",
         "1",
         "\"x\"",

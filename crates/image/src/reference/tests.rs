@@ -130,9 +130,18 @@ fn rc_001_to_013_what_is_wrong() {
 }
 
 #[test]
-fn rc_005_an_error_repeats_no_more_than_is_useful() {
-    let error = Reference::parse(&"x ".repeat(10_000)).expect_err("blanks");
-    assert!(error.to_string().len() < 3 * MAX_SHOWN, "{} bytes", error.to_string().len());
+fn rc_005_long_texts_are_refused_shortly() {
+    for text in
+        ["x ".repeat(10_000), "a://".repeat(100_000), "é".repeat(301), format!("x:{}", " ".repeat(500))]
+    {
+        let error = Reference::parse(&text).expect_err("too long");
+        assert!(error.to_string().len() < 3 * MAX_TEXT, "{} bytes", error.to_string().len());
+    }
+    let nested = format!("{}x", "a://".repeat(100));
+    assert_eq!(Reference::parse(&nested).expect_err("an address").hint, None);
+    let longest =
+        format!("{}/{}:{}@sha512:{HEX}{HEX}", "h.".repeat(50) + "h", "p".repeat(153), "t".repeat(128));
+    assert_eq!(read(&longest).to_string(), longest);
 }
 
 #[test]
