@@ -52,9 +52,6 @@ const NAMES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
-/// The number of the last capability that is known here.
-pub(crate) const LAST: u32 = NAMES.len() as u32 - 1;
-
 impl CapabilitySet {
     /// None.
     pub const EMPTY: Self = Self(0);

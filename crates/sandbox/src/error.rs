@@ -104,6 +104,24 @@ impl Error {
     }
 }
 
+/// Says what was being done when a system call failed.
+pub(crate) trait Doing<T> {
+    /// `action` completes "cannot …".
+    fn doing(self, action: &str) -> Result<T, Error>;
+    /// `action` and the path complete "cannot …".
+    fn doing_to(self, action: &str, path: impl AsRef<Path>) -> Result<T, Error>;
+}
+
+impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
+    fn doing(self, action: &str) -> Result<T, Error> {
+        self.map_err(|source| Error::system(action, None, source))
+    }
+
+    fn doing_to(self, action: &str, path: impl AsRef<Path>) -> Result<T, Error> {
+        self.map_err(|source| Error::system(action, Some(path.as_ref()), source))
+    }
+}
+
 fn aside(detail: &Option<String>) -> String {
     detail.as_ref().map_or_else(String::new, |detail| format!(" ({})", base::text::line(detail)))
 }

@@ -6,13 +6,19 @@
 
 mod capability;
 mod error;
+mod program;
+mod runner;
 mod running;
+mod seccomp;
+mod spawn;
 mod spec;
+mod sys;
 mod wire;
 
 pub use capability::CapabilitySet;
 pub use error::Error;
-pub use running::{CreatedMountPoint, Exit, Input, Output, Runner, Running, Status, Stdio, spawn};
+pub use running::{CreatedMountPoint, Exit, Input, Output, Runner, Running, Status, Stdio};
+pub use spawn::spawn;
 pub use spec::{
     Files, IdMap, IdRange, Mount, MountSource, Network, Process, Resource, Rlimit, Root, Security, Spec,
     Terminal, User,
@@ -21,4 +27,9 @@ pub use spec::{
 /// Becomes the runner when this process was started as one, and returns at once when it was not.
 ///
 /// To be called first thing in `main`, while there is one thread only.
-pub fn intercept() {}
+pub fn intercept() {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == runner::ARGUMENT) {
+        runner::main();
+    }
+}

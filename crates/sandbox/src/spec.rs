@@ -3,11 +3,16 @@
 //! A [`Spec`] is plain data. It travels to the runner as JSON, can be kept beside a container, and holds
 //! nothing that depends on the process that made it (open descriptors are given to [`crate::spawn`]).
 
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::capability::CapabilitySet;
+use crate::error::Error;
+
+/// How long a host name is at most (`__NEW_UTS_LEN`).
+const HOST_NAME: usize = 64;
 
 /// One process in isolation, described completely.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +40,49 @@ pub struct Spec {
     /// Runs the process in a user namespace with these mappings. Not supported yet: an error.
     #[serde(default)]
     pub ids: Option<IdMap>,
+}
+
+impl Spec {
+    /// Says what cannot be right, before anything is started.
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        let invalid = |text: String| Err(Error::Invalid(text));
+        if self.ids.is_some() {
+            return Err(Error::Unsupported {
+                what: "running in a user namespace".to_owned(),
+                hint: "run as root, without an id mapping".to_owned(),
+            });
+        }
+        if self.process.args.is_empty() {
+            return invalid("no command to execute".to_owned());
+        }
+        if self.process.args.iter().chain(&self.process.env).any(|text| text.contains('\0')) {
+            return invalid("an argument or variable contains a NUL".to_owned());
+        }
+        if self.hostname.len() > HOST_NAME {
+            return invalid(format!("the host name is longer than {HOST_NAME} bytes"));
+        }
+        let targets = self.mounts.iter().map(|mount| &mount.target);
+        for path in targets.clone().chain([&self.process.cwd]) {
+            if !path.is_absolute() || path.as_os_str().as_bytes().contains(&0) {
+                return invalid(format!("{} is not an absolute path", base::text::path(path)));
+            }
+        }
+        for path in targets {
+            let names: Vec<_> =
+                path.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+            match names.as_slice() {
+                [] => return invalid("cannot mount on / itself".to_owned()),
+                [first, _, ..] if *first == Component::Normal("proc".as_ref()) => {
+                    return invalid(format!(
+                        "cannot mount on {}: it is inside /proc",
+                        base::text::path(path)
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a contained process sees as `/`.
