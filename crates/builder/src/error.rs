@@ -51,6 +51,24 @@ pub enum BuildError {
         #[source]
         source: std::io::Error,
     },
+    /// A context could not be prepared.
+    #[error("cannot prepare {context}")]
+    ContextFiles {
+        /// Which.
+        context: String,
+        /// Why.
+        #[source]
+        source: CopyError,
+    },
+    /// An ignore file is not valid.
+    #[error("{} is not valid", base::text::bytes(.file.as_bytes()))]
+    Ignore {
+        /// Which.
+        file: String,
+        /// What is wrong with it, and where.
+        #[source]
+        source: dockerfile::ignore::IgnoreError,
+    },
     /// The build was cancelled.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -180,6 +198,8 @@ impl Classified for BuildError {
             BuildError::Document(error) => error.kind(),
             BuildError::Export { source, .. } => source.kind(),
             BuildError::Context { source, .. } => Kind::of_io(source),
+            BuildError::ContextFiles { source, .. } => source.kind(),
+            BuildError::Ignore { .. } => Kind::Invalid,
             BuildError::Cancelled(error) => error.kind(),
             BuildError::Internal(_) => Kind::Internal,
         }
