@@ -1,7 +1,7 @@
 //! Building: plan (Dockerfile → graph of steps) → solve (cache, parallel) → commit (image) → export.
 //!
 //! ```text
-//! text ─▶ dockerfile::parse ─▶ plan::plan ─▶ Graph of steps
+//! text ─▶ dockerfile::parse ─▶ plan::plan ─▶ Plan: stages of steps
 //!                                              │ solve::solve: ready steps of all stages at the same time
 //!                                              ▼
 //!            record + key ─▶ store::Cache ─hit─▶ layer
@@ -10,6 +10,31 @@
 //!                                              ▼
 //!                              commit::commit ─▶ config, history, manifest ─▶ names, exports
 //! ```
+//!
+//! [`build`] is that sequence.
 
 pub mod context;
 pub mod copy;
+pub mod error;
+pub mod outcome;
+pub mod plan;
+pub mod request;
+pub mod session;
+
+mod build;
+mod commit;
+mod export;
+mod images;
+mod machine;
+mod record;
+mod run;
+mod solve;
+mod users;
+mod workdir;
+
+pub use build::build;
+pub use error::{BuildError, ExportError, Place, StepError, StepFailure};
+pub use outcome::{BuildWarning, Named, Outcome, StepCount};
+pub use request::{DockerfileText, Export, Network, Request};
+pub use run::RunError;
+pub use session::{IgnoreText, LocalContext, NoSession, Session};
