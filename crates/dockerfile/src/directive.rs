@@ -1,5 +1,6 @@
 //! Parser directives: the `# key=value` lines at the top of a Dockerfile.
 
+use crate::check::CheckOptions;
 use crate::error::{Error, Problem, Result};
 use crate::span::Word;
 
@@ -30,7 +31,7 @@ pub struct Directives {
     pub escape: Escape,
     /// The value of `syntax`: a frontend's reference and its arguments.
     pub syntax: Option<Word>,
-    /// The value of `check`.
+    /// The value of `check`, which [`CheckOptions::parse`] reads.
     pub check: Option<Word>,
     escape_value: Option<Word>,
 }
@@ -61,6 +62,9 @@ impl Directives {
                 "`" => Escape::Backtick,
                 _ => return Err(Error::new(Problem::BadEscape { value: value.raw }, value.span)),
             };
+        }
+        if name == "check" {
+            CheckOptions::parse(&value)?;
         }
         *slot = Some(value);
         Ok(true)

@@ -317,10 +317,10 @@ pub enum Problem {
         expected: String,
     },
     /// A value (port, signal, mode, duration …) that is not one.
-    #[error("{0}")]
+    #[error(transparent)]
     Value(#[from] crate::value::ValueError),
     /// A word that can't be expanded.
-    #[error("{0}")]
+    #[error(transparent)]
     Expansion(#[from] crate::expand::Failure),
     /// An empty word where something has to stand.
     #[error("{what} can not be empty")]

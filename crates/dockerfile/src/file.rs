@@ -54,6 +54,12 @@ impl Dockerfile {
         self.directives.escape
     }
 
+    /// The nearest stage of this name, in any case, that stands before stage `index`: how FROM looks it up (DF-068).
+    pub fn stage_before(&self, index: usize, name: &str) -> Option<&Stage> {
+        let name = name.to_lowercase();
+        self.stages.iter().take(index).rev().find(|stage| stage.name() == Some(&name))
+    }
+
     /// The last stage of this name, in any case, as `COPY --from` and `--target` look it up (DF-067, DF-068).
     pub fn stage_named(&self, name: &str) -> Option<&Stage> {
         let name = name.to_lowercase();

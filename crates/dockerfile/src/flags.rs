@@ -142,7 +142,9 @@ impl<'f> Flags<'f> {
 
 fn unknown(keyword: &'static str, known: Known, flag: &Flag) -> Error {
     let name = flag.name.as_str();
-    let error = Error::new(Problem::UnknownFlag { keyword, flag: name.to_owned() }, flag.span);
+    // Without the value, so that the suggestion can stand there instead.
+    let span = Span { end: flag.name.span.end, end_line: flag.name.span.end_line, ..flag.span };
+    let error = Error::new(Problem::UnknownFlag { keyword, flag: name.to_owned() }, span);
     let nearest = suggest::nearest(name, known.iter().map(|(known, _)| *known));
     let names: Vec<String> = known.iter().map(|(known, _)| format!("--{known}")).collect();
     let error = error.suggesting(nearest.map(|nearest| format!("--{nearest}")));

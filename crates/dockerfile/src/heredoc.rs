@@ -89,11 +89,18 @@ pub(crate) fn openers(arguments: Slice<'_>, within: Within) -> Vec<Opener> {
     let text = arguments.as_str();
     let Some(words) = shell_words(text) else { return Vec::new() };
     let mut openers = Vec::new();
+    let (mut counted, mut opened, mut closed) = (0, 0, 0);
     let mut words = words.into_iter().peekable();
     while let Some(word) = words.next() {
         let Some(head) = Head::of(text.get(word.clone()).unwrap_or_default()) else { continue };
-        if within == Within::Shell && is_arithmetic(text.get(..word.start).unwrap_or_default()) {
-            continue;
+        if within == Within::Shell {
+            let before = text.get(counted..word.start).unwrap_or_default();
+            opened += before.matches("((").count();
+            closed += before.matches("))").count();
+            counted = word.start;
+            if opened > closed {
+                continue;
+            }
         }
         let mut delimiter = word.start + head.length..word.end;
         if delimiter.is_empty() {
@@ -108,10 +115,6 @@ pub(crate) fn openers(arguments: Slice<'_>, within: Within) -> Vec<Opener> {
         openers.extend(opener(arguments, word.start, delimiter, &head, within));
     }
     openers
-}
-
-fn is_arithmetic(before: &str) -> bool {
-    before.matches("((").count() > before.matches("))").count()
 }
 
 fn opener(
@@ -201,6 +204,7 @@ impl Reader<'_> {
     pub(crate) fn heredoc(&mut self, opener: Opener) -> Result<Heredoc> {
         let mut body = String::new();
         let mut span = None;
+        let mut nearly = None;
         while let Some(line) = self.line() {
             let text = line.text()?;
             let candidate = if opener.strip_tabs { text.trim_start_matches('\t') } else { text };
@@ -217,6 +221,9 @@ impl Reader<'_> {
                     descriptor: opener.descriptor,
                 });
             }
+            if text.trim() == opener.name {
+                nearly.get_or_insert(line.span());
+            }
             // With its terminator as written: carriage returns are content.
             body.push_str(self.between(line.start, line.next));
             let whole = Span { end: line.next, ..line.span() };
@@ -224,7 +231,13 @@ impl Reader<'_> {
         }
         let end = self.end();
         let error = Error::new(Problem::UnterminatedHeredoc { name: opener.name }, opener.word.span);
-        Err(error.labelled("opened here").noted(end, "the file ends here"))
+        let error = error.labelled("opened here").noted(end, "the file ends here");
+        Err(match nearly {
+            Some(line) => error.noted(line, "this line has blanks around the delimiter").hinted(
+                "the delimiter has to stand alone, without blanks around it; tabs before it are possible after <<-",
+            ),
+            None => error,
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! is a [`Word`] that knows its [`Span`]. Values stay as they are written until whoever builds knows the variables and
 //! asks an [`expand::Expander`]. Numbers like DF-033 name the rules of the format that a piece of code implements.
 
+pub mod check;
 pub mod directive;
 pub mod error;
 pub mod expand;

@@ -87,6 +87,8 @@ pub(crate) struct Reader<'s> {
     comments: Vec<Comment>,
     pub directives: Directives,
     directives_ended: bool,
+    /// The first line is `#!…`: then `escape` is not heard, and the other directives are (DF-015, DF-016).
+    has_shebang: bool,
     pub warnings: Vec<Warning>,
 }
 
@@ -105,6 +107,7 @@ impl<'s> Reader<'s> {
             comments: Vec::new(),
             directives: Directives::default(),
             directives_ended: false,
+            has_shebang: false,
             warnings: Vec::new(),
         })
     }
@@ -118,6 +121,7 @@ impl<'s> Reader<'s> {
             comments: Vec::new(),
             directives: Directives::with_escape(escape),
             directives_ended: true,
+            has_shebang: false,
             warnings: Vec::new(),
         }
     }
@@ -172,6 +176,10 @@ impl<'s> Reader<'s> {
     }
 
     fn comment_line(&mut self, line: Line<'s>, first: usize) -> Result<()> {
+        if line.number == 1 && line.bytes.starts_with(b"#!") {
+            self.has_shebang = true;
+            return Ok(());
+        }
         if !self.directives_ended && self.directive_line(line, first)? {
             return Ok(());
         }
@@ -188,9 +196,13 @@ impl<'s> Reader<'s> {
     fn directive_line(&mut self, line: Line<'s>, first: usize) -> Result<bool> {
         let Some(Ok(text)) = line.bytes.get(first..).map(std::str::from_utf8) else { return Ok(false) };
         let Some((key, value)) = directive::split(text) else { return Ok(false) };
+        let key = text.get(key).unwrap_or_default();
+        if self.has_shebang && key.eq_ignore_ascii_case("escape") {
+            return Ok(true);
+        }
         let span = line.part(first + value.start, first + value.end);
         let word = Word { raw: text.get(value).unwrap_or_default().to_owned(), span };
-        self.directives.take(text.get(key).unwrap_or_default(), word)
+        self.directives.take(key, word)
     }
 
     /// Joins a line with its continuations.

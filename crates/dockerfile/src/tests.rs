@@ -1,6 +1,7 @@
 //! The parser as a whole, by the numbers of the rules.
 
 mod document;
+mod fixtures;
 mod heredocs;
 mod instructions;
 mod properties;

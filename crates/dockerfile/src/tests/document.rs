@@ -106,6 +106,8 @@ fn df_012_directives_come_first() {
         ("# other=1\n# escape=`\nFROM a", Escape::Backslash, None),
         ("FROM a\n# escape=`", Escape::Backslash, None),
         ("#!/usr/bin/x\n# escape=`\nFROM a", Escape::Backslash, None),
+        ("#!/usr/bin/x\n# escape=`\n# syntax=x\nFROM a", Escape::Backslash, Some("x")),
+        ("# x\n#!/usr/bin/x\n# syntax=x\nFROM a", Escape::Backslash, None),
     ] {
         let directives = good(source).directives;
         assert_eq!(directives.escape, escape, "DF-012 DF-016 {source:?}");
@@ -121,6 +123,11 @@ fn df_013_df_014_wrong_directives() {
     let error = bad("# escape=x\nFROM a");
     assert_eq!(error.to_string(), "invalid escape character \"x\": it has to be ` or \\");
     assert_eq!((error.span().line, error.span().column), (1, 10));
+    assert_eq!(
+        bad("# check=skip=A;x=1\nFROM a").to_string(),
+        "invalid check directive: unknown option \"x\"",
+        "DF-017"
+    );
     assert!(good("# escape=`\nFROM a").stages[0].instruction.comments.is_empty(), "DF-013: no doc comment");
 }
 
@@ -177,6 +184,8 @@ fn df_056_df_066_df_067_stages() {
     let stages: Vec<_> = file.stages.iter().map(|stage| (stage.index, stage.name())).collect();
     assert_eq!(stages, [(0, Some("one")), (1, Some("two")), (2, Some("one"))]);
     assert_eq!(file.stage_named("ONE").map(|stage| stage.index), Some(2));
+    assert_eq!(file.stage_before(2, "ONE").map(|stage| stage.index), Some(0));
+    assert_eq!(file.stage_before(0, "one").map(|stage| stage.index), None);
     assert_eq!(file.stages[0].from.name.as_ref().map(|name| name.word.raw.as_str()), Some("One"));
     assert_eq!(file.stages[1].from.name.as_ref().map(|name| name.keyword.raw.as_str()), Some("as"));
 }

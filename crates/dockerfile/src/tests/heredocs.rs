@@ -42,6 +42,7 @@ fn df_029_several_in_order_and_unterminated_ones() {
     assert_eq!(error.to_string(), "unterminated heredoc: no line \"EOF\" until the end of the file");
     assert_eq!(&source[error.span().range()], "<<EOF");
     assert_eq!(error.notes()[0].span.start, source.len());
+    assert_eq!(error.notes()[1].span.line, 4, "the line that was nearly the end");
     assert_eq!(files("COPY <<E /x\nE"), [("E".to_owned(), String::new())]);
     assert_eq!(files("COPY <<E /x\nRUN x\n# y\n\\\nE"), [("E".to_owned(), "RUN x\n# y\n\\\n".to_owned())]);
 }
