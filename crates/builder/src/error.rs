@@ -1,8 +1,7 @@
 //! What can go wrong in a build, and where in the Dockerfile.
 
 use base::{Cancelled, Classified, IoError, Kind};
-use dockerfile::Span;
-use dockerfile::error::Note;
+use dockerfile::{Note, Span};
 use image::ParseError;
 use layer::LayerError;
 use store::StoreError;

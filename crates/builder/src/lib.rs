@@ -25,11 +25,9 @@ mod build;
 mod commit;
 mod export;
 mod images;
-mod machine;
 mod record;
 mod run;
 mod solve;
-mod users;
 mod workdir;
 
 pub use build::build;

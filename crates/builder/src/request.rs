@@ -35,21 +35,16 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request with nothing optional, for linux on `architecture` (in Go's words).
-    pub fn new(dockerfile: DockerfileText, architecture: &str) -> Self {
-        let platform = Platform {
-            architecture: architecture.to_owned(),
-            os: "linux".to_owned(),
-            ..Platform::default()
-        };
+    /// A request with nothing optional, for this machine.
+    pub fn new(dockerfile: DockerfileText) -> Self {
         Self {
             dockerfile,
             target: None,
             build_args: Vec::new(),
             labels: Vec::new(),
             no_cache: false,
-            build_platform: platform.clone(),
-            platform,
+            platform: Platform::host(),
+            build_platform: Platform::host(),
             tags: Vec::new(),
             exports: Vec::new(),
             network: Network::Host,

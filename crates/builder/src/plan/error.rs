@@ -3,8 +3,7 @@
 use std::fmt;
 
 use base::{Classified, Kind};
-use dockerfile::Span;
-use dockerfile::error::Note;
+use dockerfile::{Note, Span};
 
 use crate::error::Place;
 
@@ -35,6 +34,9 @@ pub enum PlanProblem {
     /// A name that can't be an image's.
     #[error(transparent)]
     Reference(#[from] image::reference::ReferenceError),
+    /// A platform that can't be one.
+    #[error(transparent)]
+    Platform(#[from] image::platform::PlatformError),
     /// An image that is not in the store.
     #[error("there is no image {0} in the store")]
     NoImage(String),
@@ -78,6 +80,14 @@ impl PlanError {
     /// Something that is not done yet, with what to do instead.
     pub fn unsupported(what: impl Into<String>, span: Span, hint: &str) -> Self {
         Self::new(PlanProblem::Unsupported(what.into()), span).hinted(hint)
+    }
+
+    /// At another place: what is wrong with a trigger is shown where the trigger is pulled.
+    #[must_use]
+    pub fn moved(mut self, span: Span) -> Self {
+        self.0.span = span;
+        self.0.notes.clear();
+        self
     }
 
     /// With a few words to put beside the place.
@@ -157,6 +167,7 @@ impl Classified for PlanError {
     fn hint(&self) -> Option<String> {
         self.0.hint.clone().or_else(|| match &self.0.problem {
             PlanProblem::Reference(error) => error.hint(),
+            PlanProblem::Platform(error) => error.hint(),
             PlanProblem::Trigger(error) => error.hint(),
             _ => None,
         })
