@@ -87,14 +87,17 @@ impl View {
     ///
     /// The metadata of a hardlink is that of the file which it means: ask for the entry of [`View::file`].
     pub fn entry(&self, node: Node) -> Entry<'_> {
-        let Some(entry) = self.recorded(node) else { return implied_directory() };
-        match entry.kind {
-            EntryKind::Directory { implied: true, opaque } => {
-                let below = if opaque { None } else { self.directory_below(node.layer, entry.path) };
-                Entry { path: entry.path, kind: entry.kind, ..below.unwrap_or_else(implied_directory) }
-            }
-            _ => entry,
+        match self.recorded(node) {
+            Some(entry) => self.with_metadata(node.layer, entry),
+            None => implied_directory(),
         }
+    }
+
+    /// An entry that lies on the `count` lowest layers; an implied directory gets the metadata that it has there.
+    pub(crate) fn with_metadata<'a>(&'a self, count: usize, entry: Entry<'a>) -> Entry<'a> {
+        let EntryKind::Directory { implied: true, opaque } = entry.kind else { return entry };
+        let below = if opaque { None } else { self.directory_below(count, entry.path) };
+        Entry { path: entry.path, kind: entry.kind, ..below.unwrap_or_else(implied_directory) }
     }
 
     /// The entry as its table has it.
@@ -201,7 +204,7 @@ impl View {
 }
 
 /// What a directory is of which nothing is known but that it exists.
-fn implied_directory<'a>() -> Entry<'a> {
+pub(crate) fn implied_directory<'a>() -> Entry<'a> {
     Entry {
         path: b"",
         kind: EntryKind::Directory { opaque: false, implied: true },
