@@ -36,6 +36,28 @@ pub enum LayerError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Something cannot be held by a layer's tar.
+    #[error("cannot write {} into a layer: {reason}", base::text::bytes(.path))]
+    Unwritable {
+        /// The path.
+        path: Vec<u8>,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A file became shorter or longer while it was read.
+    #[error("{} changed while it was read: it had {size} bytes", base::text::bytes(.path))]
+    Changed {
+        /// The path.
+        path: Vec<u8>,
+        /// How many bytes it had when its reading began.
+        size: u64,
+    },
+    /// Entries were written in a wrong order: a fault of this program.
+    #[error("{} was written into a layer out of order", base::text::bytes(.path))]
+    Order {
+        /// The path that came too late, or twice.
+        path: Vec<u8>,
+    },
     /// A limit was reached.
     #[error("{what} is larger than the limit of {limit}")]
     TooLarge {
@@ -48,9 +70,9 @@ pub enum LayerError {
     #[error("the layer is damaged: its tar should have the digest {expected}, and has {found}")]
     Mismatch {
         /// As it should be.
-        expected: DiffId,
+        expected: Box<DiffId>,
         /// As it is.
-        found: DiffId,
+        found: Box<DiffId>,
     },
     /// A path cannot be resolved in a view.
     #[error("cannot resolve {} in the image: {reason}", base::text::bytes(.path))]
@@ -70,6 +92,9 @@ impl Classified for LayerError {
             LayerError::Cancelled(error) => error.kind(),
             LayerError::Stream { source, .. } => Kind::of_io(source),
             LayerError::Entry { .. } | LayerError::Resolve { .. } => Kind::Invalid,
+            LayerError::Unwritable { .. } => Kind::Unsupported,
+            LayerError::Changed { .. } => Kind::Conflict,
+            LayerError::Order { .. } => Kind::Internal,
             LayerError::TooLarge { .. } => Kind::TooLarge,
             LayerError::Mismatch { .. } => Kind::Corrupt,
         }

@@ -23,12 +23,14 @@ pub mod output;
 pub mod packer;
 mod rooted;
 pub mod scan;
+pub mod tar_writer;
 pub mod view;
 pub mod walk;
 
 pub use compress::Encoding;
 pub use error::LayerError;
 pub use packer::{Meta, Packer};
+pub use tar_writer::TarWriter;
 pub use view::View;
 
 /// What this crate's operations give.
