@@ -10,18 +10,14 @@ mod holes;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use base::{Cancel, IoContext};
-use rustix::fs::{AtFlags, Gid, Mode, Uid};
 use store::{Layer, Lease, Store, TempDir};
 
 use crate::packer::{PackOptions, Packer};
 use crate::rooted::{self, Rooted};
 use crate::{Result, View};
-use attributes::{Attributes, Target};
 
 /// Gives an upper directory that is about to be mounted the owner, mode and time of the view's root: the root of a mounted overlay is that of its upper directory.
 pub fn prepare_upper(upper: &Path, below: &View) -> Result<()> {
@@ -46,35 +42,8 @@ pub fn commit_upper(
     options: PackOptions,
     cancel: &Cancel,
 ) -> Result<Layer> {
-    let tree = take_out(store, &upper, name)?;
+    let tree = upper.detach(name)?;
     let mut packer = Packer::hash_only(store, lease, options)?;
     freeze::freeze(&mut packer, tree.path(), below, options.clamp, cancel)?;
     packer.finish(Some(tree))
-}
-
-/// Moves what is in the upper directory into a temporary directory of its own.
-///
-/// Not the directory itself: a temporary directory is held by a lock on it, and must stay the same one.
-fn take_out(store: &Store, upper: &TempDir, name: &str) -> Result<TempDir> {
-    let tree = store.temp_dir("tree")?;
-    let path = upper.path().join(name);
-    let (mut from, mut to) = (Rooted::open(&path)?, Rooted::open(tree.path())?);
-    let (source, target) = (from.directory(b"")?, to.directory(b"")?);
-    for name in rooted::names(source).context("read", &path)? {
-        let name = OsStr::from_bytes(&name);
-        rustix::fs::renameat(source, name, target, name).context("move", path.join(name))?;
-    }
-    let stat = rustix::fs::fstat(source).context("examine", &path)?;
-    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-    rustix::fs::chownat(target, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
-        .context("change the owner of", tree.path())?;
-    for (name, value) in
-        Attributes::take(&Target::Open(source)).context("read the attributes of", &path)?.kept
-    {
-        rustix::fs::fsetxattr(target, name.as_slice(), &value, rustix::fs::XattrFlags::empty())
-            .context("set the attributes of", tree.path())?;
-    }
-    rustix::fs::fchmod(target, Mode::from_raw_mode(stat.st_mode & 0o7777))
-        .context("change the mode of", tree.path())?;
-    Ok(tree)
 }
