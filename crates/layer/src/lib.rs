@@ -21,6 +21,7 @@ pub mod ingest;
 pub mod limits;
 pub mod output;
 pub mod packer;
+mod rooted;
 pub mod scan;
 pub mod tar_writer;
 pub mod view;

@@ -1,0 +1,276 @@
+//! One pass over an upper directory: every entry goes to the packer, and is left as its layer has it.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use base::{Cancel, IoContext};
+use rustix::fs::{AtFlags, FileType, Mode, Stat};
+use store::table::EntryKind;
+
+use super::attributes::{Attributes, Target};
+use super::holes::HoleReader;
+use crate::apply::OPAQUE;
+use crate::limits::{MAX_DEPTH, MAX_PATH};
+use crate::packer::{Meta, Packer, Special};
+use crate::rooted::{self, Rooted};
+use crate::{LayerError, Result, View};
+
+/// Packs all that is in `tree`, and freezes it.
+pub(super) fn freeze(
+    packer: &mut Packer,
+    tree: &Path,
+    below: &View,
+    clamp: Option<i64>,
+    cancel: &Cancel,
+) -> Result<()> {
+    let mut freezer = Freezer { packer, rooted: Rooted::open(tree)?, below, clamp, links: HashMap::new() };
+    let mut open = vec![freezer.root()?];
+    let mut path = Vec::new();
+    while let Some(directory) = open.last_mut() {
+        cancel.check()?;
+        path.truncate(directory.length);
+        let Some(name) = directory.names.next() else {
+            freezer.leave(&path, directory.mtime)?;
+            open.pop();
+            continue;
+        };
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(&name);
+        let (hidden, holds_whiteouts) = (directory.hidden, directory.holds_whiteouts);
+        if path.len() > MAX_PATH || open.len() > MAX_DEPTH {
+            return Err(wrong(&path, "its path is longer than a path may be"));
+        }
+        open.extend(freezer.visit(&path, hidden, holds_whiteouts)?);
+    }
+    Ok(())
+}
+
+fn wrong(path: &[u8], reason: &str) -> LayerError {
+    LayerError::Entry { entry: path.to_vec(), reason: reason.to_owned() }
+}
+
+/// A directory that we are in.
+struct Open {
+    /// How long its path is.
+    length: usize,
+    names: std::vec::IntoIter<Vec<u8>>,
+    /// Whether what lies below does not show through here.
+    hidden: bool,
+    /// Whether empty files with a certain attribute are whiteouts.
+    holds_whiteouts: bool,
+    mtime: i64,
+}
+
+struct Freezer<'a> {
+    packer: &'a mut Packer,
+    rooted: Rooted,
+    below: &'a View,
+    clamp: Option<i64>,
+    /// Files with several names: device and inode → the first name.
+    links: HashMap<(u64, u64), Vec<u8>>,
+}
+
+impl Freezer<'_> {
+    fn root(&mut self) -> Result<Open> {
+        let full = self.rooted.name(b"");
+        let directory = self.rooted.directory(b"")?;
+        let stat = rustix::fs::fstat(directory).context("examine", &full)?;
+        let target = Target::Open(directory);
+        let attributes = Attributes::take(&target).context("read the attributes of", &full)?;
+        if attributes.opaque {
+            target.remove(OPAQUE.to_bytes()).context("change the attributes of", &full)?;
+        }
+        let names = rooted::names(directory).context("read", &full)?;
+        let meta = meta(&stat, attributes.kept);
+        let known = self.below.find(b"").map(|node| self.below.entry(node));
+        let is_same = known.as_ref().is_some_and(|known| {
+            let xattrs = meta.xattrs.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
+            (known.mode, known.uid, known.gid) == (meta.mode, meta.uid, meta.gid)
+                && known.xattrs.iter().copied().eq(xattrs)
+        });
+        // When something was made in it is no change of the root.
+        let mtime = known.map_or(meta.mtime, |known| known.mtime);
+        if !is_same {
+            self.packer.directory(b"", &Meta { mtime, ..meta }, false)?;
+        }
+        Ok(Open {
+            length: 0,
+            names: names.into_iter(),
+            hidden: false,
+            holds_whiteouts: attributes.holds_whiteouts,
+            mtime,
+        })
+    }
+
+    /// Packs and freezes what is at a path; gives a directory to go into.
+    fn visit(&mut self, path: &[u8], hidden: bool, holds_whiteouts: bool) -> Result<Option<Open>> {
+        let full = self.rooted.name(path);
+        let (parent, name) = self.rooted.parent(path)?;
+        let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).context("examine", &full)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => return self.directory(path, hidden).map(Some),
+            FileType::RegularFile => self.file(path, &stat, hidden, holds_whiteouts)?,
+            FileType::Symlink => self.symlink(path, &stat)?,
+            FileType::Socket => {
+                rustix::fs::unlinkat(parent, name, AtFlags::empty()).context("remove", &full)?;
+            }
+            FileType::CharacterDevice if stat.st_rdev == 0 => self.whiteout(path, hidden)?,
+            kind => self.special(path, &stat, kind)?,
+        }
+        Ok(None)
+    }
+
+    fn directory(&mut self, path: &[u8], hidden: bool) -> Result<Open> {
+        let full = self.rooted.name(path);
+        let directory = self.rooted.directory(path)?;
+        let stat = rustix::fs::fstat(directory).context("examine", &full)?;
+        let target = Target::Open(directory);
+        let attributes = Attributes::take(&target).context("read the attributes of", &full)?;
+        refuse_elsewhere(path, &attributes)?;
+        let merges = !hidden && is_directory(self.below, path);
+        // Overlayfs marks every new directory; where nothing lies below, the mark says nothing.
+        let opaque = attributes.opaque && merges;
+        if attributes.opaque && !opaque {
+            target.remove(OPAQUE.to_bytes()).context("change the attributes of", &full)?;
+        }
+        let names = rooted::names(directory).context("read", &full)?.into_iter();
+        self.packer.directory(path, &meta(&stat, attributes.kept), opaque)?;
+        Ok(Open {
+            length: path.len(),
+            names,
+            hidden: opaque || !merges,
+            holds_whiteouts: attributes.holds_whiteouts,
+            mtime: stat.st_mtime as i64,
+        })
+    }
+
+    /// Sets a directory's time, when nothing will be changed in it any more.
+    fn leave(&mut self, path: &[u8], mtime: i64) -> Result<()> {
+        let times = rooted::times(self.clamped(mtime));
+        let full = self.rooted.name(path);
+        rustix::fs::futimens(self.rooted.directory(path)?, &times).context("set the time of", full)?;
+        Ok(())
+    }
+
+    fn file(&mut self, path: &[u8], seen: &Stat, hidden: bool, holds_whiteouts: bool) -> Result<()> {
+        let identity = (seen.st_dev as u64, seen.st_ino as u64);
+        if seen.st_nlink > 1 {
+            if let Some(first) = self.links.get(&identity) {
+                return self.packer.hardlink(path, &meta(seen, Vec::new()), first);
+            }
+            self.links.insert(identity, path.to_vec());
+        }
+        let full = self.rooted.name(path);
+        let file = self.rooted.read(path)?;
+        let stat = rustix::fs::fstat(&file).context("examine", &full)?;
+        let attributes =
+            Attributes::take(&Target::Open(file.as_fd())).context("read the attributes of", &full)?;
+        if holds_whiteouts && attributes.whiteout && stat.st_size == 0 {
+            return self.plain_whiteout(path, hidden);
+        }
+        refuse_elsewhere(path, &attributes)?;
+        let size = u64::try_from(stat.st_size).unwrap_or_default();
+        let time = rooted::times(self.clamped(stat.st_mtime as i64));
+        let handle = file.try_clone().context("open", &full)?;
+        let mut contents: Box<dyn Read> = if (stat.st_blocks as u64).saturating_mul(512) < size {
+            Box::new(HoleReader::new(file, size))
+        } else {
+            Box::new(file)
+        };
+        self.packer.file(path, &meta(&stat, attributes.kept), size, &mut contents)?;
+        rustix::fs::futimens(&handle, &time).context("set the time of", full)?;
+        Ok(())
+    }
+
+    fn symlink(&mut self, path: &[u8], stat: &Stat) -> Result<()> {
+        let full = self.rooted.name(path);
+        let (parent, name) = self.rooted.parent(path)?;
+        let target = rustix::fs::readlinkat(parent, name, Vec::new()).context("read", &full)?;
+        self.freeze_closed(path, stat)?;
+        self.packer.symlink(path, &meta(stat, Vec::new()), target.to_bytes())
+    }
+
+    fn special(&mut self, path: &[u8], stat: &Stat, kind: FileType) -> Result<()> {
+        let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        let special = match kind {
+            FileType::CharacterDevice => Special::CharacterDevice { major, minor },
+            FileType::BlockDevice => Special::BlockDevice { major, minor },
+            FileType::Fifo => Special::Fifo,
+            _ => return Err(wrong(path, "it is of a type that no layer can hold")),
+        };
+        self.freeze_closed(path, stat)?;
+        self.packer.special(path, &meta(stat, Vec::new()), special)
+    }
+
+    /// Freezes what cannot be opened.
+    fn freeze_closed(&mut self, path: &[u8], stat: &Stat) -> Result<()> {
+        let times = rooted::times(self.clamped(stat.st_mtime as i64));
+        let full = self.rooted.name(path);
+        let (parent, name) = self.rooted.parent(path)?;
+        let attributes = Attributes::take(&Target::name(parent, name.as_bytes()))
+            .context("read the attributes of", &full)?;
+        refuse_elsewhere(path, &attributes)?;
+        rustix::fs::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+            .context("set the time of", full)?;
+        Ok(())
+    }
+
+    fn whiteout(&mut self, path: &[u8], hidden: bool) -> Result<()> {
+        if !hidden && self.below.find(path).is_some() {
+            return self.packer.whiteout(path);
+        }
+        self.remove(path)
+    }
+
+    /// A whiteout that is an empty file becomes one of the usual form.
+    fn plain_whiteout(&mut self, path: &[u8], hidden: bool) -> Result<()> {
+        self.remove(path)?;
+        if !hidden && self.below.find(path).is_some() {
+            let full = self.rooted.name(path);
+            let (parent, name) = self.rooted.parent(path)?;
+            make_whiteout(parent, name).context("create", full)?;
+            self.packer.whiteout(path)?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &[u8]) -> Result<()> {
+        let full = self.rooted.name(path);
+        let (parent, name) = self.rooted.parent(path)?;
+        rustix::fs::unlinkat(parent, name, AtFlags::empty()).context("remove", full)?;
+        Ok(())
+    }
+
+    fn clamped(&self, mtime: i64) -> i64 {
+        self.clamp.map_or(mtime, |clamp| mtime.min(clamp))
+    }
+}
+
+fn make_whiteout(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
+    rustix::fs::mknodat(parent, name, FileType::CharacterDevice, Mode::empty(), 0)
+}
+
+fn is_directory(view: &View, path: &[u8]) -> bool {
+    view.find(path).is_some_and(|node| matches!(view.entry(node).kind, EntryKind::Directory { .. }))
+}
+
+fn meta(stat: &Stat, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Meta {
+    let mtime = stat.st_mtime as i64;
+    Meta { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, mtime, xattrs }
+}
+
+fn refuse_elsewhere(path: &[u8], attributes: &Attributes) -> Result<()> {
+    if attributes.elsewhere {
+        return Err(wrong(
+            path,
+            "its overlay was mounted with `redirect_dir` or `metacopy`: what is in it lies elsewhere",
+        ));
+    }
+    Ok(())
+}
