@@ -53,7 +53,7 @@ pub fn apply(changes: &[String]) -> Result<ContainerConfig, ChangeError> {
         text.push_str(change);
         text.push('\n');
     }
-    let request = Request::new(DockerfileText { name: "--change".to_owned(), bytes: text.into_bytes() }, "");
+    let request = Request::new(DockerfileText { name: "--change".to_owned(), bytes: text.into_bytes() });
     let planned = plan::plan(&request, &Nothing).map_err(|source| syntax(&changes.join("; "), source))?;
     let config = planned.stages.get(planned.target).map(|stage| stage.config.config.clone()).unwrap_or_default();
     Ok(without_defaults(config, changes))
