@@ -15,6 +15,7 @@
 pub mod apply;
 pub mod compress;
 pub mod decompress;
+mod digest_reader;
 pub mod error;
 pub mod forms;
 pub mod ingest;
