@@ -1,1 +1,14 @@
-//! archive
+//! Images as tar archives, in and out, streamed.
+//!
+//! ```text
+//! store ─▶ save ─▶ OCI layout + manifest.json in a tar, readable by every tool       (ST-020, ST-021)
+//! tar   ─▶ load ─▶ store: every shape that is found in the wild                     (ST-001 … ST-023)
+//! tar   ─▶ import ─▶ an image of one layer                                           (ST-042)
+//! ```
+
+pub mod error;
+pub mod import;
+pub mod load;
+pub mod save;
+
+pub use error::ArchiveError;

@@ -1,1 +1,38 @@
-//! builder
+//! Building: plan (Dockerfile → graph of steps) → solve (cache, parallel) → commit (image) → export.
+//!
+//! ```text
+//! text ─▶ dockerfile::parse ─▶ plan::plan ─▶ Plan: stages of steps
+//!                                              │ solve::solve: ready steps of all stages at the same time
+//!                                              ▼
+//!            record + key ─▶ store::Cache ─hit─▶ layer
+//!                                  └─miss─▶ copy::execute (context → pack) or run::execute (sandbox → tree) ─▶ layer
+//!                                              │
+//!                                              ▼
+//!                              commit::commit ─▶ config, history, manifest ─▶ names, exports
+//! ```
+//!
+//! [`build`] is that sequence.
+
+pub mod context;
+pub mod copy;
+pub mod error;
+pub mod outcome;
+pub mod plan;
+pub mod request;
+pub mod session;
+
+mod build;
+mod commit;
+mod export;
+mod images;
+mod record;
+mod run;
+mod solve;
+mod workdir;
+
+pub use build::build;
+pub use error::{BuildError, ExportError, Place, StepError, StepFailure};
+pub use outcome::{BuildWarning, Named, Outcome, StepCount};
+pub use request::{DockerfileText, Export, Network, Request};
+pub use run::RunError;
+pub use session::{IgnoreText, LocalContext, NoSession, Session};

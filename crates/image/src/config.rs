@@ -2,13 +2,46 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{DiffId, Platform, Timestamp};
+use crate::json::{self, null_is_default};
+use crate::{DiffId, ParseError, Platform, Raw, Timestamp};
 
 /// The largest config that is read (ST-012).
 pub const MAX_CONFIG_SIZE: u64 = 8 << 20;
+
+/// The keys of [`Config`].
+const KNOWN: [&str; 10] = [
+    "architecture",
+    "author",
+    "config",
+    "created",
+    "history",
+    "os",
+    "os.features",
+    "os.version",
+    "rootfs",
+    "variant",
+];
+
+/// The keys of [`ContainerConfig`].
+const KNOWN_CONTAINER: [&str; 13] = [
+    "ArgsEscaped",
+    "Cmd",
+    "Entrypoint",
+    "Env",
+    "ExposedPorts",
+    "Healthcheck",
+    "Labels",
+    "OnBuild",
+    "Shell",
+    "StopSignal",
+    "User",
+    "Volumes",
+    "WorkingDir",
+];
 
 /// What an image is: where it runs, how, of which layers, how it came about.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -43,7 +76,7 @@ pub struct Config {
     )]
     pub os_features: Vec<String>,
     /// Its layers.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub rootfs: RootFs,
     /// The variant of the CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,6 +87,20 @@ pub struct Config {
 }
 
 impl Config {
+    /// Reads a config; [`Raw::write`] writes one.
+    ///
+    /// A key that Go would take for one of ours although its letters differ in case is refused: what it says (a
+    /// user, for instance) would hold for other tools and not for us.
+    pub fn parse(bytes: &[u8]) -> Result<Raw<Self>, ParseError> {
+        const WHAT: &str = "config";
+        let refused = |refusal: json::Refusal| ParseError { what: WHAT, source: refusal.into() };
+        json::check_size(bytes, MAX_CONFIG_SIZE).map_err(refused)?;
+        let raw = Raw::<Self>::parse(WHAT, bytes)?;
+        json::check_spelling(raw.value().extra.keys(), &KNOWN).map_err(refused)?;
+        json::check_spelling(raw.value().config.extra.keys(), &KNOWN_CONTAINER).map_err(refused)?;
+        Ok(raw)
+    }
+
     /// Where the image runs.
     pub fn platform(&self) -> Platform {
         Platform {
@@ -156,8 +203,15 @@ pub struct ContainerConfig {
 }
 
 /// `{}`: how Go writes the members of a set.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Empty {}
+
+/// Some tools write `null`; members of a member mean nothing.
+impl<'de> Deserialize<'de> for Empty {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::<BTreeMap<String, IgnoredAny>>::deserialize(deserializer).map(|_| Self {})
+    }
+}
 
 /// How to see whether a container is well (DF-156). Durations are in nanoseconds, 0 is "not said".
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,9 +241,5 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Go writes empty lists and maps as `null`.
-fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
-}
+#[cfg(test)]
+mod tests;

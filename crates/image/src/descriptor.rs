@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::json::null_is_default;
 use crate::{Digest, MediaType, Platform};
 
 /// What a blob is, its digest and its size, and what else is known of it.
@@ -15,12 +16,13 @@ pub struct Descriptor {
     /// The digest of its bytes.
     pub digest: Digest,
     /// How many bytes it has.
+    #[serde(deserialize_with = "size")]
     pub size: u64,
     /// Places to download it from.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
     /// Notes.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// The blob itself, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,4 +49,13 @@ impl Descriptor {
             platform: None,
         }
     }
+}
+
+/// Go's readers have signed sizes: what is larger than those would be a valid descriptor for us alone.
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let size = u64::deserialize(deserializer)?;
+    if i64::try_from(size).is_err() {
+        return Err(serde::de::Error::custom(format!("{size} is not the size of a blob, it is too large")));
+    }
+    Ok(size)
 }

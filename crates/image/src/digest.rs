@@ -270,6 +270,8 @@ impl ChainId {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -301,5 +303,44 @@ mod tests {
         assert_eq!(ChainId::of(&[layer(1)]), Some(ChainId(layer(1).0)));
         let two = Digest::sha256(format!("{} {}", layer(1), layer(2)).as_bytes());
         assert_eq!(ChainId::of(&[layer(1), layer(2)]), Some(ChainId(two)));
+    }
+
+    #[test]
+    fn an_error_repeats_the_text_harmlessly_and_not_all_of_it() {
+        let error = Digest::parse(&"\u{1b}".repeat(1000)).expect_err("no digest");
+        assert_eq!(error.text.len(), 200);
+        assert!(error.to_string().contains("\\u{1b}") && !error.to_string().contains('\u{1b}'), "{error}");
+        assert!(error.to_string().ends_with("is not a digest: there is no colon in it"), "{error}");
+        assert_eq!(error.kind(), Kind::Invalid);
+    }
+
+    #[test]
+    fn rc_008_bytes_make_a_digest_only_in_the_right_number() {
+        assert_eq!(Digest::new(Algorithm::Sha256, &[0; 31]), None);
+        assert_eq!(Digest::new(Algorithm::Sha256, &[0; 64]), None);
+        assert_eq!(Digest::new(Algorithm::Sha512, &[0; 64]).map(|digest| digest.as_bytes().len()), Some(64));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_read_again(bytes in any::<[u8; 32]>(), more in any::<[u8; 32]>()) {
+            let long = [bytes, more].concat();
+            for (algorithm, bytes) in [(Algorithm::Sha256, &bytes[..]), (Algorithm::Sha512, &long[..])] {
+                let digest = Digest::new(algorithm, bytes).expect("the right number of bytes");
+                prop_assert_eq!(Digest::parse(&digest.to_string()), Ok(digest));
+                prop_assert_eq!(digest.as_bytes(), bytes);
+                let json = serde_json::to_string(&digest).expect("JSON");
+                prop_assert_eq!(serde_json::from_str::<Digest>(&json).ok(), Some(digest));
+            }
+        }
+
+        #[test]
+        fn pieces_give_the_digest_of_the_whole(bytes in any::<Vec<u8>>(), cut in any::<prop::sample::Index>()) {
+            let (first, second) = bytes.split_at(cut.index(bytes.len() + 1));
+            let mut digester = Digester::new(Algorithm::Sha256);
+            digester.update(first);
+            digester.update(second);
+            prop_assert_eq!(digester.finish(), Digest::sha256(&bytes));
+        }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use crate::json::{self, Refusal, null_is_default};
 use crate::{Descriptor, MediaType, ParseError, Raw};
 
 /// The largest manifest or index that is read: registries refuse larger ones (4 MiB), and so do we.
@@ -25,12 +26,13 @@ pub struct Manifest {
     /// The config.
     pub config: Descriptor,
     /// The layers, lowest first.
+    #[serde(default, deserialize_with = "null_is_default")]
     pub layers: Vec<Descriptor>,
     /// What this document is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Notes.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -47,12 +49,13 @@ pub struct Index {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<MediaType>,
     /// The manifests.
+    #[serde(default, deserialize_with = "null_is_default")]
     pub manifests: Vec<Descriptor>,
     /// What this document is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Notes.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -71,6 +74,20 @@ impl Manifest {
     }
 }
 
+impl Index {
+    /// An OCI index.
+    pub fn oci(manifests: Vec<Descriptor>) -> Self {
+        Self {
+            schema_version: 2,
+            media_type: Some(MediaType::OCI_INDEX),
+            artifact_type: None,
+            manifests,
+            subject: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
 /// A manifest or an index, told apart by what it holds, never by what it was called (CVE-2021-41190).
 #[derive(Debug, Clone)]
 pub enum Document {
@@ -83,23 +100,77 @@ pub enum Document {
 impl Document {
     /// Reads a manifest or an index. A document that is both, or that says it is another, is refused.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
-        let wrong = |reason: &str| ParseError { what: "manifest", source: reason.to_owned().into() };
-        let value: Value = serde_json::from_slice(bytes)
-            .map_err(|source| ParseError { what: "manifest", source: source.into() })?;
-        let has = |key: &str| value.get(key).is_some_and(|value| !value.is_null());
-        if value.get("schemaVersion").and_then(Value::as_u64) == Some(1) || has("fsLayers") {
-            return Err(wrong("it is of schema 1, which nobody should use any more"));
-        }
-        let said = value.get("mediaType").and_then(Value::as_str).map(MediaType::new);
-        let says_manifest = said.as_ref().is_some_and(MediaType::is_manifest);
-        let says_index = said.as_ref().is_some_and(MediaType::is_index);
-        match (has("manifests"), has("layers") || has("config")) {
-            (true, true) => Err(wrong("it holds both manifests and layers")),
-            (false, false) => Err(wrong("it holds neither manifests nor layers")),
-            (true, false) if says_manifest => Err(wrong("it holds manifests, and says that it is one")),
-            (false, true) if says_index => Err(wrong("it holds layers, and says that it is an index")),
-            (true, false) => Raw::parse("index", bytes).map(Document::Index),
-            (false, true) => Raw::parse("manifest", bytes).map(Document::Manifest),
+        const WHAT: &str = "manifest";
+        let refused = |refusal: Refusal| ParseError { what: WHAT, source: refusal.into() };
+        let invalid = |error: serde_json::Error| ParseError { what: WHAT, source: error.into() };
+        json::check_size(bytes, MAX_MANIFEST_SIZE).map_err(refused)?;
+        let keys = json::check(bytes).map_err(invalid)?.ok_or_else(|| refused(Refusal::NotAnObject))?;
+        json::check_spelling(&keys, &KNOWN).map_err(refused)?;
+        let outline: Outline = serde_json::from_slice(bytes).map_err(invalid)?;
+        if outline.is_index(keys.contains("manifests")).map_err(refused)? {
+            Raw::parse("index", bytes).map(Document::Index)
+        } else {
+            Raw::parse(WHAT, bytes).map(Document::Manifest)
         }
     }
 }
+
+/// The keys by which documents are told apart, and the other ones of manifests and indexes.
+const KNOWN: [&str; 10] = [
+    "schemaVersion",
+    "mediaType",
+    "fsLayers",
+    "manifests",
+    "layers",
+    "config",
+    "subject",
+    "annotations",
+    "artifactType",
+    "signatures",
+];
+
+/// Just enough of a document to see what it is.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Outline {
+    schema_version: Option<u64>,
+    media_type: Option<String>,
+    fs_layers: Option<IgnoredAny>,
+    manifests: Option<IgnoredAny>,
+    layers: Option<IgnoredAny>,
+    config: Option<IgnoredAny>,
+}
+
+impl Outline {
+    /// Whether it is an index (otherwise a manifest). Go writes an index of nothing with `null` for its manifests.
+    fn is_index(&self, has_key: bool) -> Result<bool, Refusal> {
+        match self.schema_version {
+            Some(1) => return Err(Refusal::Schema1),
+            _ if self.fs_layers.is_some() => return Err(Refusal::Schema1),
+            Some(other) if other != 2 => return Err(Refusal::Schema(other)),
+            // A document without it is refused with its place when its fields are read.
+            _ => {}
+        }
+        let is_manifest = self.layers.is_some() || self.config.is_some();
+        let is_index = self.manifests.is_some() || (has_key && !is_manifest);
+        if is_index && is_manifest {
+            return Err(Refusal::Both(if self.layers.is_some() { "layers" } else { "a config" }));
+        }
+        if !is_index && !is_manifest {
+            return Err(Refusal::Neither);
+        }
+        let says = self.media_type.clone().map(MediaType::new);
+        let says_other =
+            says.as_ref().is_some_and(if is_index { MediaType::is_manifest } else { MediaType::is_index });
+        match says {
+            Some(says) if says_other => Err(Refusal::Mismatch {
+                holds: if is_index { "manifests" } else { "layers" },
+                says: says.as_str().to_owned(),
+            }),
+            _ => Ok(is_index),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

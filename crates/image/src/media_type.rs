@@ -75,3 +75,36 @@ impl std::fmt::Display for MediaType {
         formatter.write_str(&base::text::line(&self.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_told_apart() {
+        for (media_type, is_index, is_manifest) in [
+            (MediaType::OCI_INDEX, true, false),
+            (MediaType::DOCKER_LIST, true, false),
+            (MediaType::OCI_MANIFEST, false, true),
+            (MediaType::DOCKER_MANIFEST, false, true),
+            (MediaType::OCI_CONFIG, false, false),
+            (MediaType::OCI_LAYER_GZIP, false, false),
+            (MediaType::new("application/vnd.oci.image.index.v2+json"), false, false),
+        ] {
+            assert_eq!(
+                (media_type.is_index(), media_type.is_manifest()),
+                (is_index, is_manifest),
+                "{media_type}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_media_type_is_kept_as_it_was_written_and_printed_harmlessly() {
+        let json = r#""application/X+json; a=b""#;
+        let read: MediaType = serde_json::from_str(json).expect("a string");
+        assert_eq!(serde_json::to_string(&read).ok().as_deref(), Some(json));
+        assert_eq!(MediaType::new("application/vnd.oci.image.index.v1+json"), MediaType::OCI_INDEX);
+        assert_eq!(MediaType::new("a\u{1b}[1m").to_string(), "a\\u{1b}[1m");
+    }
+}

@@ -62,6 +62,36 @@ pub enum StoreError {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// An entry cannot stand in a layer's table.
+    #[error("the entry {} cannot be in a layer: {reason}", base::text::bytes(.path))]
+    Entry {
+        /// Where it would be.
+        path: Vec<u8>,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A layer is not there.
+    #[error("there is no layer {0} in the store")]
+    NoLayer(image::DiffId),
+    /// A name cannot be kept.
+    #[error("{} cannot be the name of an image in the store: {reason}", base::text::bytes(.name.as_bytes()))]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An image was to be forgotten that still has a name.
+    #[error("image {image} still has the name {name}")]
+    HasName {
+        /// The image.
+        image: image::ImageId,
+        /// One of its names.
+        name: String,
+    },
+    /// A layer was to be added of which nothing has the contents.
+    #[error("nothing in the store holds the contents of layer {0}")]
+    NoForm(image::DiffId),
     /// A document in the store is not valid.
     #[error(transparent)]
     Document(#[from] ParseError),
@@ -84,8 +114,15 @@ impl Classified for StoreError {
             StoreError::Io(error) => error.kind(),
             StoreError::Cancelled(error) => error.kind(),
             StoreError::TooNew { .. } => Kind::TooNew,
-            StoreError::NotAStore { .. } | StoreError::Ambiguous { .. } => Kind::Invalid,
-            StoreError::NoBlob(_) | StoreError::NoImage(_) => Kind::NotFound,
+            StoreError::NotAStore { .. }
+            | StoreError::Ambiguous { .. }
+            | StoreError::Entry { .. }
+            | StoreError::Name { .. } => Kind::Invalid,
+            StoreError::HasName { .. } => Kind::Conflict,
+            StoreError::NoBlob(_)
+            | StoreError::NoLayer(_)
+            | StoreError::NoForm(_)
+            | StoreError::NoImage(_) => Kind::NotFound,
             StoreError::Mismatch { .. } | StoreError::Damaged { .. } => Kind::Corrupt,
             StoreError::TooLarge { .. } => Kind::TooLarge,
             StoreError::Document(error) => error.kind(),
@@ -99,6 +136,7 @@ impl Classified for StoreError {
                 Some("`lap system check` names every damage, and what to do about it".to_owned())
             }
             StoreError::NoImage(_) => Some("`lap images` lists what there is".to_owned()),
+            StoreError::HasName { .. } => Some("remove its names first".to_owned()),
             StoreError::Ambiguous { .. } => Some("give more of the ID's digits".to_owned()),
             _ => self.kind().hint().map(str::to_owned),
         }

@@ -18,13 +18,25 @@
 //!   names/<host>/<path>/_tags/<tag>   which image a name means
 //!   cache/<definition>/<key>   records of steps that were built
 //!   contexts/<key>             digests of files in build contexts, remembered
+//!   steps/<key>                locked while a step is executed
 //!   leases/<id>                what a running process needs; dead when nobody holds its flock
 //!   tmp/<id>/                  unfinished things; dead when nobody holds the flock
-//!   trash/                     things on their way out
+//!   trash/<id>/                things on their way out
 //! ```
 //!
 //! The layer's *pack* (its plain tar) is the blob whose digest is the DiffID. Everything but blobs and names can
 //! be made again from them.
+//!
+//! # Who waits for whom
+//!
+//! Whoever publishes something (renames it into place, and notes it in a lease) holds `lock` shared for that moment; a collection holds it
+//! exclusively while it decides and renames what nothing needs to the trash. Deleting happens afterwards, without it. A layer's
+//! directory is locked by whoever uses the layer, for as long as that takes; a collection leaves such layers alone. `images` and `names` are
+//! locked (the directories themselves) while a record in them is read, changed and replaced. Locks are taken in this order: `images` or
+//! `names`, then `lock`, then a layer.
+//!
+//! A power cut can undo what was not synced. Small files and blobs are synced before they get their names; trees are not, and
+//! carry the mark `tree.unsynced` until [`Store::sync`]: in a later boot such a tree is compared with its table before anybody uses it.
 
 pub mod blobs;
 pub mod cache;
@@ -40,8 +52,21 @@ pub mod table;
 pub mod temp;
 pub mod usage;
 
+mod files;
+mod lock;
+mod open;
+mod remove;
+mod sys;
+mod trees;
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base::{IoContext, IoError};
+use image::DiffId;
+use rustix::fs::FlockOperation;
 
 pub use blobs::{Blob, BlobWriter, Blobs};
 pub use cache::{Cache, StepKey, StepRecord};
@@ -61,15 +86,30 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     root: PathBuf,
+    /// The place cannot be written: reading works, everything else is an error.
+    read_only: bool,
+    /// Where this process writes what it will rename into place.
+    ingest: Mutex<Option<TempDir>>,
+    /// The marks of trees that this process made, and that have not reached the disk.
+    unsynced: Mutex<Vec<PathBuf>>,
+    /// Tables that were opened, and verified, by this process.
+    tables: Mutex<HashMap<DiffId, layers::OpenTable>>,
 }
 
 impl Store {
     /// Opens the store at `root`, and makes it when there is none.
     ///
-    /// What dead processes left behind (temporary directories, leases, trash) is removed.
+    /// What dead processes left behind (temporary directories, leases, trash) is removed. A store in a read-only place can be read.
     pub fn open(root: impl AsRef<Path>) -> Result<Store> {
-        let _ = root;
-        todo!()
+        open::open(root.as_ref()).map(|(root, read_only)| {
+            Store(Arc::new(Inner {
+                root,
+                read_only,
+                ingest: Mutex::default(),
+                unsynced: Mutex::default(),
+                tables: Mutex::default(),
+            }))
+        })
     }
 
     /// Where it is.
@@ -79,44 +119,96 @@ impl Store {
 
     /// Immutable bytes by digest.
     pub fn blobs(&self) -> Blobs {
-        todo!()
+        Blobs::new(self.clone())
     }
 
     /// Layers by DiffID.
     pub fn layers(&self) -> Layers {
-        todo!()
+        Layers::new(self.clone())
     }
 
     /// Images by ID.
     pub fn images(&self) -> Images {
-        todo!()
+        Images::new(self.clone())
     }
 
     /// Images by name.
     pub fn names(&self) -> Names {
-        todo!()
+        Names::new(self.clone())
     }
 
     /// Records of built steps.
     pub fn cache(&self) -> Cache {
-        todo!()
+        Cache::new(self.clone())
     }
 
     /// Begins work: whatever is written or found under the lease is kept while the lease lives.
+    ///
+    /// On a store that cannot be written, it notes nothing.
     pub fn lease(&self, purpose: &str) -> Result<Lease> {
-        let _ = purpose;
-        todo!()
+        if self.0.read_only {
+            return Ok(Lease::without_file());
+        }
+        Lease::create(&self.0.root.join("leases"), purpose)
     }
 
     /// A private directory for unfinished things, on the store's filesystem; removed when dropped, or by the next
     /// process when this one is killed.
     pub fn temp_dir(&self, purpose: &str) -> Result<TempDir> {
-        let _ = purpose;
-        todo!()
+        Ok(TempDir::create(&self.0.root.join("tmp"), purpose)?)
     }
 
-    /// Waits until all that was written to the store has reached the disk, and marks the trees made in this boot so.
+    /// Waits until all that was written to the store has reached the disk, and marks the trees made by this process so.
     pub fn sync(&self) -> Result<()> {
-        todo!()
+        let marks = std::mem::take(&mut *self.unsynced());
+        let synced = lock::open(&self.0.root)
+            .and_then(|root| rustix::fs::syncfs(root).context("sync", &self.0.root))
+            .and_then(|()| marks.iter().try_for_each(|mark| remove::tree(mark)));
+        if synced.is_err() {
+            self.unsynced().extend(marks);
+        }
+        Ok(synced?)
     }
+
+    fn unsynced(&self) -> std::sync::MutexGuard<'_, Vec<PathBuf>> {
+        self.0.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A path in the store.
+    fn at(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.root.join(name)
+    }
+
+    /// A name for a file that is not finished: beside its place, and removed by the next process if this one dies.
+    fn unfinished(&self) -> Result<PathBuf, IoError> {
+        let mut ingest = self.0.ingest.lock().unwrap_or_else(PoisonError::into_inner);
+        let directory = match &mut *ingest {
+            Some(directory) => directory,
+            none => none.insert(TempDir::create(&self.at("tmp"), "ingest")?),
+        };
+        Ok(directory.path().join(files::unique()))
+    }
+
+    /// The right to publish: no collection decides meanwhile. A store that cannot be written has no collections.
+    fn publishing(&self) -> Result<Publishing, IoError> {
+        let path = self.at("lock");
+        let file = match lock::open(&path) {
+            Err(_) if self.0.read_only => None,
+            result => Some(result?),
+        };
+        if let Some(file) = &file {
+            lock::wait(file, FlockOperation::LockShared).context("lock", &path)?;
+        }
+        Ok(Publishing { _lock: file })
+    }
+
+    /// Writes a small file: whole or not at all, and on the disk.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), IoError> {
+        files::replace(&self.unfinished()?, path, bytes)
+    }
+}
+
+/// While this lives, no collection decides.
+struct Publishing {
+    _lock: Option<OwnedFd>,
 }

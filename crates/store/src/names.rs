@@ -1,10 +1,20 @@
 //! Names: which image a reference means.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use base::IoContext;
 use image::{Descriptor, ImageId, Reference};
+use serde::{Deserialize, Serialize};
 
-use crate::{Lease, Result};
+use crate::images::change;
+use crate::lease::Note;
+use crate::{Lease, Result, Store, StoreError, files};
+
+const RECORD_VERSION: u32 = 1;
+/// The directory of a repository's tags. No component of a repository's path begins with an underscore.
+const TAGS: &str = "_tags";
 
 /// What a name means.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,11 +29,28 @@ pub struct NameRecord {
     pub since: SystemTime,
 }
 
+/// A record as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    version: u32,
+    reference: String,
+    image: ImageId,
+    target: Descriptor,
+    /// Nanoseconds since 1970.
+    since: u64,
+}
+
 /// The names of a store.
 #[derive(Clone)]
-pub struct Names {}
+pub struct Names {
+    store: Store,
+}
 
 impl Names {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
     /// Gives a name to an image; gives what the name meant before.
     pub fn set(
         &self,
@@ -32,24 +59,152 @@ impl Names {
         image: ImageId,
         target: &Descriptor,
     ) -> Result<Option<NameRecord>> {
-        let _ = (lease, reference, image, target);
-        todo!()
+        let path = self.path(reference)?;
+        let kept = Kept {
+            version: RECORD_VERSION,
+            reference: reference.to_string(),
+            image,
+            target: target.clone(),
+            since: files::to_nanoseconds(SystemTime::now()),
+        };
+        let bytes = files::record_bytes(&path, &kept)?;
+        let root = self.store.at("names");
+        // An image is not forgotten while it gets a name.
+        let _images = change(&self.store.at("images"))?;
+        let _changing = change(&root)?;
+        // One that cannot be read is replaced.
+        let before = self.get(reference).unwrap_or_default();
+        let _publishing = self.store.publishing()?;
+        if !files::exists(&self.store.images().path(&image))? {
+            return Err(StoreError::NoImage(image.to_string()));
+        }
+        lease.note(Note::Image(image))?;
+        make_parents(&root, &path)?;
+        self.store.replace(&path, &bytes)?;
+        Ok(before)
     }
 
     /// What a name means. `latest` is not added here.
     pub fn get(&self, reference: &Reference) -> Result<Option<NameRecord>> {
-        let _ = reference;
-        todo!()
+        if reference.tag().is_none() {
+            return Ok(None);
+        }
+        self.read(&self.path(reference)?)
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<NameRecord>> {
+        let Some(kept) = files::read_record::<Kept>(self.store.root(), path, RECORD_VERSION)? else {
+            return Ok(None);
+        };
+        let damaged = |reason: String| StoreError::Damaged { path: path.to_owned(), reason };
+        let reference = Reference::parse(&kept.reference).map_err(|error| damaged(error.to_string()))?;
+        if self.path(&reference)? != path {
+            return Err(damaged(format!("it is the record of {reference}")));
+        }
+        Ok(Some(NameRecord {
+            reference,
+            image: kept.image,
+            target: kept.target,
+            since: files::from_nanoseconds(kept.since),
+        }))
     }
 
     /// Forgets a name.
     pub fn remove(&self, reference: &Reference) -> Result<Option<NameRecord>> {
-        let _ = reference;
-        todo!()
+        let path = self.path(reference)?;
+        let root = self.store.at("names");
+        let _changing = change(&root)?;
+        // One that cannot be read can be removed, too.
+        let before = self.get(reference).unwrap_or_default();
+        let _publishing = self.store.publishing()?;
+        forget(&root, &path)?;
+        Ok(before)
     }
 
     /// All names, in order.
     pub fn list(&self) -> Result<Vec<NameRecord>> {
-        todo!()
+        let mut names = Vec::new();
+        for path in self.records()? {
+            // One that was removed meanwhile is none.
+            names.extend(self.read(&path)?);
+        }
+        names.sort_by(|left, right| left.reference.cmp(&right.reference));
+        Ok(names)
     }
+
+    /// All names, and what cannot be read, by path.
+    pub(crate) fn list_all(&self) -> Result<Vec<(PathBuf, Result<NameRecord>)>> {
+        let mut names = Vec::new();
+        for path in self.records()? {
+            if let Some(name) = self.read(&path).transpose() {
+                names.push((path, name));
+            }
+        }
+        Ok(names)
+    }
+
+    /// The files of all records.
+    pub(crate) fn records(&self) -> Result<Vec<PathBuf>> {
+        let mut records = Vec::new();
+        let mut directories = vec![self.store.at("names")];
+        while let Some(directory) = directories.pop() {
+            let in_tags = directory.file_name().is_some_and(|name| name == TAGS);
+            for name in files::names_in(&directory)? {
+                let path = directory.join(name);
+                if in_tags {
+                    records.push(path);
+                } else if path.is_dir() {
+                    directories.push(path);
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// Where the record of a name is. Host, path and tag come from a parsed reference; what could leave the directory is refused all the same.
+    fn path(&self, reference: &Reference) -> Result<PathBuf> {
+        let wrong =
+            |reason: &str| StoreError::Name { name: reference.to_string(), reason: reason.to_owned() };
+        let tag = reference.tag().ok_or_else(|| wrong("it has no tag"))?;
+        let mut path = self.store.at("names");
+        let repository = std::iter::once(reference.host()).chain(reference.path().split('/'));
+        for component in repository.chain([TAGS, tag]) {
+            let is_own = std::ptr::eq(component, TAGS);
+            if matches!(component, "" | "." | "..") || component.contains('/') || component == TAGS && !is_own
+            {
+                return Err(wrong("one of its parts cannot be the name of a directory"));
+            }
+            path.push(component);
+        }
+        Ok(path)
+    }
+}
+
+fn make_parents(root: &Path, path: &Path) -> Result<()> {
+    let parents: Vec<_> = path.ancestors().skip(1).take_while(|parent| *parent != root).collect();
+    for parent in parents.into_iter().rev() {
+        if !files::exists(parent)? {
+            files::make_directory(parent)?;
+            parent.parent().map_or(Ok(()), files::sync_directory)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the record of a name, and the directories that it leaves empty. The caller may change names.
+pub(crate) fn forget(root: &Path, path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        result => result.context("remove", path)?,
+    }
+    let mut last = root;
+    for parent in path.ancestors().skip(1).take_while(|parent| *parent != root) {
+        last = parent;
+        if fs::remove_dir(parent).is_err() {
+            // Something else is in it.
+            break;
+        }
+        last = root;
+    }
+    Ok(files::sync_directory(last)?)
 }

@@ -1,20 +1,155 @@
 //! Unfinished things.
 
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use base::{IoContext, IoError};
+use rustix::fs::FlockOperation;
+
+use crate::{Result, files, lock, remove};
 
 /// A private directory on the store's filesystem, removed when dropped (trees with any permissions, also large ones) or, after a crash, by
 /// the next process.
-pub struct TempDir {}
+pub struct TempDir {
+    path: PathBuf,
+    /// The descriptor whose exclusive lock says that somebody needs the directory; gone when it was given away.
+    lock: Option<OwnedFd>,
+}
 
 impl TempDir {
+    /// Makes a directory in `parent`, which is swept by [`sweep`].
+    pub(crate) fn create(parent: &Path, purpose: &str) -> Result<Self, IoError> {
+        loop {
+            let path = parent.join(name_for(purpose));
+            files::make_new_directory(&path)?;
+            // Between these two, another process may take the directory for a dead one, and remove it.
+            let Some(lock) = lock_new(&path)? else { continue };
+            return Ok(Self { path, lock: Some(lock) });
+        }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
-        todo!()
+        &self.path
     }
 
     /// A directory inside of it, made with mode 0755.
-    pub fn subdirectory(&self, name: &str) -> crate::Result<PathBuf> {
-        let _ = name;
-        todo!()
+    pub fn subdirectory(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path.join(name);
+        fs::create_dir(&path).context("create the directory", &path)?;
+        // Whatever the umask was.
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).context("change the mode of", &path)?;
+        Ok(path)
+    }
+
+    /// Makes one of its directories a temporary directory of its own, and removes the rest: the upper directory of an overlay, say, which is
+    /// to be a layer's tree.
+    pub fn detach(self, name: &str) -> Result<TempDir> {
+        let inner = self.path.join(name);
+        let lock = lock::open(&inner)?;
+        // Locked before it gets a name that is swept.
+        lock::wait(&lock, FlockOperation::LockExclusive).context("lock", &inner)?;
+        let path = self.path.with_file_name(name_for("detached"));
+        fs::rename(&inner, &path).context("rename", &inner)?;
+        Ok(TempDir { path, lock: Some(lock) })
+    }
+
+    /// Renames it to its place, and gives its lock. When something is there already, that stays: `None`, and this is removed.
+    pub(crate) fn publish(mut self, place: &Path) -> Result<Option<OwnedFd>, IoError> {
+        match rustix::fs::rename(&self.path, place) {
+            Ok(()) => Ok(self.lock.take()),
+            Err(rustix::io::Errno::NOTEMPTY | rustix::io::Errno::EXIST) => Ok(None),
+            Err(error) => Err(error).context("rename to", place),
+        }
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        if self.lock.is_some() {
+            // What cannot be removed now is removed by the next process that opens the store.
+            let _ = remove::tree(&self.path);
+        }
+    }
+}
+
+fn name_for(purpose: &str) -> String {
+    let purpose: String = purpose.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
+    format!("{}-{purpose}", files::unique())
+}
+
+/// Locks what was just made; `None` when it was removed meanwhile.
+fn lock_new(path: &Path) -> Result<Option<OwnedFd>, IoError> {
+    let file = match lock::open(path) {
+        Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        result => result?,
+    };
+    lock::wait(&file, FlockOperation::LockExclusive).context("lock", path)?;
+    Ok(lock::is_linked(&file, path)?.then_some(file))
+}
+
+/// Removes what dead processes left in a directory: whatever nobody has locked. Gives how many things there are that somebody has.
+pub(crate) fn sweep(directory: &Path) -> Result<u64, IoError> {
+    let mut alive = 0;
+    for name in files::names_in(directory)? {
+        let path = directory.join(name);
+        if !sweep_one(&path)? {
+            alive += 1;
+        }
+    }
+    Ok(alive)
+}
+
+fn sweep_one(path: &Path) -> Result<bool, IoError> {
+    let Ok(file) = lock::open(path) else {
+        // Gone already, or nothing that can be locked: then nobody has it.
+        return remove::tree(path).map(|()| true);
+    };
+    if !lock::attempt(&file, FlockOperation::NonBlockingLockExclusive).context("lock", path)? {
+        return Ok(false);
+    }
+    if lock::is_linked(&file, path)? {
+        remove::tree(path)?;
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_not_swept_and_what_is_left_is() {
+        let root = tempfile::tempdir().expect("a directory");
+        let held = TempDir::create(root.path(), "x/../y").expect("a temporary directory");
+        assert_eq!(held.path().parent(), Some(root.path()));
+        held.subdirectory("sub").expect("a subdirectory");
+        let left = TempDir::create(root.path(), "").expect("a temporary directory");
+        let left_path = left.path().to_owned();
+        fs::create_dir_all(left_path.join("a/b")).expect("mkdir");
+        // As if the process had died: the descriptor is closed, nothing is removed.
+        let mut left = std::mem::ManuallyDrop::new(left);
+        drop(left.lock.take());
+        assert_eq!(sweep(root.path()).expect("a sweep"), 1);
+        assert!(held.path().join("sub").exists());
+        assert!(!left_path.exists());
+        let path = held.path().to_owned();
+        drop(held);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_subdirectory_can_be_kept_alone() {
+        let root = tempfile::tempdir().expect("a directory");
+        let outer = TempDir::create(root.path(), "run").expect("a temporary directory");
+        fs::write(outer.subdirectory("upper").expect("a subdirectory").join("file"), "x").expect("write");
+        outer.subdirectory("work").expect("a subdirectory");
+        let outer_path = outer.path().to_owned();
+        let upper = outer.detach("upper").expect("detach");
+        assert!(!outer_path.exists());
+        assert_eq!(sweep(root.path()).expect("a sweep"), 1);
+        assert!(upper.path().join("file").exists());
     }
 }

@@ -1,0 +1,54 @@
+//! A build, from beginning to end.
+
+use base::events::{Event, Warning};
+use base::{Cancel, Events};
+use sandbox::Runner;
+use store::Store;
+
+use crate::error::BuildError;
+use crate::images::StoreImages;
+use crate::outcome::{BuildWarning, Outcome};
+use crate::request::Request;
+use crate::session::Session;
+use crate::{commit, export, plan, solve};
+
+/// Builds an image.
+///
+/// What is written on the way is kept by a lease until the image is committed. Steps that succeeded stay in the cache, also when a later one fails.
+pub fn build(
+    store: &Store,
+    request: &Request,
+    session: &dyn Session,
+    runner: &Runner,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Outcome, BuildError> {
+    let plan = plan::plan(request, &StoreImages { store, session })?;
+    warn(events, request, &plan.warnings);
+    let lease = store.lease("build")?;
+    let job = solve::Job { store, lease: &lease, request, session, runner, events, cancel };
+    let solved = solve::solve(&job, &plan)?;
+    let committed = commit::commit(store, &lease, request, &plan, &solved)?;
+    let job = export::Job { store, lease: &lease, request, session, events, cancel };
+    export::export(&job, &plan, &solved, &committed)?;
+    let names = commit::publish(store, &lease, request, &committed)?;
+    Ok(Outcome {
+        image: committed.image,
+        manifest: committed.manifest,
+        names,
+        warnings: plan.warnings,
+        steps: solved.count,
+    })
+}
+
+fn warn(events: &Events, request: &Request, warnings: &[BuildWarning]) {
+    for warning in warnings {
+        let file = base::text::bytes(request.dockerfile.name.as_bytes());
+        let place = warning.span.map(|span| format!("{file}:{}", span.line));
+        events.send(Event::Warning(Warning {
+            vertex: None,
+            short: warning.text.clone(),
+            detail: place.into_iter().collect(),
+        }));
+    }
+}

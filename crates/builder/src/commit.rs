@@ -1,0 +1,177 @@
+//! Commit: what was planned and what was built → config, history, manifest; then names.
+
+use image::media_type::MediaType;
+use image::{Config, Descriptor, History, ImageId, Manifest, Raw, Timestamp};
+use layer::FIXED_TIME;
+use store::{Layer, Lease, Origin, Store};
+
+use crate::error::BuildError;
+use crate::outcome::Named;
+use crate::plan::{Base, HistoryEntry, Plan};
+use crate::request::Request;
+use crate::solve::Solved;
+
+/// Who made an entry of the history, as BuildKit says it.
+const COMMENT: &str = "buildkit.dockerfile.v0";
+/// What stands in the history for layers that it does not mention (DF-163).
+const UNMENTIONED: &str = "buildkit.exporter.image.v0";
+
+/// An image whose documents are in the store, under the lease alone.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Committed {
+    pub image: ImageId,
+    pub manifest: Descriptor,
+}
+
+/// Writes the target's config and manifest.
+pub(crate) fn commit(
+    store: &Store,
+    lease: &Lease,
+    request: &Request,
+    plan: &Plan,
+    solved: &Solved,
+) -> Result<Committed, BuildError> {
+    let layers = solved.layers(plan.target);
+    let config = Raw::write(config(request, plan, solved))?;
+    let manifest = Raw::write(Manifest::oci(
+        config.descriptor(MediaType::OCI_CONFIG),
+        layers.iter().map(descriptor).collect(),
+    ))?;
+    let image = ImageId(store.blobs().put(lease, config.bytes())?);
+    store.blobs().put(lease, manifest.bytes())?;
+    Ok(Committed { image, manifest: manifest.descriptor(MediaType::OCI_MANIFEST) })
+}
+
+/// Makes the image known, and gives it its names: not before everything that it needs is on the disk.
+pub(crate) fn publish(
+    store: &Store,
+    lease: &Lease,
+    request: &Request,
+    committed: &Committed,
+) -> Result<Vec<Named>, BuildError> {
+    store.sync()?;
+    if !request.keeps_image() {
+        return Ok(Vec::new());
+    }
+    store.images().add(lease, committed.image, committed.manifest.clone(), Origin::Built)?;
+    let mut names = Vec::new();
+    for tag in &request.tags {
+        let reference = tag.clone().or_latest();
+        let before = store.names().set(lease, &reference, committed.image, &committed.manifest)?;
+        let before = before.map(|record| record.image).filter(|image| *image != committed.image);
+        names.push(Named { reference, before });
+    }
+    Ok(names)
+}
+
+/// The layer as a plain tar: the pack need not be there, it can be derived.
+fn descriptor(layer: &Layer) -> Descriptor {
+    Descriptor::new(MediaType::OCI_LAYER, layer.diff_id().0, layer.table().tar_size())
+}
+
+fn config(request: &Request, plan: &Plan, solved: &Solved) -> Config {
+    let mut config = plan.stages.get(plan.target).map(|stage| stage.config.clone()).unwrap_or_default();
+    config.config.labels.extend(request.labels.iter().cloned());
+    config.rootfs.diff_ids = solved.layers(plan.target).iter().map(Layer::diff_id).collect();
+    config.history = history(plan, solved, plan.target);
+    config.created = config.history.last().and_then(|entry| entry.created).or(Some(clamped(FIXED_TIME, plan.epoch)));
+    config
+}
+
+/// The whole history of a stage, that of what it stands on first.
+fn history(plan: &Plan, solved: &Solved, place: usize) -> Vec<History> {
+    let Some(stage) = plan.stages.get(place) else { return Vec::new() };
+    let mut history = match &stage.base {
+        Base::Scratch => Vec::new(),
+        Base::Stage(below) => history(plan, solved, *below),
+        Base::Image(image) => history_of_image(&image.config),
+    };
+    let mut last = match &stage.base {
+        Base::Image(image) => history.last().and_then(|entry| entry.created).or(image.config.created),
+        _ => history.last().and_then(|entry| entry.created),
+    };
+    for entry in &stage.history {
+        let layer = entry.step.and_then(|step| solved.layer(place, step));
+        let newest = layer.and_then(|layer| layer.table().newest());
+        let created = entry_time(newest, last, plan.epoch);
+        history.push(written(entry, created, layer.is_none()));
+        last = Some(created);
+    }
+    history
+}
+
+/// No clock enters it: the newest time in the layer, else the predecessor's, else the fixed one.
+fn entry_time(newest: Option<i64>, last: Option<Timestamp>, epoch: Option<i64>) -> Timestamp {
+    let seconds = newest.or(last.map(Timestamp::unix)).unwrap_or(FIXED_TIME);
+    clamped(seconds, epoch)
+}
+
+fn clamped(seconds: i64, epoch: Option<i64>) -> Timestamp {
+    Timestamp::from_unix(epoch.map_or(seconds, |epoch| seconds.min(epoch)))
+}
+
+fn written(entry: &HistoryEntry, created: Timestamp, empty_layer: bool) -> History {
+    History {
+        created: Some(created),
+        created_by: entry.created_by.clone(),
+        comment: COMMENT.to_owned(),
+        empty_layer,
+        ..History::default()
+    }
+}
+
+/// An image's own history, made to fit its layers (DF-163).
+fn history_of_image(config: &Config) -> Vec<History> {
+    let mut history = config.history.clone();
+    let mentioned = history.iter().filter(|entry| !entry.empty_layer).count();
+    let layers = config.rootfs.diff_ids.len();
+    let surplus = mentioned.saturating_sub(layers);
+    for entry in history.iter_mut().filter(|entry| !entry.empty_layer).take(surplus) {
+        entry.empty_layer = true;
+    }
+    let unmentioned = || History {
+        created: config.created,
+        comment: UNMENTIONED.to_owned(),
+        ..History::default()
+    };
+    history.extend(std::iter::repeat_with(unmentioned).take(layers.saturating_sub(mentioned)));
+    history
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{DiffId, Digest};
+
+    use super::*;
+
+    #[test]
+    fn df_163_the_history_of_a_base_fits_its_layers() {
+        let entry = |empty_layer| History { empty_layer, ..History::default() };
+        for (history, layers, expected) in [
+            (vec![], 2, vec![false, false]),
+            (vec![entry(false), entry(true)], 1, vec![false, true]),
+            (vec![entry(false), entry(true)], 2, vec![false, true, false]),
+            (vec![entry(false), entry(false), entry(false)], 1, vec![true, true, false]),
+        ] {
+            let mut config = Config { history, ..Config::default() };
+            config.rootfs.diff_ids = vec![DiffId(Digest::sha256(b"x")); layers];
+            let made: Vec<bool> = history_of_image(&config).iter().map(|entry| entry.empty_layer).collect();
+            assert_eq!(made, expected);
+        }
+    }
+
+    #[test]
+    fn df_165_times_come_from_contents() {
+        let at = Timestamp::from_unix;
+        for (newest, last, epoch, expected) in [
+            (Some(100), Some(at(50)), None, 100),
+            (None, Some(at(50)), None, 50),
+            (None, None, None, FIXED_TIME),
+            (Some(100), None, Some(70), 70),
+            (Some(60), None, Some(70), 60),
+            (None, Some(at(90)), Some(70), 70),
+        ] {
+            assert_eq!(entry_time(newest, last, epoch), at(expected));
+        }
+    }
+}

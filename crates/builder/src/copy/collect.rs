@@ -1,0 +1,261 @@
+//! Collecting what was found into groups of items.
+
+use std::collections::{BTreeMap, HashMap};
+
+use base::Cancel;
+use dockerfile::Span;
+use dockerfile::value::Mode;
+use layer::packer::Special;
+use layer::view::Node;
+use layer::{FIXED_TIME, View};
+use store::table::{Entry, EntryKind};
+
+use super::item::{Content, Group, Item, ItemKind, Shape};
+use super::order::is_below;
+use super::tree::{At, There};
+use super::{CopyError, Input, Thing, archive};
+use crate::context::{Below, Context, Fate, Kind, Opener, Status, Walked};
+
+/// The mode of a heredoc (DF-033).
+const HEREDOC_MODE: u32 = 0o644;
+
+/// What makes items of what was found.
+pub(super) struct Collector<'a> {
+    input: &'a Input,
+    chmod: Option<&'a Mode>,
+    groups: Vec<Group>,
+    contents: Vec<Content>,
+    /// Contents of files with several names, by what identifies them.
+    inodes: HashMap<(u64, u64), usize>,
+    nodes: HashMap<Node, usize>,
+}
+
+impl<'a> Collector<'a> {
+    pub fn new(input: &'a Input, chmod: Option<&'a Mode>) -> Self {
+        Self {
+            input,
+            chmod,
+            groups: Vec::new(),
+            contents: Vec::new(),
+            inodes: HashMap::new(),
+            nodes: HashMap::new(),
+        }
+    }
+
+    pub fn finish(self) -> (Vec<Group>, Vec<Content>) {
+        let Self { groups, mut contents, .. } = self;
+        // Contents were made before anybody knew where their items would be.
+        let mut placed = vec![false; contents.len()];
+        for (group_place, group) in groups.iter().enumerate() {
+            for (item_place, item) in group.items.iter().enumerate() {
+                let ItemKind::File(place) = item.kind else { continue };
+                let Some(done) = placed.get_mut(place).filter(|done| !**done) else { continue };
+                *done = true;
+                if let Some(Content::Context { item, .. }) = contents.get_mut(place) {
+                    *item = (group_place, item_place);
+                }
+            }
+        }
+        (groups, contents)
+    }
+
+    pub fn add(&mut self, group: Group) {
+        self.groups.push(group);
+    }
+
+    /// A file that stands in the Dockerfile.
+    pub fn heredoc(&mut self, name: &str, content: &[u8], span: Span) {
+        let place = self.contents.len();
+        self.contents.push(Content::Inline(content.to_vec()));
+        let item = Item {
+            path: Box::default(),
+            kind: ItemKind::File(place),
+            mode: self.mode(HEREDOC_MODE, false),
+            uid: 0,
+            gid: 0,
+            mtime: FIXED_TIME,
+            xattrs: Vec::new(),
+        };
+        let name = name.as_bytes().to_vec();
+        self.groups.push(Group { shape: Shape::Single, name, source: Vec::new(), items: vec![item], span });
+    }
+
+    /// Something that is no directory.
+    pub fn single(&mut self, there: &There, shape: Shape, name: &[u8], span: Span) -> Result<Group, CopyError> {
+        let item = self.item(there, b"")?;
+        let (name, source) = (name.to_vec(), there.path.clone());
+        Ok(Group { shape, name, source, items: vec![item], span })
+    }
+
+    /// A directory itself.
+    pub fn directory(&mut self, there: &There, path: &[u8]) -> Result<Item, CopyError> {
+        self.item(there, path)
+    }
+
+    /// `--parents`: directories above what is copied, each once.
+    pub fn parents(&mut self, parents: BTreeMap<Vec<u8>, There>, span: Span) -> Result<(), CopyError> {
+        if parents.is_empty() {
+            return Ok(());
+        }
+        let items: Result<Vec<Item>, CopyError> = parents.iter().map(|(path, there)| self.item(there, path)).collect();
+        let mut items = items?;
+        items.sort_by(|one, other| super::order::compare((&one.path, b""), (&other.path, b"")));
+        self.groups.push(Group { shape: Shape::Kept, name: Vec::new(), source: Vec::new(), items, span });
+        Ok(())
+    }
+
+    /// Everything below a directory that is not left out.
+    pub fn walk(&mut self, there: &There, exclude: Below<'_>, cancel: &Cancel) -> Result<Vec<Item>, CopyError> {
+        match self.input {
+            Input::Context(context) => {
+                let found = context.walk(&there.path, exclude, cancel)?;
+                Ok(found.into_iter().filter_map(|walked| self.of_walked(walked)).collect())
+            }
+            Input::View(view) => self.walk_view(view, &there.path, exclude, cancel),
+            Input::Nothing => Ok(Vec::new()),
+        }
+    }
+
+    fn walk_view(&mut self, view: &View, start: &[u8], exclude: Below<'_>, cancel: &Cancel) -> Result<Vec<Item>, CopyError> {
+        let skip = if start.is_empty() { 0 } else { start.len() + 1 };
+        let mut items: Vec<Item> = Vec::new();
+        // The directories that the present path is in, with what is said of each; an excluded one knows its place in `items`.
+        let mut open: Vec<(Vec<u8>, dockerfile::ignore::Verdict, Option<usize>)> = Vec::new();
+        let mut hidden: Option<Vec<u8>> = None;
+        for (path, node) in view.walk(start).skip(1) {
+            cancel.check()?;
+            let path = path.get(skip..).unwrap_or_default().to_vec();
+            if hidden.as_ref().is_some_and(|hidden| is_below(&path, hidden)) {
+                continue;
+            }
+            while let Some((directory, _, own)) = open.last().filter(|(directory, ..)| !is_below(&path, directory)) {
+                let _ = directory;
+                drop_if_last(&mut items, *own);
+                open.pop();
+            }
+            let above = open.last().map_or_else(|| exclude.start(), |(_, verdict, _)| *verdict);
+            let (verdict, fate) = exclude.judge(above, &path);
+            let entry = view.entry(view.file(node));
+            let is_directory = matches!(entry.kind, EntryKind::Directory { .. });
+            if fate == Fate::Excluded || (fate == Fate::ExcludedItself && !is_directory) {
+                hidden = Some(path);
+                continue;
+            }
+            if is_directory {
+                open.push((path.clone(), verdict, (fate != Fate::Included).then_some(items.len())));
+            }
+            items.extend(self.of_entry(view.file(node), &entry, &path));
+        }
+        while let Some((_, _, own)) = open.pop() {
+            drop_if_last(&mut items, own);
+        }
+        Ok(items)
+    }
+
+    /// Whether a group is one archive that ADD would unpack (DF-135).
+    pub fn is_archive(&self, group: &Group) -> Result<bool, CopyError> {
+        let (Input::Context(context), [Item { kind: ItemKind::File(place), .. }]) =
+            (self.input, group.items.as_slice())
+        else {
+            return Ok(false);
+        };
+        let Some(Content::Context { stamp, .. }) = self.contents.get(*place) else { return Ok(false) };
+        let file = Opener::new(context).open(&group.source, stamp)?;
+        Ok(archive::is_archive(Box::new(file)))
+    }
+
+    fn item(&mut self, there: &There, path: &[u8]) -> Result<Item, CopyError> {
+        let item = match (self.input, there.at) {
+            (Input::Context(context), At::Context(status)) => {
+                let walked = Self::walked(context, there, status, path)?;
+                self.of_walked(walked)
+            }
+            (Input::View(view), At::View(node)) => self.of_entry(node, &view.entry(node), path),
+            _ => None,
+        };
+        // Sockets are refused before, and nothing else is dropped.
+        item.ok_or_else(|| CopyError::Changed { path: there.path.clone() })
+    }
+
+    fn walked(context: &Context, there: &There, status: Status, path: &[u8]) -> Result<Walked, CopyError> {
+        let xattrs = match there.thing {
+            Thing::File | Thing::Directory => context.xattrs(&there.path)?,
+            _ => Vec::new(),
+        };
+        Ok(Walked { path: path.into(), status, target: Box::default(), xattrs })
+    }
+
+    /// `None` for a socket: no layer holds those (DF-132).
+    fn of_walked(&mut self, walked: Walked) -> Option<Item> {
+        let Walked { path, status, target, xattrs } = walked;
+        let kind = match status.kind {
+            Kind::Directory => ItemKind::Directory,
+            Kind::File => ItemKind::File(self.context_content(&status)),
+            Kind::Symlink => ItemKind::Symlink(target),
+            Kind::CharacterDevice { major, minor } => ItemKind::Special(Special::CharacterDevice { major, minor }),
+            Kind::BlockDevice { major, minor } => ItemKind::Special(Special::BlockDevice { major, minor }),
+            Kind::Fifo => ItemKind::Special(Special::Fifo),
+            Kind::Socket => return None,
+        };
+        let mode = self.mode_of(&kind, status.mode);
+        Some(Item { path, kind, mode, uid: 0, gid: 0, mtime: status.stamp.mtime.0, xattrs })
+    }
+
+    fn context_content(&mut self, status: &Status) -> usize {
+        let place = self.contents.len();
+        let content = Content::Context { stamp: status.stamp, item: (0, 0) };
+        if status.links > 1 {
+            let identity = (status.stamp.device, status.stamp.inode);
+            if let Some(known) = self.inodes.insert(identity, place) {
+                self.inodes.insert(identity, known);
+                return known;
+            }
+        }
+        self.contents.push(content);
+        place
+    }
+
+    fn of_entry(&mut self, node: Node, entry: &Entry<'_>, path: &[u8]) -> Option<Item> {
+        let kind = match entry.kind {
+            EntryKind::Directory { .. } => ItemKind::Directory,
+            EntryKind::File { size, .. } => ItemKind::File(self.view_content(node, size)),
+            EntryKind::Symlink { target } => ItemKind::Symlink(target.into()),
+            EntryKind::CharacterDevice { major, minor } => ItemKind::Special(Special::CharacterDevice { major, minor }),
+            EntryKind::BlockDevice { major, minor } => ItemKind::Special(Special::BlockDevice { major, minor }),
+            EntryKind::Fifo => ItemKind::Special(Special::Fifo),
+            // A hardlink that means nothing is no file; a whiteout is never visible.
+            EntryKind::Hardlink { .. } | EntryKind::Whiteout => return None,
+        };
+        let mode = self.mode_of(&kind, entry.mode);
+        let xattrs = entry.xattrs.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+        Some(Item { path: path.into(), kind, mode, uid: entry.uid, gid: entry.gid, mtime: entry.mtime, xattrs })
+    }
+
+    fn view_content(&mut self, node: Node, size: u64) -> usize {
+        let place = self.contents.len();
+        let known = *self.nodes.entry(node).or_insert(place);
+        if known == place {
+            self.contents.push(Content::View { node, size });
+        }
+        known
+    }
+
+    /// What `--chmod` makes of a mode; links have none (DF-126).
+    fn mode_of(&self, kind: &ItemKind, mode: u32) -> u32 {
+        match kind {
+            ItemKind::Symlink(_) => 0o777,
+            _ => self.mode(mode, matches!(kind, ItemKind::Directory)),
+        }
+    }
+
+    fn mode(&self, mode: u32, is_directory: bool) -> u32 {
+        self.chmod.map_or(mode, |change| change.apply(mode, is_directory))
+    }
+}
+
+/// Drops an excluded directory in which nothing was found.
+fn drop_if_last(items: &mut Vec<Item>, own: Option<usize>) {
+    if own.is_some_and(|own| own + 1 == items.len()) {
+        items.pop();
+    }
+}

@@ -1,0 +1,102 @@
+//! COPY and ADD: files of a context, of an image or of a heredoc → a layer, without a mount, a container or an unpacked base (DF-110 … DF-145).
+//!
+//! ```text
+//! CopyStep ─▶ Selection::find ─▶ Selection ─▶ Selection::content_key     stat and tables only: what a cache lookup needs
+//!             (wildcards, ignore      │
+//!              file, links)           └─────▶ execute ─▶ layer, content key
+//!                                             (destination in the base, read once, straight into a pack)
+//! ```
+//!
+//! The layer holds what is new and, once each, the directories above it: those that exist in the base with the base's metadata, the others
+//! as they are made. It never needs what lies below to be unpacked.
+//!
+//! Where this differs from BuildKit on purpose:
+//!
+//! - A wildcard that matches nothing, with no other source, is an error, as in classic docker and buildah (DF-114): BuildKit makes an empty layer.
+//! - A name in `--chown` that the base does not have is an error, as the documentation says (DF-124): BuildKit takes 0.
+//! - Several files onto one file are an error, as the documentation says (DF-112): BuildKit keeps the last.
+//! - `--exclude` counts for sources that are files too, as the documentation says (DF-129): BuildKit never excludes those.
+//! - Created parents have the mode 0755 whatever `--chmod` says (DF-120): BuildKit makes directories of mode 0644 that nobody can enter.
+
+mod archive;
+mod collect;
+mod destination;
+mod error;
+mod execute;
+mod find;
+mod item;
+mod key;
+mod order;
+mod owner;
+mod pattern;
+mod plan;
+mod read_ahead;
+mod selection;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use dockerfile::Span;
+use dockerfile::value::Mode;
+use layer::View;
+
+use crate::context::Context;
+
+pub use error::{CopyError, Thing};
+pub use execute::execute;
+pub use selection::Selection;
+
+/// What is copied, every word expanded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CopyStep {
+    /// What from, in order.
+    pub sources: Vec<CopySource>,
+    /// Where to: absolute or relative to `working_directory`; a trailing slash means a directory.
+    pub destination: String,
+    /// Where the destination was written.
+    pub destination_span: Span,
+    /// The stage's WORKDIR.
+    pub working_directory: String,
+    /// `--chown`, expanded.
+    pub chown: Option<(String, Span)>,
+    /// `--chmod`, parsed.
+    pub chmod: Option<Mode>,
+    /// `--parents`.
+    pub parents: bool,
+    /// `--exclude`, patterns.
+    pub exclude: Vec<(String, Span)>,
+    /// Whether it is ADD (archives are unpacked) and not COPY.
+    pub add: bool,
+    /// The instruction.
+    pub span: Span,
+}
+
+/// One source.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CopySource {
+    /// A path or wildcard in the input.
+    Path {
+        /// As it was written, expanded.
+        pattern: String,
+        /// Where it was written.
+        span: Span,
+    },
+    /// A file that stands in the Dockerfile.
+    Heredoc {
+        /// Its name: the delimiter.
+        name: String,
+        /// Its contents, expanded.
+        content: Vec<u8>,
+    },
+}
+
+/// Where paths are looked up. Both are cheap to clone.
+#[derive(Clone)]
+pub enum Input {
+    /// A context: owners are 0:0 (DF-122).
+    Context(Context),
+    /// The filesystem of another stage or image: owners are kept.
+    View(View),
+    /// Nothing: all sources are heredocs.
+    Nothing,
+}

@@ -1,0 +1,51 @@
+//! The sources of a step, found.
+
+use base::Cancel;
+use store::table::ContentDigest;
+
+use super::find::Finder;
+use super::item::{Content, Group};
+use super::{CopyError, CopyStep, Input, key};
+
+/// The sources of a step, found: what the content key is made of, and what is executed. Wildcards are resolved, directories are walked (through the
+/// ignore file), nothing is read yet.
+pub struct Selection {
+    pub(super) input: Input,
+    pub(super) groups: Vec<Group>,
+    pub(super) contents: Vec<Content>,
+    /// `--chown`, as it was written.
+    pub(super) chown: Option<String>,
+}
+
+impl Selection {
+    /// Finds the sources. A missing literal source is an error that says whether it is absent or excluded, and by which line of which ignore file.
+    pub fn find(input: &Input, step: &CopyStep, cancel: &Cancel) -> Result<Self, CopyError> {
+        Finder::new(input, step, cancel)?.find()
+    }
+
+    /// The identity of what is copied (DF-174): per path type, mode, owner, size, link target, xattrs and content, never times. Reads only files whose digest is not
+    /// remembered.
+    ///
+    /// It does not depend on the base: where things go, and who the users named in `--chown` are, is for the base's identity to say.
+    pub fn content_key(&self, cancel: &Cancel) -> Result<ContentDigest, CopyError> {
+        let digests = key::digests(self, cancel)?;
+        Ok(key::content_key(self, &digests))
+    }
+
+    /// How many files, directories and links are copied.
+    pub fn entries(&self) -> usize {
+        self.groups.iter().map(|group| group.items.len()).sum()
+    }
+
+    /// How many bytes the files have; those with several names count once.
+    pub fn size(&self) -> u64 {
+        self.contents.iter().map(Content::size).fold(0, u64::saturating_add)
+    }
+
+    /// The path of a context's file in its context.
+    pub(super) fn context_path(&self, (group, item): (usize, usize)) -> Vec<u8> {
+        let Some(group) = self.groups.get(group) else { return Vec::new() };
+        let path = group.items.get(item).map(|item| item.path.as_ref()).unwrap_or_default();
+        crate::context::join(&group.source, path)
+    }
+}

@@ -1,0 +1,260 @@
+//! What can go wrong in a build, and where in the Dockerfile.
+
+use base::{Cancelled, Classified, IoError, Kind};
+use dockerfile::{Note, Span};
+use image::ParseError;
+use layer::LayerError;
+use store::StoreError;
+
+use crate::copy::CopyError;
+use crate::plan::PlanError;
+use crate::run::RunError;
+
+/// Why a build gave no image.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The Dockerfile is not valid.
+    #[error(transparent)]
+    Dockerfile(#[from] dockerfile::Error),
+    /// The Dockerfile is valid, and can not be built.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A step failed.
+    #[error("{} failed", base::text::line(&.0.step))]
+    Step(#[source] Box<StepError>),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Layers.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// The image's documents could not be written.
+    #[error(transparent)]
+    Document(#[from] ParseError),
+    /// A result could not be written.
+    #[error("cannot write the {export} export")]
+    Export {
+        /// Which: `oci`, `tar`.
+        export: &'static str,
+        /// Why.
+        #[source]
+        source: ExportError,
+    },
+    /// A context could not be opened.
+    #[error("cannot open {context}")]
+    Context {
+        /// Which.
+        context: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A context could not be prepared.
+    #[error("cannot prepare {context}")]
+    ContextFiles {
+        /// Which.
+        context: String,
+        /// Why.
+        #[source]
+        source: CopyError,
+    },
+    /// An ignore file is not valid.
+    #[error("{} is not valid", base::text::bytes(.file.as_bytes()))]
+    Ignore {
+        /// Which.
+        file: String,
+        /// What is wrong with it, and where.
+        #[source]
+        source: dockerfile::ignore::IgnoreError,
+    },
+    /// The build was cancelled.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// A fault of this program.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// A step that failed.
+#[derive(Debug)]
+pub struct StepError {
+    /// The step, as progress names it: `[build 2/3] RUN make`.
+    pub step: String,
+    /// Its instruction.
+    pub span: Span,
+    /// Why.
+    pub cause: StepFailure,
+}
+
+impl std::fmt::Display for StepError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.cause.fmt(formatter)
+    }
+}
+
+impl std::error::Error for StepError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.source()
+    }
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepFailure {
+    /// A command failed, or could not be run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Files could not be copied.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// Layers.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The step was cancelled.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// A fault of this program.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// Why a result could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// Its stream could not be opened or written.
+    #[error(transparent)]
+    Stream(#[from] std::io::Error),
+    /// Layers.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// The archive.
+    #[error(transparent)]
+    Archive(#[from] archive::ArchiveError),
+}
+
+/// A place in the Dockerfile that an error is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Where.
+    pub span: Span,
+    /// A few words to put beside it.
+    pub label: Option<String>,
+    /// Other places that have to do with it.
+    pub notes: Vec<Note>,
+}
+
+impl BuildError {
+    /// Where in the Dockerfile the error is, when it is somewhere there.
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            BuildError::Dockerfile(error) => Some(Place {
+                span: error.span(),
+                label: error.label().map(str::to_owned),
+                notes: error.notes().to_vec(),
+            }),
+            BuildError::Plan(error) => Some(error.place()),
+            BuildError::Step(error) => Some(error.place()),
+            _ => None,
+        }
+    }
+
+    /// The end of what a failed command wrote; empty for all other errors.
+    pub fn log_tail(&self) -> &[u8] {
+        match self {
+            BuildError::Step(error) => match &error.cause {
+                StepFailure::Run(error) => error.log_tail(),
+                _ => &[],
+            },
+            _ => &[],
+        }
+    }
+}
+
+impl StepError {
+    /// Where in the Dockerfile it is.
+    fn place(&self) -> Place {
+        Place { span: self.span, label: None, notes: Vec::new() }
+    }
+}
+
+impl Classified for BuildError {
+    fn kind(&self) -> Kind {
+        match self {
+            BuildError::Dockerfile(error) => error.kind(),
+            BuildError::Plan(error) => error.kind(),
+            BuildError::Step(error) => error.cause.kind(),
+            BuildError::Store(error) => error.kind(),
+            BuildError::Layer(error) => error.kind(),
+            BuildError::Document(error) => error.kind(),
+            BuildError::Export { source, .. } => source.kind(),
+            BuildError::Context { source, .. } => Kind::of_io(source),
+            BuildError::ContextFiles { source, .. } => source.kind(),
+            BuildError::Ignore { .. } => Kind::Invalid,
+            BuildError::Cancelled(error) => error.kind(),
+            BuildError::Internal(_) => Kind::Internal,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            BuildError::Dockerfile(error) => error.hint(),
+            BuildError::Plan(error) => error.hint(),
+            BuildError::Step(error) => error.cause.hint(),
+            BuildError::Store(error) => error.hint(),
+            BuildError::Layer(error) => error.hint(),
+            BuildError::Export { source, .. } => source.hint(),
+            _ => self.kind().hint().map(str::to_owned),
+        }
+    }
+}
+
+impl Classified for StepFailure {
+    fn kind(&self) -> Kind {
+        match self {
+            StepFailure::Run(error) => error.kind(),
+            StepFailure::Copy(error) => error.kind(),
+            StepFailure::Layer(error) => error.kind(),
+            StepFailure::Store(error) => error.kind(),
+            StepFailure::Io(error) => error.kind(),
+            StepFailure::Cancelled(error) => error.kind(),
+            StepFailure::Internal(_) => Kind::Internal,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            StepFailure::Run(error) => error.hint(),
+            StepFailure::Copy(error) => error.hint(),
+            StepFailure::Layer(error) => error.hint(),
+            StepFailure::Store(error) => error.hint(),
+            _ => self.kind().hint().map(str::to_owned),
+        }
+    }
+}
+
+impl Classified for ExportError {
+    fn kind(&self) -> Kind {
+        match self {
+            ExportError::Stream(error) => Kind::of_io(error),
+            ExportError::Layer(error) => error.kind(),
+            ExportError::Archive(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            ExportError::Layer(error) => error.hint(),
+            ExportError::Archive(error) => error.hint(),
+            ExportError::Stream(_) => self.kind().hint().map(str::to_owned),
+        }
+    }
+}

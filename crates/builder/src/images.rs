@@ -1,0 +1,35 @@
+//! What the plan wants to know of images and contexts, answered from the store and the session.
+
+use image::Reference;
+use image::config::Config;
+use store::{Store, StoreError};
+
+use crate::plan::{BaseImage, Resolver, ResolverError};
+use crate::session::Session;
+
+/// The images of a store and the contexts of a session.
+pub(crate) struct StoreImages<'a> {
+    pub store: &'a Store,
+    pub session: &'a dyn Session,
+}
+
+impl Resolver for StoreImages<'_> {
+    fn image(&self, name: &str) -> Result<Option<BaseImage>, ResolverError> {
+        let record = match self.store.images().resolve(name) {
+            Ok(record) => record,
+            Err(StoreError::NoImage(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let config: Config = self.store.images().config(&record.id)?.value().clone();
+        Ok(Some(BaseImage { name: name.to_owned(), id: record.id, config }))
+    }
+
+    fn image_names(&self) -> Result<Vec<String>, ResolverError> {
+        let names = self.store.names().list()?;
+        Ok(names.iter().map(|record| Reference::familiar(&record.reference)).collect())
+    }
+
+    fn has_context(&self, name: &str) -> Result<bool, ResolverError> {
+        Ok(self.session.context(name)?.is_some())
+    }
+}

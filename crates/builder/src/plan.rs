@@ -1,0 +1,154 @@
+//! Plan: a Dockerfile and a request → stages of steps. Pure, but for what a [`Resolver`] is asked.
+//!
+//! Two passes over the stages. From the target down to the first: what does a stage refer to, so what is needed ([`references`])? References
+//! only ever lead to earlier stages, so one pass finds all. Then from the first up to the target: each stage that is needed is expanded
+//! with the environment that it has ([`stage`]).
+
+mod error;
+mod execute;
+mod globals;
+mod graph;
+mod history;
+mod metadata;
+mod references;
+mod stage;
+mod variables;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+
+pub use error::{PlanError, PlanProblem};
+pub use graph::{
+    Base, BaseImage, CopyFrom, HistoryEntry, Operation, Plan, RunStep, Script, Stage, Step, WorkdirStep,
+};
+
+use crate::error::BuildError;
+use crate::outcome::BuildWarning;
+use crate::request::Request;
+use globals::Globals;
+use references::References;
+use stage::Planned;
+
+/// What [`Resolver`] gives when it can't answer.
+pub type ResolverError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a plan has to know of the world.
+pub trait Resolver {
+    /// The image of this name, digest or ID, if there is one.
+    fn image(&self, name: &str) -> Result<Option<BaseImage>, ResolverError>;
+
+    /// The names of all images, to suggest one.
+    fn image_names(&self) -> Result<Vec<String>, ResolverError>;
+
+    /// Whether there is a context of this name; the main one's is empty.
+    fn has_context(&self, name: &str) -> Result<bool, ResolverError>;
+}
+
+/// Plans a build.
+pub fn plan(request: &Request, resolver: &dyn Resolver) -> Result<Plan, BuildError> {
+    let file = dockerfile::parse(&request.dockerfile.bytes)?;
+    refuse_other_syntax(&file)?;
+    let target = target(&file, request)?;
+    let globals = Globals::of(&file, request)?;
+    let mut warnings = warnings_of(&file);
+    warnings.extend(unused_arguments(&file, request));
+    let epoch = globals.epoch(request)?;
+    let references = References::find(&file, target, &globals, resolver)?;
+    let mut plan = Plan { stages: Vec::new(), images: references.images(), target: 0, epoch, warnings };
+    let mut planned: BTreeMap<usize, Planned> = BTreeMap::new();
+    for index in references.needed() {
+        let surroundings =
+            stage::Surroundings { request, file: &file, globals: &globals, references: &references, planned: &planned };
+        let mut stage = stage::plan(&surroundings, index)?;
+        plan.warnings.append(&mut stage.warnings);
+        plan.target = plan.stages.len();
+        stage.place = plan.stages.len();
+        plan.stages.push(stage.take());
+        planned.insert(index, stage);
+    }
+    Ok(plan)
+}
+
+/// The number of the stage to build (DF-074).
+fn target(file: &Dockerfile, request: &Request) -> Result<usize, PlanError> {
+    let Some(name) = &request.target else { return Ok(file.stages.len().saturating_sub(1)) };
+    if let Some(stage) = file.stage_named(name) {
+        return Ok(stage.index);
+    }
+    match name.parse::<usize>() {
+        Ok(number) if number < file.stages.len() => return Ok(number),
+        _ => {}
+    }
+    let names: Vec<&str> = file.stages.iter().filter_map(dockerfile::Stage::name).collect();
+    let suggestion = dockerfile::suggest::nearest(name, names.iter().copied());
+    // Nothing in the file is wrong; the last stage is where a reader looks for names.
+    let span = file.stages.last().map_or_else(Span::default, |stage| stage.instruction.span);
+    let error = PlanError::new(PlanProblem::NoTarget(name.clone()), span).suggesting(suggestion);
+    Err(if names.is_empty() {
+        error.hinted("no stage has a name: give one with FROM … AS NAME, or use its number")
+    } else {
+        error.hinted(format!("the stages are {}", names.join(", ")))
+    })
+}
+
+fn refuse_other_syntax(file: &Dockerfile) -> Result<(), PlanError> {
+    let Some(syntax) = file.directives.syntax.as_ref().filter(|_| !file.directives.syntax_is_docker()) else {
+        return Ok(());
+    };
+    let what = format!("the frontend {}", base::text::bytes(syntax.as_str().as_bytes()));
+    let hint = "remove the line: what docker/dockerfile can do is built in";
+    Err(PlanError::unsupported(what, syntax.span, hint))
+}
+
+fn warnings_of(file: &Dockerfile) -> Vec<BuildWarning> {
+    let warning = |warning: &dockerfile::Warning| BuildWarning {
+        text: base::text::line(&warning.kind.to_string()).into_owned(),
+        span: Some(warning.span),
+    };
+    file.warnings.iter().map(warning).collect()
+}
+
+/// Build arguments that no ARG takes (DF-064).
+fn unused_arguments(file: &Dockerfile, request: &Request) -> Vec<BuildWarning> {
+    let instructions = file.globals.iter().chain(file.stages.iter().flat_map(|stage| &stage.instructions));
+    let declared: Vec<&str> = instructions
+        .flat_map(|instruction| match &instruction.kind {
+            InstructionKind::Arg(arg) => arg.declarations.as_slice(),
+            _ => &[],
+        })
+        .map(|declaration| declaration.name.as_str())
+        .collect();
+    let is_unused = |name: &&String| {
+        !declared.contains(&name.as_str())
+            && !globals::is_proxy(name)
+            && !globals::is_automatic(name)
+            && !name.starts_with("BUILDKIT_")
+            && name.as_str() != globals::EPOCH
+    };
+    let names: Vec<&String> = request.build_args.iter().map(|(name, _)| name).filter(is_unused).collect();
+    let warning = |name: &String| {
+        let suggestion = dockerfile::suggest::nearest(name, declared.iter().copied());
+        let suggestion = suggestion.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
+        let name = base::text::bytes(name.as_bytes());
+        BuildWarning { text: format!("the build argument {name} is not used{suggestion}"), span: None }
+    };
+    names.into_iter().map(warning).collect()
+}
+
+/// The resolver failed: not the Dockerfile's fault, but the place helps.
+fn unresolved(error: ResolverError, span: Span) -> PlanError {
+    PlanError::new(PlanProblem::Base(error), span)
+}
+
+/// Where errors of triggers are: at the FROM that pulls them (DF-160).
+fn at_from(error: BuildError, span: Span) -> BuildError {
+    match error {
+        BuildError::Dockerfile(error) => PlanError::new(PlanProblem::Trigger(error), span).into(),
+        BuildError::Plan(error) => error.moved(span).into(),
+        other => other,
+    }
+}
+

@@ -1,0 +1,175 @@
+//! What is valid in a Dockerfile and can still not be built.
+
+use std::fmt;
+
+use base::{Classified, Kind};
+use dockerfile::{Note, Span};
+
+use crate::error::Place;
+
+/// A Dockerfile can not be built: what is wrong, where, and what to do.
+#[derive(Debug)]
+pub struct PlanError(Box<Report>);
+
+#[derive(Debug)]
+struct Report {
+    problem: PlanProblem,
+    span: Span,
+    label: Option<String>,
+    notes: Vec<Note>,
+    suggestion: Option<String>,
+    hint: Option<String>,
+}
+
+/// What is wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanProblem {
+    /// `--target` names no stage.
+    #[error("there is no stage {0:?} to build")]
+    NoTarget(String),
+    /// FROM expanded to nothing (DF-070).
+    #[error("the name of the base image is empty after expansion")]
+    EmptyBase,
+    /// A name that can't be an image's.
+    #[error(transparent)]
+    Reference(#[from] image::reference::ReferenceError),
+    /// A platform that can't be one.
+    #[error(transparent)]
+    Platform(#[from] image::platform::PlatformError),
+    /// An image that is not in the store.
+    #[error("there is no image {0} in the store")]
+    NoImage(String),
+    /// A stage that uses itself, or one that comes later (DF-071).
+    #[error("stage {0:?} must be defined before it is used")]
+    LaterStage(String),
+    /// A stage number that does not exist.
+    #[error("there is no stage number {0}: there are {1} stages, counted from 0")]
+    NoStageNumber(usize, usize),
+    /// COPY or ADD from a context that was not given.
+    #[error("there is no build context to copy from")]
+    NoContext,
+    /// Something that this version does not do.
+    #[error("{0} is not supported yet")]
+    Unsupported(String),
+    /// A value that is not what it should be.
+    #[error("invalid {what} {value:?}: {reason}")]
+    Value {
+        /// What it is for.
+        what: &'static str,
+        /// The value, expanded.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A trigger of the base that is no instruction.
+    #[error("an ONBUILD trigger of the base is not valid: {0}")]
+    Trigger(dockerfile::Error),
+    /// The base image's documents can not be read.
+    #[error("cannot read the base image")]
+    Base(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl PlanError {
+    /// A problem at a place.
+    pub fn new(problem: impl Into<PlanProblem>, span: Span) -> Self {
+        let problem = problem.into();
+        Self(Box::new(Report { problem, span, label: None, notes: Vec::new(), suggestion: None, hint: None }))
+    }
+
+    /// Something that is not done yet, with what to do instead.
+    pub fn unsupported(what: impl Into<String>, span: Span, hint: &str) -> Self {
+        Self::new(PlanProblem::Unsupported(what.into()), span).hinted(hint)
+    }
+
+    /// At another place: what is wrong with a trigger is shown where the trigger is pulled.
+    #[must_use]
+    pub fn moved(mut self, span: Span) -> Self {
+        self.0.span = span;
+        self.0.notes.clear();
+        self
+    }
+
+    /// With a few words to put beside the place.
+    #[must_use]
+    pub fn labelled(mut self, label: impl Into<String>) -> Self {
+        self.0.label = Some(label.into());
+        self
+    }
+
+    /// With another place.
+    #[must_use]
+    pub fn noted(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.0.notes.push(Note { span, text: text.into() });
+        self
+    }
+
+    /// With what was probably meant.
+    #[must_use]
+    pub fn suggesting(mut self, suggestion: Option<impl Into<String>>) -> Self {
+        self.0.suggestion = suggestion.map(Into::into);
+        self
+    }
+
+    /// With what the user can do.
+    #[must_use]
+    pub fn hinted(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// What is wrong.
+    pub fn problem(&self) -> &PlanProblem {
+        &self.0.problem
+    }
+
+    /// What was probably meant; it is part of the message.
+    pub fn suggestion(&self) -> Option<&str> {
+        self.0.suggestion.as_deref()
+    }
+
+    /// Where it is wrong.
+    pub fn place(&self) -> Place {
+        Place { span: self.0.span, label: self.0.label.clone(), notes: self.0.notes.clone() }
+    }
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = self.0.problem.to_string();
+        formatter.write_str(&base::text::line(&message))?;
+        match &self.0.suggestion {
+            Some(suggestion) => write!(formatter, " (did you mean {}?)", base::text::line(suggestion)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for PlanError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.0.problem)
+    }
+}
+
+impl Classified for PlanError {
+    fn kind(&self) -> Kind {
+        match &self.0.problem {
+            PlanProblem::NoTarget(_)
+            | PlanProblem::NoImage(_)
+            | PlanProblem::NoContext
+            | PlanProblem::NoStageNumber(..) => Kind::NotFound,
+            PlanProblem::Unsupported(_) => Kind::Unsupported,
+            PlanProblem::Base(_) => Kind::Corrupt,
+            _ => Kind::Invalid,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.0.hint.clone().or_else(|| match &self.0.problem {
+            PlanProblem::Reference(error) => error.hint(),
+            PlanProblem::Platform(error) => error.hint(),
+            PlanProblem::Trigger(error) => error.hint(),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! What a plan is: stages of steps, everything expanded, nothing executed.
+
+use dockerfile::Span;
+use image::{Config, ImageId, Platform};
+
+use crate::copy::CopyStep;
+use crate::outcome::BuildWarning;
+use crate::request::Network;
+
+/// What is to be done: the stages that the target needs, in the order of the file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The stages. [`Base::Stage`] and [`CopyFrom::Stage`] are places in this list; they refer to earlier ones only.
+    pub stages: Vec<Stage>,
+    /// The images that COPY --from takes files from, each once.
+    pub images: Vec<BaseImage>,
+    /// The place of the stage that becomes the image.
+    pub target: usize,
+    /// No time that is written is later than this.
+    pub epoch: Option<i64>,
+    /// What looks like a mistake.
+    pub warnings: Vec<BuildWarning>,
+}
+
+/// One stage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// What it is called in the Dockerfile.
+    pub name: Option<String>,
+    /// What it stands on.
+    pub base: Base,
+    /// How progress names its beginning; stages that stand on nothing or on another stage have no such vertex.
+    pub from: Option<String>,
+    /// The FROM instruction.
+    pub span: Span,
+    /// What is executed, in order.
+    pub steps: Vec<Step>,
+    /// The image's config as far as it is known before anything is executed: with the history and the layers of a base *image* only, and without a time.
+    pub config: Config,
+    /// What its instructions add to the history.
+    pub history: Vec<HistoryEntry>,
+}
+
+/// What a stage stands on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Base {
+    /// Nothing.
+    Scratch,
+    /// The stage at this place of the plan.
+    Stage(usize),
+    /// An image of the store.
+    Image(Box<BaseImage>),
+}
+
+/// An image that is built on, or copied from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BaseImage {
+    /// How it was named.
+    pub name: String,
+    /// Its identity.
+    pub id: ImageId,
+    /// Its config.
+    pub config: Config,
+}
+
+/// One entry of the history that is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// The text (DF-164).
+    pub created_by: String,
+    /// The step that makes its layer; its place in the stage.
+    pub step: Option<usize>,
+}
+
+/// One thing to execute: it gives a layer, or (WORKDIR) perhaps none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// How progress names it: `[build 2/3] RUN make`.
+    pub name: String,
+    /// The instruction.
+    pub span: Span,
+    /// The platform of its stage.
+    pub platform: Platform,
+    /// What is done.
+    pub operation: Operation,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operation {
+    /// RUN.
+    Run(RunStep),
+    /// COPY and ADD.
+    Copy(CopyStep, CopyFrom),
+    /// WORKDIR.
+    Workdir(WorkdirStep),
+}
+
+/// A command to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunStep {
+    /// The command and its arguments, with the shell.
+    pub arguments: Vec<String>,
+    /// A heredoc that is executed itself (DF-035).
+    pub script: Option<Script>,
+    /// The environment, without what is not part of the step's identity.
+    pub environment: Vec<(String, String)>,
+    /// Proxies: they are in the environment too, and not part of the step's identity (DF-061).
+    pub proxies: Vec<(String, String)>,
+    /// The working directory, absolute.
+    pub directory: String,
+    /// The user as USER says it; empty for root.
+    pub user: String,
+    /// The network.
+    pub network: Network,
+}
+
+/// A script that is shown to a command as a read-only file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// Where: `/dev/pipes/EOF`.
+    pub path: String,
+    /// What it says.
+    pub content: String,
+}
+
+/// Where COPY and ADD take files from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CopyFrom {
+    /// From nowhere: all sources are heredocs.
+    Nothing,
+    /// From the context of this name; the main one's is empty.
+    Context(String),
+    /// From the stage at this place of the plan.
+    Stage(usize),
+    /// From the image at this place of the plan's images.
+    Image(usize),
+}
+
+/// A directory that has to be there (DF-151).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkdirStep {
+    /// Which, absolute.
+    pub path: String,
+    /// Whose it is when it is made; empty for root.
+    pub user: String,
+}

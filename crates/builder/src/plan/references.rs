@@ -1,0 +1,247 @@
+//! What names in FROM and `--from` mean, and so which stages a target needs (DF-066 … DF-074, DF-160).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dockerfile::{Dockerfile, Instruction, InstructionKind, Span, Word, suggest};
+use image::Reference;
+
+use super::error::{PlanError, PlanProblem};
+use super::globals::Globals;
+use super::graph::BaseImage;
+use super::{Resolver, at_from, unresolved};
+use crate::error::BuildError;
+
+/// What a stage stands on.
+#[derive(Debug, Clone)]
+pub(super) enum BaseReference {
+    /// Nothing.
+    Scratch,
+    /// The stage with this number.
+    Stage(usize),
+    /// An image.
+    Image(Box<BaseImage>),
+}
+
+/// What `COPY --from` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A context of this name.
+    Context,
+    /// The stage with this number.
+    Stage(usize),
+    /// The image at this place of the plan's images.
+    Image(usize),
+}
+
+/// What the stages that a target needs refer to.
+pub(super) struct References<'a> {
+    file: &'a Dockerfile,
+    resolver: &'a dyn Resolver,
+    bases: BTreeMap<usize, BaseReference>,
+    triggers: BTreeMap<usize, Vec<Instruction>>,
+    images: Vec<BaseImage>,
+}
+
+impl<'a> References<'a> {
+    /// Follows all references from a target.
+    pub fn find(
+        file: &'a Dockerfile,
+        target: usize,
+        globals: &Globals,
+        resolver: &'a dyn Resolver,
+    ) -> Result<Self, BuildError> {
+        let mut references =
+            Self { file, resolver, bases: BTreeMap::new(), triggers: BTreeMap::new(), images: Vec::new() };
+        let mut needed = BTreeSet::from([target]);
+        while let Some(index) = needed.pop_last() {
+            references.stage(index, globals, &mut needed)?;
+        }
+        Ok(references)
+    }
+
+    /// The numbers of the stages that are needed, in order.
+    pub fn needed(&self) -> Vec<usize> {
+        self.bases.keys().copied().collect()
+    }
+
+    /// The images that files are copied from.
+    pub fn images(&self) -> Vec<BaseImage> {
+        self.images.clone()
+    }
+
+    /// What a stage that is needed stands on.
+    pub fn base(&self, index: usize) -> Option<&BaseReference> {
+        self.bases.get(&index)
+    }
+
+    /// The triggers that a stage has to execute first.
+    pub fn triggers(&self, index: usize) -> &[Instruction] {
+        self.triggers.get(&index).map_or(&[], Vec::as_slice)
+    }
+
+    /// What the name in a `--from` of a stage means: a context, a stage, an image.
+    pub fn source(&self, name: &Word, index: usize) -> Result<Source, PlanError> {
+        let text = name.as_str();
+        if self.resolver.has_context(text).map_err(|error| unresolved(error, name.span))? {
+            return Ok(Source::Context);
+        }
+        if let Some(stage) = self.file.stage_named(text) {
+            return earlier(self.file, stage.index, index, name).map(Source::Stage);
+        }
+        if let Ok(number) = text.parse::<usize>() {
+            let count = self.file.stages.len();
+            if number >= count {
+                return Err(PlanError::new(PlanProblem::NoStageNumber(number, count), name.span));
+            }
+            return earlier(self.file, number, index, name).map(Source::Stage);
+        }
+        match self.images.iter().position(|image| image.name == text) {
+            Some(place) => Ok(Source::Image(place)),
+            None => Err(self.no_image(text, name.span, index)),
+        }
+    }
+
+    /// Whether there is a main context.
+    pub fn has_main_context(&self, span: Span) -> Result<bool, PlanError> {
+        self.resolver.has_context("").map_err(|error| unresolved(error, span))
+    }
+
+    fn stage(&mut self, index: usize, globals: &Globals, needed: &mut BTreeSet<usize>) -> Result<(), BuildError> {
+        let Some(stage) = self.file.stages.get(index) else { return Ok(()) };
+        let base = self.base_of(stage, globals)?;
+        let triggers = match &base {
+            BaseReference::Scratch => Vec::new(),
+            BaseReference::Image(image) => image.config.config.on_build.clone(),
+            BaseReference::Stage(below) => {
+                needed.insert(*below);
+                self.file.stages.get(*below).map(triggers_of).unwrap_or_default()
+            }
+        };
+        let span = stage.instruction.span;
+        let triggers = triggers.iter().map(|text| dockerfile::parse_trigger(text, self.file.escape()));
+        let triggers: Vec<Instruction> =
+            triggers.collect::<Result<_, _>>().map_err(|error| at_from(error.into(), span))?;
+        for trigger in &triggers {
+            self.follow(trigger, index, needed).map_err(|error| at_from(error.into(), span))?;
+        }
+        for instruction in &stage.instructions {
+            self.follow(instruction, index, needed)?;
+        }
+        self.bases.insert(index, base);
+        self.triggers.insert(index, triggers);
+        Ok(())
+    }
+
+    /// Notes what an instruction copies from.
+    fn follow(
+        &mut self,
+        instruction: &Instruction,
+        index: usize,
+        needed: &mut BTreeSet<usize>,
+    ) -> Result<(), PlanError> {
+        let InstructionKind::Copy(copy) = &instruction.kind else { return Ok(()) };
+        let Some(from) = copy.from.as_ref().filter(|from| !from.raw.is_empty()) else { return Ok(()) };
+        self.load_image(from)?;
+        if let Source::Stage(number) = self.source(from, index)? {
+            needed.insert(number);
+        }
+        Ok(())
+    }
+
+    /// Looks up the image of a `--from` that is nothing else.
+    fn load_image(&mut self, from: &Word) -> Result<(), PlanError> {
+        let text = from.as_str();
+        let is_known = self.file.stage_named(text).is_some()
+            || text.parse::<usize>().is_ok()
+            || self.images.iter().any(|image| image.name == text)
+            || self.resolver.has_context(text).map_err(|error| unresolved(error, from.span))?;
+        if is_known {
+            return Ok(());
+        }
+        check_reference(text, from.span)?;
+        let image = self.resolver.image(text).map_err(|error| unresolved(error, from.span))?;
+        self.images.extend(image);
+        Ok(())
+    }
+
+    fn base_of(&self, stage: &dockerfile::Stage, globals: &Globals) -> Result<BaseReference, BuildError> {
+        let word = &stage.from.image;
+        let name = globals.expand(word)?.text;
+        if name.is_empty() {
+            let hint = "give the ARG a default, or a value with --build-arg";
+            return Err(PlanError::new(PlanProblem::EmptyBase, word.span).hinted(hint).into());
+        }
+        if name.eq_ignore_ascii_case("scratch") {
+            return Ok(BaseReference::Scratch);
+        }
+        if self.resolver.has_context(&name).map_err(|error| unresolved(error, word.span))? {
+            let hint = "copy from the context with COPY --from instead";
+            return Err(PlanError::unsupported("FROM a named context", word.span, hint).into());
+        }
+        // The nearest one above counts (DF-068).
+        let above = self.file.stages.get(..stage.index).unwrap_or_default();
+        let lower = name.to_lowercase();
+        if let Some(base) = above.iter().rev().find(|above| above.name() == Some(&lower)) {
+            return Ok(BaseReference::Stage(base.index));
+        }
+        check_reference(&name, word.span)?;
+        match self.resolver.image(&name).map_err(|error| unresolved(error, word.span))? {
+            Some(image) => Ok(BaseReference::Image(Box::new(image))),
+            None => Err(self.no_image(&name, word.span, stage.index).into()),
+        }
+    }
+
+    /// With the nearest stage or image, and with a word about a stage that comes too late.
+    fn no_image(&self, name: &str, span: Span, index: usize) -> PlanError {
+        let mut candidates: Vec<String> = self
+            .file
+            .stages
+            .iter()
+            .filter(|stage| stage.index < index)
+            .filter_map(|stage| stage.name().map(str::to_owned))
+            .collect();
+        candidates.extend(self.resolver.image_names().unwrap_or_default());
+        let suggestion = suggest::nearest(name, candidates.iter().map(String::as_str)).map(str::to_owned);
+        let shown = base::text::bytes(name.as_bytes()).into_owned();
+        let error = PlanError::new(PlanProblem::NoImage(shown), span).suggesting(suggestion);
+        match self.file.stage_named(name) {
+            Some(later) => error
+                .noted(later.instruction.span, "the stage of this name is defined here, too late")
+                .hinted("move the stage above the one that uses it"),
+            None => error.hinted(
+                "`lap images` lists what there is; `lap import ROOTFS.tar NAME` and `lap load -i IMAGE.tar` bring images in",
+            ),
+        }
+    }
+}
+
+fn check_reference(name: &str, span: Span) -> Result<(), PlanError> {
+    // An ID with its algorithm is no reference, and means an image too.
+    if image::Digest::parse(name).is_ok() {
+        return Ok(());
+    }
+    Reference::parse(name).map(drop).map_err(|error| PlanError::new(error, span))
+}
+
+/// A stage can only use what is above it (DF-068, DF-071).
+fn earlier(file: &Dockerfile, found: usize, index: usize, name: &Word) -> Result<usize, PlanError> {
+    if found < index {
+        return Ok(found);
+    }
+    let error = PlanError::new(PlanProblem::LaterStage(name.raw.clone()), name.span);
+    let defined = file.stages.get(found).map_or_else(Span::default, |stage| stage.instruction.span);
+    Err(if found == index {
+        error.noted(defined, "this is the stage itself").hinted("a stage can not copy from itself")
+    } else {
+        error.noted(defined, "it is defined here").hinted("move it above the stage that uses it")
+    })
+}
+
+/// The triggers that a stage declares for those that stand on it.
+fn triggers_of(stage: &dockerfile::Stage) -> Vec<String> {
+    let trigger = |instruction: &Instruction| match &instruction.kind {
+        InstructionKind::Onbuild(onbuild) => Some(onbuild.trigger.clone()),
+        _ => None,
+    };
+    stage.instructions.iter().filter_map(trigger).collect()
+}

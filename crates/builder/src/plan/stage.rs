@@ -1,0 +1,347 @@
+//! One stage: its environment, its config and its steps, as they grow from instruction to instruction.
+
+use std::collections::BTreeMap;
+
+use base::text;
+use dockerfile::expand::{Expanded, Expander};
+use dockerfile::{Dockerfile, Heredoc, Instruction, InstructionKind, Span, Word, suggest};
+use image::{Config, Platform, Reference};
+
+use super::error::PlanError;
+use super::globals::Globals;
+use super::graph::{Base, BaseImage, HistoryEntry, Operation, Stage, Step};
+use super::references::{BaseReference, References};
+use super::variables::Variables;
+use super::{at_from, metadata};
+use crate::error::BuildError;
+use crate::outcome::BuildWarning;
+use crate::request::Request;
+
+/// The search path of images that have none (DF-162).
+pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What all stages share.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    pub request: &'a Request,
+    pub file: &'a Dockerfile,
+    pub globals: &'a Globals,
+    pub references: &'a References<'a>,
+    /// The stages before this one that are needed, by number.
+    pub planned: &'a BTreeMap<usize, Planned>,
+}
+
+/// A stage that is planned, and what stages on top of it take over.
+#[derive(Debug)]
+pub(super) struct Planned {
+    stage: Option<Stage>,
+    config: Config,
+    /// Its place in the plan.
+    pub place: usize,
+    pub warnings: Vec<BuildWarning>,
+    variables: Variables,
+    arguments: Vec<String>,
+}
+
+impl Planned {
+    /// The stage itself, once.
+    pub fn take(&mut self) -> Stage {
+        self.stage.take().unwrap_or_else(|| Stage {
+            name: None,
+            base: Base::Scratch,
+            from: None,
+            span: Span::default(),
+            steps: Vec::new(),
+            config: self.config.clone(),
+            history: Vec::new(),
+        })
+    }
+}
+
+/// Plans the stage with this number; those that it refers to are planned already.
+pub(super) fn plan(around: &Surroundings<'_>, index: usize) -> Result<Planned, BuildError> {
+    let Some(source) = around.file.stages.get(index) else {
+        return Err(BuildError::Internal(format!("there is no stage {index}")));
+    };
+    let mut builder = Builder::begin(*around, source)?;
+    let span = source.instruction.span;
+    for trigger in around.references.triggers(index) {
+        builder.trigger = Some(span);
+        builder.instruction(trigger).map_err(|error| at_from(error, span))?;
+    }
+    builder.trigger = None;
+    for instruction in &source.instructions {
+        builder.instruction(instruction)?;
+    }
+    Ok(builder.finish(source))
+}
+
+/// A stage that is being planned.
+pub(super) struct Builder<'a> {
+    pub around: Surroundings<'a>,
+    /// Its number in the file.
+    pub index: usize,
+    pub config: Config,
+    /// What expansion and RUN see: the image's environment, ENV and ARG, the latest wins (DF-053).
+    pub variables: Variables,
+    /// The names that were declared with ARG, in the order of their first declarations (DF-065).
+    pub arguments: Vec<String>,
+    /// Whether this stage has had a CMD (DF-155).
+    pub has_command: bool,
+    pub platform: Platform,
+    /// The FROM whose trigger is being planned.
+    trigger: Option<Span>,
+    base: Base,
+    from: Option<String>,
+    names: StepNames,
+    steps: Vec<Step>,
+    history: Vec<HistoryEntry>,
+    warnings: Vec<BuildWarning>,
+}
+
+impl<'a> Builder<'a> {
+    fn begin(around: Surroundings<'a>, source: &dockerfile::Stage) -> Result<Self, BuildError> {
+        let platform = platform_of(&around, source)?;
+        let mut warnings = Vec::new();
+        let reference = around.references.base(source.index);
+        let mut names = StepNames::of(&around, source, matches!(reference, Some(BaseReference::Image(_))));
+        let mut from = None;
+        let (base, config, variables, arguments) = match reference {
+            None | Some(BaseReference::Scratch) => {
+                let config = of_scratch(&platform);
+                (Base::Scratch, config, None, Vec::new())
+            }
+            Some(BaseReference::Stage(below)) => {
+                let below = around.planned.get(below);
+                let below = below.ok_or_else(|| BuildError::Internal("a base stage is not planned".to_owned()))?;
+                let variables = Some(below.variables.clone());
+                (Base::Stage(below.place), below.config.clone(), variables, below.arguments.clone())
+            }
+            Some(BaseReference::Image(image)) => {
+                warnings.extend(other_platform(image, &platform, source.from.image.span));
+                from = Some(names.next(&format!("FROM {}", shown(&image.name))));
+                (Base::Image(image.clone()), of_image(&image.config, &platform), None, Vec::new())
+            }
+        };
+        let mut config = config;
+        // They are executed here, and not again (DF-160).
+        config.config.on_build.clear();
+        let variables = variables.unwrap_or_else(|| Variables::of_environment(&config.config.env));
+        let has_command = false;
+        Ok(Self {
+            around,
+            index: source.index,
+            config,
+            variables,
+            arguments,
+            has_command,
+            platform,
+            trigger: None,
+            base,
+            from,
+            names,
+            steps: Vec::new(),
+            history: Vec::new(),
+            warnings,
+        })
+    }
+
+    fn instruction(&mut self, instruction: &Instruction) -> Result<(), BuildError> {
+        match &instruction.kind {
+            InstructionKind::Run(run) => self.run(instruction, run),
+            InstructionKind::Copy(copy) => self.copy(instruction, copy),
+            InstructionKind::Add(add) => self.add(instruction, add),
+            InstructionKind::Workdir(path) => self.workdir(instruction, path),
+            _ => metadata::instruction(self, instruction),
+        }
+    }
+
+    fn finish(self, source: &dockerfile::Stage) -> Planned {
+        let stage = Stage {
+            name: source.name().map(str::to_owned),
+            base: self.base,
+            from: self.from,
+            span: source.instruction.span,
+            steps: self.steps,
+            config: self.config.clone(),
+            history: self.history,
+        };
+        Planned {
+            stage: Some(stage),
+            config: self.config,
+            place: 0,
+            warnings: self.warnings,
+            variables: self.variables,
+            arguments: self.arguments,
+        }
+    }
+
+    /// Where something is, for messages: with triggers, the FROM that pulls them.
+    pub fn place(&self, span: Span) -> Span {
+        self.trigger.unwrap_or(span)
+    }
+
+    /// Expands a word with the stage's variables.
+    pub fn expand(&mut self, word: &Word) -> Result<String, dockerfile::Error> {
+        let expanded = self.with_expander(|expander| expander.word(word))?;
+        self.warn_undefined(&expanded.undefined, word.span);
+        Ok(expanded.text)
+    }
+
+    /// Expands a word and splits what comes out (DF-051).
+    pub fn expand_words(&mut self, word: &Word) -> Result<Vec<String>, dockerfile::Error> {
+        let expanded = self.with_expander(|expander| expander.words(word))?;
+        self.warn_undefined(&expanded.undefined, word.span);
+        Ok(expanded.words)
+    }
+
+    /// Expands what stands in a heredoc.
+    pub fn expand_heredoc(&mut self, heredoc: &Heredoc) -> Result<String, dockerfile::Error> {
+        let expanded: Expanded = self.with_expander(|expander| expander.heredoc(heredoc))?;
+        self.warn_undefined(&expanded.undefined, heredoc.body.span);
+        Ok(expanded.text)
+    }
+
+    fn with_expander<T>(&self, expand: impl FnOnce(&Expander<'_>) -> T) -> T {
+        let lookup = |name: &str| self.variables.get(name).map(str::to_owned);
+        expand(&Expander::new(self.around.file.escape(), &lookup))
+    }
+
+    fn warn_undefined(&mut self, names: &[String], span: Span) {
+        for name in names {
+            let suggestion = suggest::nearest(name, self.variables.names());
+            let suggestion = suggestion.map_or_else(String::new, |name| format!(" (did you mean ${name}?)"));
+            let warning = format!("usage of undefined variable '${}'{suggestion}", text::line(name));
+            self.warn(warning, span);
+        }
+    }
+
+    /// Notes a warning.
+    pub fn warn(&mut self, text: String, span: Span) {
+        let span = Some(self.place(span));
+        self.warnings.push(BuildWarning { text, span });
+    }
+
+    /// Adds what only describes the image to the history.
+    pub fn described(&mut self, created_by: String) {
+        self.history.push(HistoryEntry { created_by, step: None });
+    }
+
+    /// Adds a step, and its entry of the history.
+    pub fn executed(&mut self, instruction: &Instruction, created_by: String, operation: Operation) {
+        let name = self.names.next(&title(instruction, self.trigger.is_some()));
+        let (span, platform) = (self.place(instruction.span), self.platform.clone());
+        self.history.push(HistoryEntry { created_by, step: Some(self.steps.len()) });
+        self.steps.push(Step { name, span, platform, operation });
+    }
+}
+
+/// How progress names the steps of one stage: `[build 2/5] RUN make` (DF-214).
+struct StepNames {
+    stage: String,
+    total: usize,
+    last: usize,
+}
+
+impl StepNames {
+    fn of(around: &Surroundings<'_>, source: &dockerfile::Stage, has_image: bool) -> Self {
+        let stage = match source.name() {
+            Some(name) => format!("{name} "),
+            None if around.file.stages.len() > 1 => format!("stage-{} ", source.index),
+            None => String::new(),
+        };
+        let executes = |instruction: &&Instruction| {
+            use InstructionKind::{Add, Copy, Run, Workdir};
+            matches!(instruction.kind, Add(_) | Copy(_) | Run(_) | Workdir(_))
+        };
+        let triggers = around.references.triggers(source.index).iter();
+        let total = triggers.chain(&source.instructions).filter(executes).count() + usize::from(has_image);
+        Self { stage, total, last: 0 }
+    }
+
+    fn next(&mut self, title: &str) -> String {
+        self.last += 1;
+        let width = self.total.to_string().len();
+        format!("[{}{:>width$}/{}] {title}", self.stage, self.last, self.total)
+    }
+}
+
+/// What people call a step: the instruction with its keyword in capitals, and the first line of its heredoc (DF-039).
+fn title(instruction: &Instruction, is_trigger: bool) -> String {
+    let rest = instruction.text.get(instruction.spelling.raw.len()..).unwrap_or_default();
+    let mut title = format!("{}{}", instruction.keyword, text::line(rest));
+    if is_trigger {
+        title.insert_str(0, "ONBUILD ");
+    }
+    let heredoc = match &instruction.kind {
+        InstructionKind::Run(run) => run.heredocs.first().map(|heredoc| heredoc.content().into_owned()),
+        _ => None,
+    };
+    if let Some(content) = heredoc {
+        let mut lines = content.lines();
+        let first = text::line(lines.next().unwrap_or_default()).into_owned();
+        let more = if lines.next().is_some() { "..." } else { "" };
+        title.push_str(&format!(" ({first}{more})"));
+    }
+    title
+}
+
+fn platform_of(around: &Surroundings<'_>, source: &dockerfile::Stage) -> Result<Platform, BuildError> {
+    let Some(word) = &source.from.platform else { return Ok(around.request.platform.clone()) };
+    let said = around.globals.expand(word)?.text;
+    Platform::parse(&said).map_err(|error| PlanError::new(error, word.span).into())
+}
+
+fn of_scratch(platform: &Platform) -> Config {
+    let mut config = Config::default();
+    set_platform(&mut config, platform);
+    config.config.env = vec![format!("PATH={DEFAULT_PATH}")];
+    "/".clone_into(&mut config.config.working_dir);
+    config
+}
+
+/// A deep copy of a base's config, without its time (DF-161).
+fn of_image(base: &Config, platform: &Platform) -> Config {
+    let mut config = base.clone();
+    config.created = None;
+    // Docker's classic builder left these behind: they describe its last container, not the image.
+    for stale in ["container", "container_config", "docker_version", "id", "parent"] {
+        config.extra.remove(stale);
+    }
+    if config.architecture.is_empty() {
+        set_platform(&mut config, platform);
+    }
+    let settings = &mut config.config;
+    if !settings.env.iter().any(|pair| pair.starts_with("PATH=")) {
+        settings.env.push(format!("PATH={DEFAULT_PATH}"));
+    }
+    if !settings.working_dir.is_empty() {
+        settings.working_dir = metadata::joined("/", &settings.working_dir);
+    }
+    config
+}
+
+fn set_platform(config: &mut Config, platform: &Platform) {
+    config.architecture.clone_from(&platform.architecture);
+    config.os.clone_from(&platform.os);
+    config.variant.clone_from(&platform.variant);
+    config.os_version.clone_from(&platform.os_version);
+    config.os_features.clone_from(&platform.os_features);
+}
+
+/// An image for another platform than the one that is asked for: its own is kept (DF-076, DF-234).
+fn other_platform(image: &BaseImage, wanted: &Platform, span: Span) -> Option<BuildWarning> {
+    let own = image.config.platform();
+    let differs = !own.architecture.is_empty() && (own.os != wanted.os || own.architecture != wanted.architecture);
+    let name = shown(&image.name);
+    let text = format!("the base image {name} is for {own}, and the build is for {wanted}");
+    differs.then_some(BuildWarning { text, span: Some(span) })
+}
+
+/// An image's name as BuildKit shows it: whole.
+fn shown(name: &str) -> String {
+    match Reference::parse(name) {
+        Ok(reference) if image::Digest::parse(name).is_err() => reference.or_latest().to_string(),
+        _ => text::line(name).into_owned(),
+    }
+}

@@ -1,0 +1,205 @@
+//! Step records: what a step is, canonical, versioned, self-contained.
+//!
+//! A record's *definition* is the digest of what was asked for: operation, arguments, environment, platform, epoch, and of which kinds its inputs
+//! are. It is known before anything runs. Its *key* adds the contents of the inputs (without times): equal keys make equal layers.
+//! Instructions that only describe the image are in neither, except through the environment, the directory and the user of later steps (DF-180).
+
+use image::Platform;
+use image::digest::hex;
+use serde_json::{Value, json};
+use store::table::ContentDigest;
+use store::{Layer, StepKey, StepRecord};
+
+use crate::copy::{CopySource, CopyStep};
+use crate::plan::{CopyFrom, Operation, RunStep, Step, WorkdirStep};
+
+/// Changes whenever a step with the same record would give another layer, or the record's form changes.
+const VERSION: u32 = 1;
+
+/// Keeps these digests apart from all others.
+const DEFINITION: &str = "lapstrake 2026 step definition";
+const KEY: &str = "lapstrake 2026 step key";
+const STACK: &str = "lapstrake 2026 stack of layers";
+
+/// What a step is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Record {
+    document: Value,
+    definition: StepKey,
+}
+
+impl Record {
+    /// The record of a step whose times are clamped to `epoch`.
+    pub fn of(step: &Step, epoch: Option<i64>) -> Self {
+        let operation = match &step.operation {
+            Operation::Run(run) => run_document(run),
+            Operation::Copy(copy, from) => copy_document(copy, from),
+            Operation::Workdir(workdir) => workdir_document(workdir),
+        };
+        let document = json!({
+            "version": VERSION,
+            "operation": operation,
+            "platform": platform_document(&step.platform),
+            "epoch": epoch,
+        });
+        // Maps of serde_json are sorted by their keys, so that the text is canonical.
+        let definition = StepKey(blake3::derive_key(DEFINITION, document.to_string().as_bytes()));
+        Self { document, definition }
+    }
+
+    /// What was asked for.
+    pub fn definition(&self) -> StepKey {
+        self.definition
+    }
+
+    /// What was asked for, with its inputs.
+    pub fn key(&self, inputs: &[ContentDigest]) -> StepKey {
+        let mut hasher = blake3::Hasher::new_derive_key(KEY);
+        hasher.update(&self.definition.0);
+        for input in inputs {
+            hasher.update(&input.0);
+        }
+        StepKey(*hasher.finalize().as_bytes())
+    }
+
+    /// The record of a step that was executed, to be kept.
+    pub fn built(&self, inputs: &[ContentDigest], layer: Option<&Layer>) -> StepRecord {
+        let mut document = self.document.clone();
+        if let Value::Object(fields) = &mut document {
+            let inputs = inputs.iter().map(|input| Value::String(hex(&input.0))).collect();
+            fields.insert("inputs".to_owned(), Value::Array(inputs));
+        }
+        StepRecord {
+            definition: self.definition,
+            key: self.key(inputs),
+            layer: layer.map(Layer::diff_id),
+            document,
+        }
+    }
+}
+
+/// The contents of a stack of layers, without times: folded from the lowest, as ChainIDs are.
+pub(crate) fn stacked(below: ContentDigest, layer: ContentDigest) -> ContentDigest {
+    let mut hasher = blake3::Hasher::new_derive_key(STACK);
+    hasher.update(&below.0);
+    hasher.update(&layer.0);
+    ContentDigest(*hasher.finalize().as_bytes())
+}
+
+/// The contents of a stack without layers.
+pub(crate) fn empty_stack() -> ContentDigest {
+    ContentDigest(blake3::derive_key(STACK, b""))
+}
+
+fn run_document(run: &RunStep) -> Value {
+    json!({
+        "kind": "run",
+        "arguments": run.arguments,
+        "script": run.script.as_ref().map(|script| json!({ "path": script.path, "content": script.content })),
+        "environment": run.environment,
+        "directory": run.directory,
+        "user": run.user,
+        "network": run.network.name(),
+        "hostname": crate::run::HOSTNAME,
+        "inputs": ["below"],
+    })
+}
+
+fn copy_document(copy: &CopyStep, from: &CopyFrom) -> Value {
+    let source = |source: &CopySource| match source {
+        CopySource::Path { pattern, .. } => json!({ "path": pattern }),
+        CopySource::Heredoc { name, content } => {
+            json!({ "heredoc": name, "content": blake3::hash(content).to_hex().as_str() })
+        }
+    };
+    json!({
+        "kind": if copy.add { "add" } else { "copy" },
+        "sources": copy.sources.iter().map(source).collect::<Vec<_>>(),
+        "destination": copy.destination,
+        "directory": copy.working_directory,
+        "chown": copy.chown.as_ref().map(|(owner, _)| owner),
+        "chmod": copy.chmod.as_ref().map(|mode| format!("{mode:?}")),
+        "parents": copy.parents,
+        "exclude": copy.exclude,
+        "inputs": ["below", match from {
+            CopyFrom::Nothing => "nothing",
+            CopyFrom::Context(_) => "context",
+            CopyFrom::Stage(_) | CopyFrom::Image(_) => "layers",
+        }],
+    })
+}
+
+fn workdir_document(workdir: &WorkdirStep) -> Value {
+    json!({ "kind": "workdir", "path": workdir.path, "user": workdir.user, "inputs": ["below"] })
+}
+
+fn platform_document(platform: &Platform) -> Value {
+    json!({
+        "os": platform.os,
+        "architecture": platform.architecture,
+        "variant": platform.variant,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use dockerfile::Span;
+
+    use super::*;
+    use crate::request::Network;
+
+    fn run() -> RunStep {
+        RunStep {
+            arguments: vec!["/bin/sh".to_owned(), "-c".to_owned(), "make".to_owned()],
+            script: None,
+            environment: vec![("A".to_owned(), "1".to_owned())],
+            proxies: Vec::new(),
+            directory: "/".to_owned(),
+            user: String::new(),
+            network: Network::Host,
+        }
+    }
+
+    fn record(run: RunStep) -> Record {
+        let step = Step {
+            name: "RUN make".to_owned(),
+            span: Span::default(),
+            platform: Platform::default(),
+            operation: Operation::Run(run),
+        };
+        Record::of(&step, None)
+    }
+
+    #[test]
+    fn df_176_what_changes_a_run() {
+        let plain = record(run());
+        let changes: [(&str, fn(&mut RunStep)); 6] = [
+            ("arguments", |run| run.arguments.push("x".to_owned())),
+            ("environment", |run| run.environment.push(("B".to_owned(), String::new()))),
+            ("directory", |run| run.directory = "/x".to_owned()),
+            ("user", |run| run.user = "daemon".to_owned()),
+            ("network", |run| run.network = Network::None),
+            ("script", |run| {
+                run.script = Some(crate::plan::Script { path: "/dev/pipes/A".to_owned(), content: String::new() });
+            }),
+        ];
+        for (what, change) in changes {
+            let mut changed = run();
+            change(&mut changed);
+            assert_ne!(record(changed).definition(), plain.definition(), "{what}");
+        }
+        let mut proxied = run();
+        proxied.proxies.push(("http_proxy".to_owned(), "http://proxy".to_owned()));
+        assert_eq!(record(proxied).definition(), plain.definition(), "DF-061");
+    }
+
+    #[test]
+    fn df_173_keys_depend_on_inputs_in_order() {
+        let record = record(run());
+        let (one, two) = (ContentDigest([1; 32]), ContentDigest([2; 32]));
+        assert_eq!(record.key(&[one, two]), record.key(&[one, two]));
+        assert_ne!(record.key(&[one, two]), record.key(&[two, one]));
+        assert_ne!(record.key(&[one]).0, record.definition().0);
+        assert_ne!(stacked(stacked(empty_stack(), one), two), stacked(stacked(empty_stack(), two), one));
+    }
+}

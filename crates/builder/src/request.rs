@@ -1,0 +1,107 @@
+//! What a build is asked to do: plain data, complete, nothing read from the environment.
+
+use std::path::PathBuf;
+
+use image::{Platform, Reference};
+
+/// A build.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The Dockerfile.
+    pub dockerfile: DockerfileText,
+    /// The stage to build; the last one when it is not said.
+    pub target: Option<String>,
+    /// `--build-arg`, in order; a later one counts. Proxies (`HTTP_PROXY` …) are among them.
+    pub build_args: Vec<(String, String)>,
+    /// `--label`, in order; they win over the Dockerfile's (DF-147).
+    pub labels: Vec<(String, String)>,
+    /// Whether every step is executed, whatever the cache has.
+    pub no_cache: bool,
+    /// The platform that the image is for.
+    pub platform: Platform,
+    /// The platform of this machine.
+    pub build_platform: Platform,
+    /// The names that the image gets in the store, and has in archives.
+    pub tags: Vec<Reference>,
+    /// Where the result goes. None means the store.
+    pub exports: Vec<Export>,
+    /// The network of RUN steps that do not say which.
+    pub network: Network,
+    /// No time that is written is later than this (seconds since the beginning of 1970). When it is not said here, the build argument or the global ARG
+    /// `SOURCE_DATE_EPOCH` says it (DF-166).
+    pub source_date_epoch: Option<i64>,
+    /// How many steps work at a time, and how many threads compress: at least 1.
+    pub threads: usize,
+}
+
+impl Request {
+    /// A request with nothing optional, for this machine.
+    pub fn new(dockerfile: DockerfileText) -> Self {
+        Self {
+            dockerfile,
+            target: None,
+            build_args: Vec::new(),
+            labels: Vec::new(),
+            no_cache: false,
+            platform: Platform::host(),
+            build_platform: Platform::host(),
+            tags: Vec::new(),
+            exports: Vec::new(),
+            network: Network::Host,
+            source_date_epoch: None,
+            threads: 1,
+        }
+    }
+
+    /// Whether the store keeps the image under its names.
+    pub fn keeps_image(&self) -> bool {
+        self.exports.is_empty() || self.exports.contains(&Export::Store)
+    }
+}
+
+/// A Dockerfile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DockerfileText {
+    /// What it is called in messages: a path, or `-` for the standard input.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Where a result goes. What is written to a stream is written to [`crate::Session::output`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Export {
+    /// Into the store, under the request's names.
+    Store,
+    /// An OCI image layout in a tar, that `docker load` reads too.
+    Oci,
+    /// A tar as `docker save` writes it.
+    Docker,
+    /// The root filesystem as a tar.
+    Tar,
+    /// The root filesystem as a directory.
+    Local {
+        /// Which; made if it is missing.
+        directory: PathBuf,
+    },
+}
+
+/// The network that a RUN step sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Network {
+    /// The host's.
+    #[default]
+    Host,
+    /// A loopback interface and nothing else.
+    None,
+}
+
+impl Network {
+    /// Its name in `--network` and in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Network::Host => "host",
+            Network::None => "none",
+        }
+    }
+}

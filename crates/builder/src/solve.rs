@@ -1,0 +1,228 @@
+//! Solve: every step of a plan gets its layer, from the cache or by being executed; ready steps of all stages at the same time.
+
+mod cached;
+mod contexts;
+mod graph;
+mod schedule;
+mod vertex;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base::{Cancel, Cancelled, Events};
+use layer::View;
+use sandbox::Runner;
+use store::table::ContentDigest;
+use store::{Layer, Lease, Store};
+
+use crate::error::{BuildError, StepError, StepFailure};
+use crate::outcome::StepCount;
+use crate::plan::{BaseImage, Plan, Step};
+use crate::record;
+use crate::request::Request;
+use crate::session::Session;
+use cached::Built;
+use contexts::Contexts;
+use graph::{Graph, Task};
+use vertex::Progress;
+
+/// What a solve works with.
+pub(crate) struct Job<'a> {
+    pub store: &'a Store,
+    pub lease: &'a Lease,
+    pub request: &'a Request,
+    pub session: &'a dyn Session,
+    pub runner: &'a Runner,
+    pub events: &'a Events,
+    pub cancel: &'a Cancel,
+}
+
+/// A filesystem: a stack of layers, and the identity of what is in it.
+#[derive(Clone)]
+pub(crate) struct Stack {
+    pub view: View,
+    pub content: ContentDigest,
+    /// The layer that the last task put on top, if it made one.
+    made: Option<Layer>,
+}
+
+impl Stack {
+    fn empty() -> Self {
+        Self { view: View::new(&[]), content: record::empty_stack(), made: None }
+    }
+
+    fn of(layers: &[Layer]) -> Self {
+        let content = layers
+            .iter()
+            .fold(record::empty_stack(), |below, layer| record::stacked(below, layer.table().content_id()));
+        Self { view: View::new(layers), content, made: None }
+    }
+
+    fn with(&self, layer: Option<Layer>) -> Self {
+        match layer {
+            None => Self { made: None, ..self.clone() },
+            Some(layer) => Self {
+                view: self.view.with(layer.clone()),
+                content: record::stacked(self.content, layer.table().content_id()),
+                made: Some(layer),
+            },
+        }
+    }
+}
+
+/// What a solve found.
+pub(crate) struct Solved {
+    graph: Graph,
+    stacks: Vec<Option<Stack>>,
+    /// How many steps were executed, and how many were there.
+    pub count: StepCount,
+}
+
+impl Solved {
+    /// The layers of a stage, lowest first.
+    pub fn layers(&self, stage: usize) -> &[Layer] {
+        self.view(stage).map_or(&[], View::layers)
+    }
+
+    /// The filesystem of a stage; `None` when the stage has no layers at all.
+    pub fn view(&self, stage: usize) -> Option<&View> {
+        self.stack(self.graph.end_of(stage)).map(|stack| &stack.view)
+    }
+
+    /// The layer that a step made, if it made one.
+    pub fn layer(&self, stage: usize, step: usize) -> Option<&Layer> {
+        self.stack(self.graph.task_of(stage, step))?.made.as_ref()
+    }
+
+    fn stack(&self, task: Option<usize>) -> Option<&Stack> {
+        self.stacks.get(task?)?.as_ref()
+    }
+}
+
+/// Executes a plan.
+pub(crate) fn solve(job: &Job<'_>, plan: &Plan) -> Result<Solved, BuildError> {
+    let graph = Graph::of(plan);
+    let progress = Progress::announce(job.events, &graph);
+    let contexts = Contexts::open(job, plan)?;
+    // The first failure stops what runs besides; the caller's own flag does too.
+    let stop = Cancel::new();
+    let _stops = job.cancel.on_cancel({
+        let stop = stop.clone();
+        move || stop.cancel()
+    });
+    let solver = Solver {
+        job,
+        plan,
+        stop: &stop,
+        contexts: &contexts,
+        progress: &progress,
+        built: Built::default(),
+        executed: AtomicUsize::new(0),
+        cached: AtomicUsize::new(0),
+        failure: Mutex::new(None),
+    };
+    let stacks = schedule::run(&graph, job.request.threads, |task, below, source| {
+        solver.task(&graph, task, below, source)
+    });
+    contexts.save(job.events);
+    job.cancel.check()?;
+    if let Some(failure) = solver.failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        return Err(failure);
+    }
+    let count = StepCount {
+        executed: solver.executed.load(Ordering::Relaxed),
+        cached: solver.cached.load(Ordering::Relaxed),
+    };
+    Ok(Solved { graph, stacks, count })
+}
+
+/// What the tasks of one solve share.
+struct Solver<'a> {
+    job: &'a Job<'a>,
+    plan: &'a Plan,
+    stop: &'a Cancel,
+    contexts: &'a Contexts,
+    progress: &'a Progress<'a>,
+    built: Built,
+    executed: AtomicUsize,
+    cached: AtomicUsize,
+    failure: Mutex<Option<BuildError>>,
+}
+
+impl Solver<'_> {
+    /// Does one task; `None` when it failed, which ends the solve.
+    fn task(&self, graph: &Graph, task: usize, below: Option<&Stack>, source: Option<&Stack>) -> Option<Stack> {
+        if self.stop.is_cancelled() {
+            return None;
+        }
+        let empty = Stack::empty();
+        let below = below.unwrap_or(&empty);
+        let result = match graph.task(task)? {
+            Task::Image(image) => self.image(task, image).map_err(|error| (None, error)),
+            Task::Step { stage, step } => {
+                let step = self.plan.stages.get(*stage)?.steps.get(*step)?;
+                self.step(task, step, below, source).map_err(|error| (Some(step), error))
+            }
+        };
+        match result {
+            Ok(stack) => Some(stack),
+            Err((step, failure)) => {
+                self.fail(step, failure);
+                None
+            }
+        }
+    }
+
+    /// The first failure counts: those that come after it are most often its consequences.
+    fn fail(&self, step: Option<&Step>, cause: StepFailure) {
+        let cancelled = matches!(base::Classified::kind(&cause), base::Kind::Cancelled);
+        let error = match (step, cause) {
+            _ if cancelled => BuildError::Cancelled(Cancelled),
+            (Some(step), cause) => {
+                BuildError::Step(Box::new(StepError { step: step.name.clone(), span: step.span, cause }))
+            }
+            (None, StepFailure::Store(error)) => BuildError::Store(error),
+            (None, cause) => BuildError::Internal(cause.to_string()),
+        };
+        let mut failure = self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if failure.is_none() {
+            *failure = Some(error);
+        }
+        drop(failure);
+        self.stop.cancel();
+    }
+
+    /// The layers of an image: their tables, nothing more.
+    fn image(&self, task: usize, image: &BaseImage) -> Result<Stack, StepFailure> {
+        self.progress.started(task);
+        let result = self.layers_of(image);
+        self.progress.ended(task, result.is_ok(), result.as_ref().err());
+        result.map(|layers| Stack::of(&layers))
+    }
+
+    fn layers_of(&self, image: &BaseImage) -> Result<Vec<Layer>, StepFailure> {
+        let layers = self.job.store.layers();
+        let mut found = Vec::new();
+        for diff_id in &image.config.rootfs.diff_ids {
+            let Some(layer) = layers.get(diff_id)? else {
+                return Err(store::StoreError::NoBlob(diff_id.0).into());
+            };
+            found.push(layer);
+        }
+        Ok(found)
+    }
+
+    fn step(&self, task: usize, step: &Step, below: &Stack, source: Option<&Stack>) -> Result<Stack, StepFailure> {
+        self.progress.started(task);
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            self.find_or_execute(task, step, below, source)
+        }))
+        .unwrap_or_else(|_| Err(StepFailure::Internal("a step panicked: please report this".to_owned())));
+        let cached = result.as_ref().is_ok_and(|made| made.cached);
+        self.progress.ended(task, cached, result.as_ref().err());
+        let made = result?;
+        let counter = if cached { &self.cached } else { &self.executed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        Ok(below.with(made.layer))
+    }
+}

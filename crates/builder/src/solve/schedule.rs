@@ -1,0 +1,100 @@
+//! Doing tasks as soon as what they wait for is done, several at a time.
+
+use std::collections::BTreeSet;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::graph::{Graph, Node};
+
+/// What the workers share.
+struct State<T> {
+    results: Vec<Option<T>>,
+    /// Tasks that wait for nothing, the earliest of the file first.
+    ready: BTreeSet<usize>,
+    /// How many tasks each one waits for.
+    waits: Vec<usize>,
+    running: usize,
+    failed: bool,
+}
+
+/// Does all tasks on at most `threads` threads; `work` gets the task, and the results of what it stands on and copies from. When `work` gives `None`,
+/// nothing new is begun.
+pub(super) fn run<T: Clone + Send>(
+    graph: &Graph,
+    threads: usize,
+    work: impl Fn(usize, Option<&T>, Option<&T>) -> Option<T> + Sync,
+) -> Vec<Option<T>> {
+    let nodes = graph.nodes();
+    let waits: Vec<usize> = nodes.iter().map(|node| dependencies(node).count()).collect();
+    let ready = (0..nodes.len()).filter(|task| waits.get(*task) == Some(&0)).collect();
+    let state = State { results: nodes.iter().map(|_| None).collect(), ready, waits, running: 0, failed: false };
+    let shared = Shared { nodes, state: Mutex::new(state), changed: Condvar::new() };
+    let threads = threads.clamp(1, nodes.len().max(1));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| shared.worker(&work));
+        }
+    });
+    shared.state.into_inner().unwrap_or_else(PoisonError::into_inner).results
+}
+
+struct Shared<'a, T> {
+    nodes: &'a [Node],
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+impl<T: Clone> Shared<'_, T> {
+    fn worker(&self, work: &impl Fn(usize, Option<&T>, Option<&T>) -> Option<T>) {
+        while let Some((task, below, source)) = self.next() {
+            let result = work(task, below.as_ref(), source.as_ref());
+            self.done(task, result);
+        }
+    }
+
+    /// The next task; waits for one, and gives none when there will be none.
+    fn next(&self) -> Option<(usize, Option<T>, Option<T>)> {
+        let mut state = self.lock();
+        loop {
+            if state.failed {
+                return None;
+            }
+            if let Some(task) = state.ready.pop_first() {
+                state.running += 1;
+                let node = self.nodes.get(task)?;
+                let result = |of: Option<usize>| of.and_then(|of| state.results.get(of).cloned().flatten());
+                return Some((task, result(node.below), result(node.source)));
+            }
+            if state.running == 0 {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn done(&self, task: usize, result: Option<T>) {
+        let mut state = self.lock();
+        state.running -= 1;
+        state.failed |= result.is_none();
+        if let Some(slot) = state.results.get_mut(task) {
+            *slot = result;
+        }
+        for (later, node) in self.nodes.iter().enumerate() {
+            let count = dependencies(node).filter(|on| *on == task).count();
+            let Some(waits) = state.waits.get_mut(later) else { continue };
+            *waits -= count.min(*waits);
+            if count > 0 && *waits == 0 {
+                state.ready.insert(later);
+            }
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn dependencies(node: &Node) -> impl Iterator<Item = usize> {
+    node.below.into_iter().chain(node.source)
+}

@@ -1,0 +1,2 @@
+ARG x=1
+ARG y

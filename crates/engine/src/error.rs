@@ -1,0 +1,89 @@
+//! What can go wrong with containers.
+
+use base::{Cancelled, Classified, IoError, Kind};
+use layer::LayerError;
+use store::StoreError;
+
+use crate::merge::MergeError;
+use crate::users::UserError;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The store refused something.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A layer cannot be used.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// The image and the wishes make no container.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// The user cannot be found.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// The process cannot be isolated or executed.
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::Error),
+    /// The work was cancelled.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// A layer of the image is not in the store.
+    #[error("the image {image} cannot be run: its layer {layer} is not in the store")]
+    MissingLayer {
+        /// The image.
+        image: image::ImageId,
+        /// The layer.
+        layer: image::DiffId,
+    },
+    /// The image is for something else.
+    #[error("the image is for {of_image}, and this machine is {of_machine}")]
+    Platform {
+        /// What the image is for.
+        of_image: String,
+        /// What this machine is.
+        of_machine: String,
+    },
+}
+
+impl EngineError {
+    /// The exit code of `run` for this error: 127, 126, or 125 (CT-1).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            EngineError::Sandbox(error) => error.exit_code(),
+            _ => 125,
+        }
+    }
+}
+
+impl Classified for EngineError {
+    fn kind(&self) -> Kind {
+        match self {
+            EngineError::Io(error) => error.kind(),
+            EngineError::Store(error) => error.kind(),
+            EngineError::Layer(error) => error.kind(),
+            EngineError::Merge(error) => error.kind(),
+            EngineError::User(error) => error.kind(),
+            EngineError::Sandbox(error) => error.kind(),
+            EngineError::Cancelled(error) => error.kind(),
+            EngineError::MissingLayer { .. } => Kind::Corrupt,
+            EngineError::Platform { .. } => Kind::Unsupported,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            EngineError::Store(error) => error.hint(),
+            EngineError::Layer(error) => error.hint(),
+            EngineError::Merge(error) => error.hint(),
+            EngineError::User(error) => error.hint(),
+            EngineError::Sandbox(error) => error.hint(),
+            EngineError::MissingLayer { .. } => Some("`lap system check` names every damage".to_owned()),
+            _ => self.kind().hint().map(str::to_owned),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The filesystem of an image, ready to be mounted.
+
+use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::PathBuf;
+
+use base::{Cancel, IoContext};
+use image::{Config, ImageId};
+use layer::View;
+use store::{Layer, Lease, Store, TempDir};
+
+use crate::error::EngineError;
+
+/// An image's trees, and a place for changes that goes away with this value.
+pub struct RootFs {
+    view: View,
+    trees: Vec<PathBuf>,
+    _scratch: TempDir,
+    upper: PathBuf,
+    work: PathBuf,
+}
+
+impl RootFs {
+    /// Unpacks what is not unpacked yet.
+    pub fn prepare(
+        store: &Store,
+        lease: &Lease,
+        id: &ImageId,
+        config: &Config,
+        cancel: &Cancel,
+    ) -> Result<Self, EngineError> {
+        let layers = layers(store, id, config)?;
+        let trees = layer::forms::trees(store, lease, &layers, cancel)?;
+        let scratch = store.temp_dir("container")?;
+        let (upper, work) = (scratch.subdirectory("upper")?, scratch.subdirectory("work")?);
+        Ok(Self { view: View::new(&layers), trees, _scratch: scratch, upper, work })
+    }
+
+    /// What is in it.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// As the sandbox mounts it: the top-most layer first, and without syncing, since nothing of it stays.
+    pub fn root(&self) -> sandbox::Root {
+        sandbox::Root::Overlay {
+            lowers: self.trees.iter().rev().cloned().collect(),
+            upper: self.upper.clone(),
+            work: self.work.clone(),
+            volatile: true,
+        }
+    }
+
+    /// Makes a directory, and its parents, unless the image has it: docker does so for a working directory (CT-14).
+    ///
+    /// To be called before the root is mounted. Parents that the image has keep their owners and modes.
+    pub fn ensure_directory(&self, path: &str) -> Result<(), EngineError> {
+        let resolved = self.view.resolve(path.trim_start_matches('/').as_bytes(), true)?;
+        if resolved.node.is_some() {
+            return Ok(());
+        }
+        let mut inside: Vec<u8> = Vec::new();
+        for component in resolved.path.split(|byte| *byte == b'/').filter(|component| !component.is_empty()) {
+            if !inside.is_empty() {
+                inside.push(b'/');
+            }
+            inside.extend_from_slice(component);
+            let of_image = self.view.find(&inside).map(|node| self.view.entry(node));
+            let (mode, uid, gid) = of_image.map_or((0o755, 0, 0), |entry| (entry.mode, entry.uid, entry.gid));
+            let directory = self.upper.join(OsStr::from_bytes(&inside));
+            match std::fs::create_dir(&directory) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                other => other.context("create", &directory)?,
+            }
+            chown(&directory, Some(uid), Some(gid)).context("set the owner of", &directory)?;
+            std::fs::set_permissions(&directory, Permissions::from_mode(mode))
+                .context("set the mode of", &directory)?;
+        }
+        Ok(())
+    }
+}
+
+/// The layers of an image, lowest first, held.
+pub fn layers(store: &Store, id: &ImageId, config: &Config) -> Result<Vec<Layer>, EngineError> {
+    let find = |layer: &image::DiffId| {
+        store.layers().get(layer)?.ok_or(EngineError::MissingLayer { image: *id, layer: *layer })
+    };
+    config.rootfs.diff_ids.iter().map(find).collect()
+}

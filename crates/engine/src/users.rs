@@ -1,0 +1,298 @@
+//! Users and groups as an image names them: `/etc/passwd` and `/etc/group` of its filesystem, read over its tables.
+//!
+//! The files are an image's, so nothing in them is trusted: links resolve inside the image, sizes are limited, lines that
+//! cannot be understood are passed over as every libc does.
+
+use base::{Classified, Kind};
+use layer::{LayerError, View};
+use store::{Lease, Store};
+
+/// More than any real user database; reading stops being reasonable here.
+const MAX_FILE_SIZE: u64 = 16 << 20;
+
+/// The largest user or group number: 2³²−1 means "unchanged" to the kernel, and docker stops at 2³¹−1 (CVE-2024-40635).
+const MAX_ID: u32 = i32::MAX as u32;
+
+/// A user as a process runs with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Account {
+    /// The user.
+    pub uid: u32,
+    /// The primary group.
+    pub gid: u32,
+    /// The supplementary groups.
+    pub groups: Vec<u32>,
+    /// The home directory, when the user has a line in `/etc/passwd`.
+    pub home: Option<String>,
+}
+
+/// What can go wrong with a user.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UserError {
+    /// The image's files cannot be read.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// There is no such name.
+    #[error("unable to find {what} {}: no matching entries in {file} of the image", base::text::bytes(.name.as_bytes()))]
+    Unknown {
+        /// "user" or "group".
+        what: &'static str,
+        /// Which.
+        name: String,
+        /// Where it was looked for.
+        file: &'static str,
+    },
+    /// The number is not one.
+    #[error("{} is not a {what} number: the largest is {MAX_ID}", base::text::bytes(.number.as_bytes()))]
+    Range {
+        /// "user" or "group".
+        what: &'static str,
+        /// What was given.
+        number: String,
+    },
+}
+
+impl Classified for UserError {
+    fn kind(&self) -> Kind {
+        match self {
+            UserError::Layer(error) => error.kind(),
+            UserError::Unknown { .. } => Kind::NotFound,
+            UserError::Range { .. } => Kind::Invalid,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            UserError::Layer(error) => error.hint(),
+            UserError::Unknown { what: "user", .. } => {
+                Some("create it in the image (RUN adduser …), or give a number".to_owned())
+            }
+            UserError::Unknown { .. } => {
+                Some("create it in the image (RUN addgroup …), or give a number".to_owned())
+            }
+            UserError::Range { .. } => None,
+        }
+    }
+}
+
+/// The users and groups of an image.
+#[derive(Debug, Clone, Default)]
+pub struct Users {
+    passwd: Vec<PasswdLine>,
+    group: Vec<GroupLine>,
+}
+
+#[derive(Debug, Clone)]
+struct PasswdLine {
+    name: String,
+    uid: u32,
+    gid: u32,
+    home: String,
+}
+
+#[derive(Debug, Clone)]
+struct GroupLine {
+    name: String,
+    gid: u32,
+    members: Vec<String>,
+}
+
+impl Users {
+    /// Reads the files of an image; a file that is not there has no lines.
+    pub fn read(store: &Store, lease: &Lease, view: &View) -> Result<Self, UserError> {
+        let passwd = view.read(store, lease, b"etc/passwd", MAX_FILE_SIZE)?.unwrap_or_default();
+        let group = view.read(store, lease, b"etc/group", MAX_FILE_SIZE)?.unwrap_or_default();
+        Ok(Self::parse(&passwd, &group))
+    }
+
+    /// Understands the two files.
+    pub fn parse(passwd: &[u8], group: &[u8]) -> Self {
+        Self {
+            passwd: lines(passwd).filter_map(|line| passwd_line(&line)).collect(),
+            group: lines(group).filter_map(|line| group_line(&line)).collect(),
+        }
+    }
+
+    /// As whom a process runs whose user is `text` (DF-089, CT-13): empty is root with root's groups; a name has its groups; a number that has a line
+    /// in passwd too, one without has group 0; `user:group` has only that group.
+    pub fn account(&self, text: &str) -> Result<Account, UserError> {
+        let (user, group) = split(text);
+        let user = if user.is_empty() { "0" } else { user };
+        let line = self.passwd_of(user);
+        let uid = match (line, number("user", user)?) {
+            (Some(line), _) => line.uid,
+            (None, Some(uid)) => uid,
+            (None, None) => return Err(unknown("user", user, "/etc/passwd")),
+        };
+        let home = line.map(|line| line.home.clone());
+        if let Some(group) = group {
+            return Ok(Account { uid, gid: self.gid(group)?, groups: Vec::new(), home });
+        }
+        let groups = line.map(|line| self.groups_of(&line.name)).unwrap_or_default();
+        Ok(Account { uid, gid: line.map_or(0, |line| line.gid), groups, home })
+    }
+
+    /// The owner that `--chown=text` means (DF-124): a number alone is also the group; a name alone has its primary group.
+    pub fn owner(&self, text: &str) -> Result<(u32, u32), UserError> {
+        let (user, group) = split(text);
+        let (uid, own_gid) = match number("user", user)? {
+            Some(uid) => (uid, uid),
+            None => match self.passwd.iter().find(|line| line.name == user) {
+                Some(line) => (line.uid, line.gid),
+                None if user == "root" || user.is_empty() => (0, 0),
+                None => return Err(unknown("user", user, "/etc/passwd")),
+            },
+        };
+        Ok((uid, group.map_or(Ok(own_gid), |group| self.gid(group))?))
+    }
+
+    fn passwd_of(&self, user: &str) -> Option<&PasswdLine> {
+        let by_name = self.passwd.iter().find(|line| line.name == user);
+        by_name.or_else(|| {
+            let uid: u32 = user.parse().ok()?;
+            self.passwd.iter().find(|line| line.uid == uid)
+        })
+    }
+
+    fn gid(&self, group: &str) -> Result<u32, UserError> {
+        if let Some(line) = self.group.iter().find(|line| line.name == group) {
+            return Ok(line.gid);
+        }
+        match number("group", group)? {
+            Some(gid) => Ok(gid),
+            None if group == "root" => Ok(0),
+            None => Err(unknown("group", group, "/etc/group")),
+        }
+    }
+
+    fn groups_of(&self, name: &str) -> Vec<u32> {
+        let mut groups: Vec<u32> = self
+            .group
+            .iter()
+            .filter(|line| line.members.iter().any(|member| member == name))
+            .map(|line| line.gid)
+            .collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+}
+
+fn split(text: &str) -> (&str, Option<&str>) {
+    match text.split_once(':') {
+        Some((user, "")) => (user, None),
+        Some((user, group)) => (user, Some(group)),
+        None => (text, None),
+    }
+}
+
+/// `Ok(None)` when the text is a name.
+fn number(what: &'static str, text: &str) -> Result<Option<u32>, UserError> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(None);
+    }
+    match text.parse::<u32>() {
+        Ok(number) if number <= MAX_ID => Ok(Some(number)),
+        _ => Err(UserError::Range { what, number: text.chars().take(40).collect() }),
+    }
+}
+
+fn unknown(what: &'static str, name: &str, file: &'static str) -> UserError {
+    UserError::Unknown { what, name: name.chars().take(200).collect(), file }
+}
+
+fn lines(file: &[u8]) -> impl Iterator<Item = String> + '_ {
+    file.split(|byte| *byte == b'\n').map(|line| String::from_utf8_lossy(line).trim().to_owned())
+}
+
+fn passwd_line(line: &str) -> Option<PasswdLine> {
+    let mut fields = line.split(':');
+    let (name, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let home = fields.nth(1).unwrap_or_default();
+    if name.is_empty() || name.starts_with('#') {
+        return None;
+    }
+    Some(PasswdLine {
+        name: name.to_owned(),
+        uid: uid.parse().ok()?,
+        gid: gid.parse().ok()?,
+        home: home.to_owned(),
+    })
+}
+
+fn group_line(line: &str) -> Option<GroupLine> {
+    let mut fields = line.split(':');
+    let (name, _, gid) = (fields.next()?, fields.next()?, fields.next()?);
+    let members =
+        fields.next().unwrap_or_default().split(',').map(|member| member.trim().to_owned()).collect();
+    if name.is_empty() || name.starts_with('#') {
+        return None;
+    }
+    Some(GroupLine { name: name.to_owned(), gid: gid.parse().ok()?, members })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\n# a comment\nbroken\napp:x:1000:1001:,,,:/home/app:/bin/sh\n7:x:70:71::/seven:\n";
+    const GROUP: &[u8] = b"root:x:0:\nwheel:x:10:root,app\napp:x:1001:\naudio:x:29:app\nstaff:x:50:\n";
+
+    fn users() -> Users {
+        Users::parse(PASSWD, GROUP)
+    }
+
+    #[test]
+    fn df_089_ct_13_accounts() {
+        type Expected = Result<(u32, u32, &'static [u32], Option<&'static str>), &'static str>;
+        let table: &[(&str, Expected)] = &[
+            ("", Ok((0, 0, &[10], Some("/root")))),
+            ("root", Ok((0, 0, &[10], Some("/root")))),
+            ("app", Ok((1000, 1001, &[10, 29], Some("/home/app")))),
+            ("1000", Ok((1000, 1001, &[10, 29], Some("/home/app")))),
+            ("1234", Ok((1234, 0, &[], None))),
+            ("app:staff", Ok((1000, 50, &[], Some("/home/app")))),
+            ("1234:5678", Ok((1234, 5678, &[], None))),
+            ("app:", Ok((1000, 1001, &[10, 29], Some("/home/app")))),
+            ("nobody", Err("unable to find user nobody: no matching entries in /etc/passwd of the image")),
+            (
+                "app:nothing",
+                Err("unable to find group nothing: no matching entries in /etc/group of the image"),
+            ),
+            ("4294967296", Err("4294967296 is not a user number: the largest is 2147483647")),
+            ("2147483648", Err("2147483648 is not a user number: the largest is 2147483647")),
+        ];
+        for (text, expected) in table {
+            let found = users().account(text);
+            match (found, expected) {
+                (Ok(account), Ok((uid, gid, groups, home))) => {
+                    let expected = Account {
+                        uid: *uid,
+                        gid: *gid,
+                        groups: groups.to_vec(),
+                        home: home.map(str::to_owned),
+                    };
+                    assert_eq!(account, expected, "{text}");
+                }
+                (Err(error), Err(expected)) => assert_eq!(error.to_string(), *expected, "{text}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn df_124_df_125_owners() {
+        for (text, expected) in [
+            ("root", (0, 0)),
+            ("app", (1000, 1001)),
+            ("1234", (1234, 1234)),
+            ("1234:app", (1234, 1001)),
+            ("app:50", (1000, 50)),
+        ] {
+            assert_eq!(users().owner(text).ok(), Some(expected), "{text}");
+        }
+        assert!(users().owner("ghost").is_err());
+        assert_eq!(Users::default().owner("root:root").ok(), Some((0, 0)));
+    }
+}

@@ -1,0 +1,142 @@
+//! The arguments, and the way from them to a command.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use base::Kind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use store::Store;
+
+use crate::command;
+use crate::failure::{Failure, Outcome};
+use crate::printer::Printer;
+use crate::{environment, exit};
+
+/// Builds, keeps, moves and runs container images. No daemon.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lap",
+    version,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Type `lap COMMAND --help` for a command, `lap help exit-codes` and `lap help environment` for more.",
+    after_long_help = "\
+Examples:
+  lap import rootfs.tar base:1      a base image from a root filesystem
+  lap build -t app .                an image from ./Dockerfile
+  lap run --rm app                  run it
+  lap save -o app.tar app           take it along"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// The directory of the store
+    #[arg(long, global = true, value_name = "DIR", env = environment::ROOT, hide_env_values = true)]
+    root: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Build(command::build::Args),
+    Run(command::run::Args),
+    #[command(alias = "ls")]
+    Images(command::images::Args),
+    Tag(command::tag::Args),
+    Rmi(command::rmi::Args),
+    Inspect(command::inspect::Args),
+    History(command::history::Args),
+    Save(command::save::Args),
+    Load(command::load::Args),
+    Import(command::import::Args),
+    System(command::system::Args),
+    Image(command::image::Args),
+    Completions(command::completions::Args),
+    Man(command::man::Args),
+    Help(command::help::Args),
+}
+
+/// What commands work with.
+pub struct Context {
+    /// What goes to the user.
+    pub printer: Printer,
+    root: Option<PathBuf>,
+}
+
+impl Context {
+    /// Opens the store; makes it when there is none.
+    pub fn store(&self) -> Outcome<Store> {
+        let root = match &self.root {
+            Some(root) => root.clone(),
+            None => environment::default_root().ok_or_else(|| {
+                Failure::new(Kind::Invalid, "there is no place for the store: HOME is not set")
+                    .hint("name one with --root or LAPSTRAKE_ROOT")
+            })?,
+        };
+        Ok(Store::open(&root)?)
+    }
+}
+
+/// Parses, runs, and says how it went.
+pub fn main() -> ExitCode {
+    let cli = match command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { exit::USAGE } else { 0 };
+            // Help and version go to standard output, complaints to standard error; nothing can be done when it is gone.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let printer = Printer::new(false);
+    let context = Context { printer, root: cli.global.root };
+    match run(cli.command, &context) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            printer.failure(&failure);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// The whole command line, also for completions and manual pages.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn run(command: Command, context: &Context) -> Outcome<u8> {
+    match command {
+        Command::Build(args) => command::build::run(context, args),
+        Command::Run(args) => command::run::run(context, args),
+        Command::Images(args) => command::images::run(context, &args),
+        Command::Tag(args) => command::tag::run(context, &args),
+        Command::Rmi(args) => command::rmi::run(context, &args),
+        Command::Inspect(args) => command::inspect::run(context, &args),
+        Command::History(args) => command::history::run(context, &args),
+        Command::Save(args) => command::save::run(context, &args),
+        Command::Load(args) => command::load::run(context, &args),
+        Command::Import(args) => command::import::run(context, &args),
+        Command::System(args) => command::system::run(context, &args),
+        Command::Image(args) => command::image::run(context, args),
+        Command::Completions(args) => command::completions::run(context, &args),
+        Command::Man(args) => command::man::run(context, &args),
+        Command::Help(args) => command::help::run(context, &args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+}

@@ -1,0 +1,22 @@
+//! One file per command: its help, its arguments, and the one function that does it.
+
+pub mod build;
+pub mod completions;
+pub mod help;
+pub mod history;
+pub mod image;
+pub mod images;
+pub mod import;
+pub mod inspect;
+pub mod load;
+pub mod man;
+pub mod rmi;
+pub mod run;
+pub mod save;
+pub mod system;
+pub mod tag;
+
+/// How many threads work when nobody says: one for each processor.
+pub fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}

@@ -1,0 +1,199 @@
+//! `lap build`
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use base::{Classified, IoContext, Kind};
+use builder::{BuildError, DockerfileText, Network, Outcome as Built, Request};
+use image::{Platform, Reference};
+use sandbox::Runner;
+
+use crate::cli::Context;
+use crate::failure::{Failure, Outcome};
+use crate::progress::{self, Progress};
+use crate::{command, environment, excerpt, signals};
+
+mod inputs;
+mod outputs;
+
+pub use outputs::compression;
+
+/// Build an image from a Dockerfile
+///
+/// The steps run in isolated containers, and what each changes becomes a layer. What was built before from the same input is taken from the cache.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  lap build -t app .
+  lap build -t app -f docker/Dockerfile --target test --build-arg VERSION=1.2 .
+  lap build -o type=oci,dest=app.tar .     an OCI image layout in a tar
+  lap build -o rootfs .                    the root filesystem in a directory
+  lap build -t app - <Dockerfile           a Dockerfile without a context")]
+pub struct Args {
+    /// The name of the image; may be repeated
+    #[arg(short, long, value_name = "NAME[:TAG]")]
+    tag: Vec<String>,
+    /// The Dockerfile (PATH/Dockerfile when not given), or - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The stage to build, when it is not the last one
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+    /// Set an ARG; without a value: take it over from the environment
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    build_arg: Vec<String>,
+    /// Set a label
+    #[arg(long, value_name = "NAME=VALUE")]
+    label: Vec<String>,
+    /// Execute every step, whatever was built before
+    #[arg(long)]
+    no_cache: bool,
+    /// Where the result goes: DIR, - (a tar), or type=oci|docker|local|tar|image[,dest=PATH]
+    #[arg(short, long, value_name = "OUTPUT")]
+    output: Vec<String>,
+    /// The network of RUN steps: host or none
+    #[arg(long, value_name = "NETWORK", default_value = "default", value_parser = ["default", "host", "none"])]
+    network: String,
+    /// The platform of the image
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<String>,
+    /// No time that is written is later than this (seconds since 1970; 0 when only the flag is given): also what RUN makes is the same every time
+    #[arg(long, value_name = "EPOCH", num_args = 0..=1, require_equals = true, default_missing_value = "0", allow_negative_numbers = true)]
+    reproducible: Option<i64>,
+    /// How many steps work at a time
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<usize>,
+    /// Write the image's ID to a file
+    #[arg(long, value_name = "FILE")]
+    iidfile: Option<PathBuf>,
+    /// Write what is known of the result to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+    /// Print only the image's ID
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    progress: progress::Args,
+    /// The directory that COPY and ADD copy from, or - for none
+    #[arg(value_name = "PATH|-")]
+    context: PathBuf,
+}
+
+pub fn run(context: &Context, args: Args) -> Outcome<u8> {
+    let inputs = inputs::read(&args.context, args.file.as_deref())?;
+    let outputs = outputs::parse(&args.output)?;
+    let request = request(&args, inputs.dockerfile.clone(), &outputs)?;
+    let session = inputs::CommandSession::new(inputs, outputs);
+    let store = context.store()?;
+    let cancel = signals::cancel_on_signal()?;
+    let progress = Progress::start(&args.progress.quiet_when(args.quiet), context.printer)?;
+    let built = builder::build(&store, &request, &session, &Runner::default(), &progress.events(), &cancel);
+    progress.finish();
+    let built = built.map_err(|error| explain(context, &request, error))?;
+    session.commit()?;
+    report(context, &args, &request, &built)?;
+    Ok(0)
+}
+
+fn request(args: &Args, dockerfile: DockerfileText, outputs: &outputs::Outputs) -> Outcome<Request> {
+    let tags = args.tag.iter().map(|tag| Ok(Reference::parse(tag)?.or_latest())).collect::<Outcome<Vec<_>>>()?;
+    let platform = args.platform.as_deref().map(Platform::parse).transpose()?.unwrap_or_else(Platform::host);
+    Ok(Request {
+        target: args.target.clone(),
+        build_args: args.build_arg.iter().filter_map(|text| build_arg(text)).collect(),
+        labels: args.label.iter().map(|text| label(text)).collect(),
+        no_cache: args.no_cache,
+        platform,
+        build_platform: Platform::host(),
+        tags,
+        exports: outputs.exports(),
+        network: if args.network == "none" { Network::None } else { Network::Host },
+        source_date_epoch: epoch(args)?,
+        threads: args.threads.unwrap_or_else(command::threads).max(1),
+        ..Request::new(dockerfile, &Platform::host().architecture)
+    })
+}
+
+/// A name without a value is taken over from the environment when it is set there (DF-064).
+fn build_arg(text: &str) -> Option<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => Some((text.to_owned(), std::env::var(text).ok()?)),
+    }
+}
+
+fn label(text: &str) -> (String, String) {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    (name.to_owned(), value.to_owned())
+}
+
+fn epoch(args: &Args) -> Outcome<Option<i64>> {
+    if args.reproducible.is_some() {
+        return Ok(args.reproducible);
+    }
+    match std::env::var(environment::SOURCE_DATE_EPOCH) {
+        Ok(text) if !text.is_empty() => text.parse().map(Some).map_err(|_| {
+            Failure::new(Kind::Invalid, format!("SOURCE_DATE_EPOCH is {}, which is not a number of seconds", base::text::bytes(text.as_bytes())))
+        }),
+        _ => Ok(None),
+    }
+}
+
+/// An error with its place in the Dockerfile, and the end of the log of the step that failed.
+fn explain(context: &Context, request: &Request, error: BuildError) -> Failure {
+    let tail = String::from_utf8_lossy(error.log_tail()).into_owned();
+    let Some(place) = error.place() else { return Failure::from(error) };
+    let hint = error.hint();
+    let (name, source) = (&request.dockerfile.name, &request.dockerfile.bytes);
+    let failure = Failure::from(error);
+    let message = failure.message();
+    let mut text = String::new();
+    if !tail.is_empty() {
+        text.push_str("------\n");
+        text.extend(tail.lines().map(|line| format!(" > {}\n", base::text::line(line))));
+        text.push_str("------\n");
+    }
+    text.push_str(&excerpt::render(name, source, &message, &place, hint.as_deref(), context.printer.colours()));
+    failure.without_hints().with_excerpt(text)
+}
+
+fn report(context: &Context, args: &Args, request: &Request, built: &Built) -> Outcome {
+    if let Some(file) = &args.iidfile {
+        std::fs::write(file, built.image.to_string()).context("write", file)?;
+    }
+    if let Some(file) = &args.metadata_file {
+        let names: Vec<String> = request.tags.iter().map(ToString::to_string).collect();
+        let metadata = serde_json::json!({
+            "containerimage.config.digest": built.image,
+            "containerimage.digest": built.manifest.digest,
+            "containerimage.descriptor": built.manifest,
+            "image.name": names.join(","),
+        });
+        std::fs::write(file, crate::json::pretty(&metadata)).context("write", file)?;
+    }
+    if args.quiet {
+        return context.printer.line(built.image);
+    }
+    if request.keeps_image() {
+        let names: Vec<String> = request.tags.iter().map(Reference::familiar).collect();
+        context.printer.note(match names.as_slice() {
+            [] => format!("built {}", built.image),
+            names => format!("built {} as {}", built.image.0.short(), names.join(", ")),
+        });
+    }
+    Ok(())
+}
+
+/// A stream for an export.
+type Stream = Box<dyn Write + Send>;
+
+/// Reads a whole file, which may be a pipe; more than `limit` bytes are refused.
+fn read_limited(path: &Path, reader: &mut dyn io::Read, limit: u64) -> Outcome<Vec<u8>> {
+    use io::Read as _;
+    let mut bytes = Vec::new();
+    reader.take(limit + 1).read_to_end(&mut bytes).context("read", path)?;
+    if bytes.len() as u64 > limit {
+        return Err(Failure::new(Kind::TooLarge, format!("{} is larger than {limit} bytes", base::text::path(path))));
+    }
+    Ok(bytes)
+}

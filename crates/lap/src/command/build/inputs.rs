@@ -1,0 +1,135 @@
+//! What a build reads: the Dockerfile, the context, the ignore file.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use base::{IoContext, Kind};
+use builder::{DockerfileText, IgnoreText, LocalContext, Session};
+
+use super::outputs::Outputs;
+use super::{Stream, read_limited};
+use crate::failure::{Failure, Outcome};
+
+/// Far more than any Dockerfile has, heredocs included.
+const MAX_DOCKERFILE_SIZE: u64 = 16 << 20;
+/// Far more than any ignore file has.
+const MAX_IGNORE_SIZE: u64 = 4 << 20;
+
+/// Read before the build begins.
+pub struct Inputs {
+    /// The Dockerfile.
+    pub dockerfile: DockerfileText,
+    /// The context; none for `lap build -`.
+    pub context: Option<LocalContext>,
+}
+
+/// Finds and reads the Dockerfile and the ignore file (DF-026, DF-081, DF-184).
+pub fn read(context: &Path, file: Option<&Path>) -> Outcome<Inputs> {
+    let is_stdin = |path: &Path| path.as_os_str() == "-";
+    refuse_remote(context)?;
+    if is_stdin(context) {
+        if file.is_some_and(|file| !is_stdin(file)) {
+            return Err(Failure::new(Kind::Unsupported, "a context from standard input is not supported")
+                .hint("unpack it, and name the directory"));
+        }
+        return Ok(Inputs { dockerfile: from_stdin()?, context: None });
+    }
+    let metadata = std::fs::metadata(context).context("open the context", context)?;
+    if !metadata.is_dir() {
+        return Err(Failure::new(Kind::Invalid, format!("the context {} is not a directory", base::text::path(context)))
+            .hint("name the directory that COPY copies from; the Dockerfile is named with -f"));
+    }
+    let (path, dockerfile) = match file {
+        Some(file) if is_stdin(file) => (None, from_stdin()?),
+        Some(file) => (Some(file.to_owned()), from_file(file)?),
+        None => {
+            let path = default_dockerfile(context)?;
+            let text = from_file(&path)?;
+            (Some(path), text)
+        }
+    };
+    let ignore = ignore_file(context, path.as_deref())?;
+    Ok(Inputs { dockerfile, context: Some(LocalContext { root: context.to_owned(), ignore }) })
+}
+
+fn refuse_remote(context: &Path) -> Outcome {
+    let text = context.to_string_lossy();
+    let remote = ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|prefix| text.starts_with(prefix));
+    if remote && !context.exists() {
+        return Err(Failure::new(Kind::Unsupported, "contexts from the network are not supported")
+            .hint("clone or download it, and name the directory"));
+    }
+    Ok(())
+}
+
+fn default_dockerfile(context: &Path) -> Outcome<PathBuf> {
+    for name in ["Dockerfile", "dockerfile", "Containerfile"] {
+        let path = context.join(name);
+        if path.exists() {
+            return Ok(path);
+        }
+    }
+    Err(Failure::new(Kind::NotFound, format!("there is no Dockerfile in {}", base::text::path(context)))
+        .hint("name one with -f"))
+}
+
+fn from_file(path: &Path) -> Outcome<DockerfileText> {
+    let mut file = File::open(path).context("open", path)?;
+    let bytes = read_limited(path, &mut file, MAX_DOCKERFILE_SIZE)?;
+    Ok(DockerfileText { name: path.to_string_lossy().into_owned(), bytes })
+}
+
+fn from_stdin() -> Outcome<DockerfileText> {
+    let bytes = read_limited(Path::new("standard input"), &mut io::stdin().lock(), MAX_DOCKERFILE_SIZE)?;
+    Ok(DockerfileText { name: "-".to_owned(), bytes })
+}
+
+/// The ignore file of this Dockerfile, else that of the context (DF-184).
+fn ignore_file(context: &Path, dockerfile: Option<&Path>) -> Outcome<Option<IgnoreText>> {
+    let own = dockerfile.map(|path| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".dockerignore");
+        PathBuf::from(name)
+    });
+    for path in own.into_iter().chain([context.join(".dockerignore"), context.join(".containerignore")]) {
+        match File::open(&path) {
+            Ok(mut file) => {
+                let bytes = read_limited(&path, &mut file, MAX_IGNORE_SIZE)?;
+                return Ok(Some(IgnoreText { name: path.to_string_lossy().into_owned(), bytes }));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Failure::from(base::IoError { action: "open", path, source: error })),
+        }
+    }
+    Ok(None)
+}
+
+/// The session of a command: its context, its outputs.
+pub struct CommandSession {
+    context: Option<LocalContext>,
+    outputs: Mutex<Outputs>,
+}
+
+impl CommandSession {
+    /// From what was read and asked for.
+    pub fn new(inputs: Inputs, outputs: Outputs) -> Self {
+        Self { context: inputs.context, outputs: Mutex::new(outputs) }
+    }
+
+    /// The build has succeeded: the outputs get their names.
+    pub fn commit(self) -> Outcome {
+        self.outputs.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).commit()
+    }
+}
+
+impl Session for CommandSession {
+    fn context(&self, name: &str) -> io::Result<Option<LocalContext>> {
+        Ok(self.context.clone().filter(|_| name.is_empty()))
+    }
+
+    fn output(&self, export: usize) -> io::Result<Stream> {
+        self.outputs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).stream(export)
+    }
+}

@@ -1,0 +1,130 @@
+//! `-o`: where the result of a build goes (DF-190 … DF-194).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use base::{IoContext, Kind};
+use builder::Export;
+use layer::Encoding;
+
+use super::Stream;
+use crate::failure::{Failure, Outcome};
+
+/// What was asked for, in order.
+#[derive(Default)]
+pub struct Outputs(Vec<Output>);
+
+struct Output {
+    export: Export,
+    /// The file; none for standard output, and for what is not a stream.
+    file: Option<PathBuf>,
+    /// Where the file is while it is written.
+    partial: Option<PathBuf>,
+}
+
+impl Outputs {
+    /// As the builder knows them.
+    pub fn exports(&self) -> Vec<Export> {
+        self.0.iter().map(|output| output.export.clone()).collect()
+    }
+
+    /// Opens the stream of an output.
+    pub fn stream(&mut self, index: usize) -> io::Result<Stream> {
+        let output = self.0.get_mut(index).ok_or(io::ErrorKind::NotFound)?;
+        let Some(file) = &output.file else { return Ok(Box::new(io::stdout())) };
+        if file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Ok(Box::new(File::options().write(true).open(file)?));
+        }
+        let mut name = file.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.partial", std::process::id()));
+        let partial = file.with_file_name(name);
+        let stream = File::create(&partial)?;
+        output.partial = Some(partial);
+        Ok(Box::new(stream))
+    }
+
+    /// Everything is written: files get their names.
+    pub fn commit(mut self) -> Outcome {
+        for output in &mut self.0 {
+            if let (Some(partial), Some(file)) = (output.partial.take(), &output.file) {
+                std::fs::rename(&partial, file).context("rename to", file)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Outputs {
+    fn drop(&mut self) {
+        for partial in self.0.iter().filter_map(|output| output.partial.as_ref()) {
+            // What failed before matters more than a leftover.
+            let _ = std::fs::remove_file(partial);
+        }
+    }
+}
+
+/// Reads all `-o`.
+pub fn parse(texts: &[String]) -> Outcome<Outputs> {
+    let outputs = texts.iter().map(|text| parse_one(text)).collect::<Outcome<Vec<_>>>()?;
+    let to_stdout = outputs.iter().filter(|output| output.file.is_none() && is_stream(&output.export)).count();
+    if to_stdout > 1 {
+        return Err(Failure::new(Kind::Invalid, "only one output can go to standard output").hint("give the others a dest"));
+    }
+    if to_stdout == 1 && io::stdout().is_terminal() {
+        return Err(Failure::new(Kind::Invalid, "an archive cannot be written to a terminal").hint("add dest=FILE, or redirect the output"));
+    }
+    Ok(Outputs(outputs))
+}
+
+fn is_stream(export: &Export) -> bool {
+    matches!(export, Export::Oci | Export::Docker | Export::Tar)
+}
+
+fn parse_one(text: &str) -> Outcome<Output> {
+    let wrong = |reason: String| Failure::new(Kind::Invalid, format!("invalid output {}: {reason}", base::text::bytes(text.as_bytes())));
+    let of = |export, file| Output { export, file, partial: None };
+    if text == "-" {
+        return Ok(of(Export::Tar, None));
+    }
+    if !text.contains('=') {
+        return Ok(of(Export::Local { directory: PathBuf::from(text) }, None));
+    }
+    let mut fields: BTreeMap<&str, &str> = BTreeMap::new();
+    for field in text.split(',') {
+        let (name, value) = field.split_once('=').ok_or_else(|| wrong(format!("{field} is not of the form name=value")))?;
+        fields.insert(name, value);
+    }
+    let kind = fields.remove("type").ok_or_else(|| wrong("there is no type=".to_owned()))?;
+    let destination = fields.remove("dest").filter(|path| *path != "-").map(PathBuf::from);
+    if let Some(name) = fields.keys().next() {
+        return Err(wrong(format!("the attribute {name} is not supported")));
+    }
+    match (kind, destination) {
+        ("oci", file) => Ok(of(Export::Oci, file)),
+        ("docker", file) => Ok(of(Export::Docker, file)),
+        ("tar", file) => Ok(of(Export::Tar, file)),
+        ("local", Some(directory)) => Ok(of(Export::Local { directory }, None)),
+        ("local", None) => Err(wrong("dest= is required for type=local".to_owned())),
+        ("image", None) => Ok(of(Export::Store, None)),
+        ("image", Some(_)) => Err(wrong("dest= has no meaning for type=image".to_owned())),
+        (other, _) => Err(wrong(format!("the type {other} is not supported")).hint("the types are oci, docker, local, tar and image")),
+    }
+}
+
+/// Reads `KIND[:LEVEL]`.
+pub fn compression(text: &str) -> Result<Encoding, String> {
+    let (kind, level) = match text.split_once(':') {
+        Some((kind, level)) => (kind, Some(level.parse::<u8>().map_err(|_| format!("{level} is not a level"))?)),
+        None => (text, None),
+    };
+    match (kind, level) {
+        ("gzip", None) => Ok(Encoding::DEFAULT),
+        ("gzip", Some(level @ 0..=9)) => Ok(Encoding::Gzip(level)),
+        ("zstd", None) => Ok(Encoding::Zstd(3)),
+        ("zstd", Some(level @ 1..=22)) => Ok(Encoding::Zstd(level)),
+        ("uncompressed", None) => Ok(Encoding::Plain),
+        _ => Err("gzip[:0-9], zstd[:1-22] and uncompressed are known".to_owned()),
+    }
+}

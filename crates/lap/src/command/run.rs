@@ -1,0 +1,227 @@
+//! `lap run`
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use base::{Cancel, Kind};
+use engine::merge::Wishes;
+use engine::run::RunRequest;
+use sandbox::{Input, Mount, Network, Output, Runner, Stdio};
+
+use crate::cli::Context;
+use crate::exit;
+use crate::failure::{Failure, Outcome};
+
+mod foreground;
+mod terminal;
+
+/// Run a command in an image
+///
+/// The command sees the image's files; what it changes is gone when it ends. Its exit code is that of `lap run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  lap run --rm app
+  lap run --rm -it debian:bookworm bash
+  lap run --rm -v \"$PWD:/src\" -w /src -u 1000:1000 gcc make
+  lap run --rm -e DEBUG=1 --network none app --verbose")]
+pub struct Args {
+    /// Remove the container when it ends (required: containers that stay come with a later version)
+    #[arg(long)]
+    rm: bool,
+    /// Set a variable; without a value: take it over from here
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    /// Read variables from a file, one NAME=VALUE a line
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// The working directory
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// The user: NAME, UID, NAME:GROUP, UID:GID
+    #[arg(short, long)]
+    user: Option<String>,
+    /// Show a directory or file of this machine in the container: SOURCE:TARGET[:ro]
+    #[arg(short, long, value_name = "SOURCE:TARGET[:OPTIONS]")]
+    volume: Vec<String>,
+    /// A memory filesystem: TARGET[:size=…]
+    #[arg(long, value_name = "TARGET[:OPTIONS]")]
+    tmpfs: Vec<String>,
+    /// Keep standard input open
+    #[arg(short, long)]
+    interactive: bool,
+    /// A terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// Run this instead of the image's entrypoint
+    #[arg(long, value_name = "COMMAND")]
+    entrypoint: Option<String>,
+    /// The network: host or none
+    #[arg(long, default_value = "host", value_parser = ["host", "none"])]
+    network: String,
+    /// The name of the machine inside
+    #[arg(long)]
+    hostname: Option<String>,
+    /// A tiny init as process 1: reaps what is left behind, forwards signals
+    #[arg(long)]
+    init: bool,
+    /// The root filesystem cannot be written to
+    #[arg(long)]
+    read_only: bool,
+    /// The image: a name or an ID
+    #[arg(value_name = "IMAGE")]
+    image: String,
+    /// The command, and its arguments
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+pub fn run(context: &Context, args: Args) -> Outcome<u8> {
+    // Whatever fails before the command runs is 125, as with docker (CT-1).
+    start(context, args).map_err(|failure| if failure.code == 1 { failure.with_code(exit::RUN_FAILED) } else { failure })
+}
+
+fn start(context: &Context, args: Args) -> Outcome<u8> {
+    if !args.rm {
+        return Err(Failure::new(Kind::Unsupported, "containers that stay after their end are not supported").hint("add --rm"));
+    }
+    if args.tty && !std::io::stdin().is_terminal() {
+        return Err(Failure::new(Kind::Invalid, "the input device is not a TTY").hint("leave out -t"));
+    }
+    let store = context.store()?;
+    let image = store.images().resolve(&args.image)?;
+    let request = request(&args, image.id)?;
+    let stdio = stdio(&args);
+    let cancel = Cancel::new();
+    let container = engine::run::start(&store, &request, &Runner::default(), stdio, &cancel).map_err(|error| {
+        let code = error.exit_code();
+        Failure::from(error).with_code(code)
+    })?;
+    foreground::wait(container, args.interactive)
+}
+
+fn stdio(args: &Args) -> Stdio {
+    if args.tty {
+        return Stdio::default();
+    }
+    let stdin = if args.interactive { Input::Inherit } else { Input::Null };
+    Stdio { stdin, stdout: Output::Inherit, stderr: Output::Inherit }
+}
+
+fn request(args: &Args, image: image::ImageId) -> Outcome<RunRequest> {
+    let network = if args.network == "none" { Network::None } else { Network::Host };
+    let hostname = match (&args.hostname, network) {
+        (Some(hostname), _) => hostname.clone(),
+        (None, Network::Host) => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        (None, Network::None) => image.0.short(),
+    };
+    let mounts = args.volume.iter().map(|text| volume(text)).chain(args.tmpfs.iter().map(|text| tmpfs(text)));
+    Ok(RunRequest {
+        image,
+        wishes: Wishes {
+            command: args.command.clone(),
+            entrypoint: args.entrypoint.clone(),
+            env: environment(args)?,
+            working_directory: args.workdir.clone(),
+            user: args.user.clone(),
+            hostname,
+            terminal: args.tty,
+        },
+        mounts: mounts.collect::<Outcome<_>>()?,
+        network,
+        terminal: args.tty.then(terminal::size),
+        init: args.init,
+        read_only: args.read_only,
+    })
+}
+
+/// Variables from files first, then from flags; a name without a value is taken over when it is set here (CT-12).
+fn environment(args: &Args) -> Outcome<Vec<(String, String)>> {
+    let mut pairs = Vec::new();
+    for file in &args.env_file {
+        let text = std::fs::read_to_string(file).map_err(|source| {
+            Failure::from(base::IoError { action: "read", path: file.clone(), source })
+        })?;
+        let lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        pairs.extend(lines.filter_map(variable));
+    }
+    pairs.extend(args.env.iter().filter_map(|text| variable(text)));
+    Ok(pairs)
+}
+
+fn variable(text: &str) -> Option<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => Some((text.to_owned(), std::env::var(text).ok()?)),
+    }
+}
+
+/// `SOURCE:TARGET[:ro|rw]` (CT-43, CT-44). Named and anonymous volumes are not supported: an error, never an empty directory.
+fn volume(text: &str) -> Outcome<Mount> {
+    let wrong = |reason: &str| {
+        Failure::new(Kind::Invalid, format!("invalid volume {}: {reason}", base::text::bytes(text.as_bytes())))
+            .hint("a volume is SOURCE:TARGET[:ro], both absolute paths")
+    };
+    let mut parts = text.split(':');
+    let (source, target) = (parts.next().unwrap_or_default(), parts.next().ok_or_else(|| wrong("there is no target"))?);
+    if !target.starts_with('/') {
+        return Err(wrong("the target is not an absolute path"));
+    }
+    let source = match source {
+        path if path.starts_with('/') => PathBuf::from(path),
+        path if path.starts_with("./") || path.starts_with("../") || path == "." => {
+            std::path::absolute(path).map_err(|error| wrong(&error.to_string()))?
+        }
+        _ => return Err(wrong("named volumes are not supported")),
+    };
+    if !source.exists() {
+        return Err(wrong("the source does not exist"));
+    }
+    let mut mount = Mount::bind(source, target);
+    for option in parts.flat_map(|options| options.split(',')) {
+        match option {
+            "ro" | "readonly" => mount.read_only = true,
+            // Labels and hints for systems that this one is not; docker accepts them everywhere.
+            "rw" | "z" | "Z" | "cached" | "consistent" | "delegated" | "rprivate" | "private" => {}
+            other => return Err(wrong(&format!("the option {other} is not known"))),
+        }
+    }
+    Ok(mount)
+}
+
+fn tmpfs(text: &str) -> Outcome<Mount> {
+    let wrong = |reason: &str| Failure::new(Kind::Invalid, format!("invalid tmpfs {}: {reason}", base::text::bytes(text.as_bytes())));
+    let (target, options) = text.split_once(':').unwrap_or((text, ""));
+    if !target.starts_with('/') {
+        return Err(wrong("the target is not an absolute path"));
+    }
+    let mut mount = Mount::tmpfs(target, None);
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option.split_once('=') {
+            Some(("size", size)) => {
+                let bytes = crate::units::parse_size(size).ok_or_else(|| wrong("the size is not a size"))?;
+                mount = Mount { source: sandbox::MountSource::Tmpfs { size: Some(bytes), mode: 0o1777 }, ..mount };
+            }
+            None if option == "ro" => mount.read_only = true,
+            None if matches!(option, "rw" | "nosuid" | "nodev" | "noexec") => {}
+            None if option == "exec" => mount.no_exec = false,
+            _ => return Err(wrong(&format!("the option {option} is not known"))),
+        }
+    }
+    Ok(mount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ct_43_volumes() {
+        let mount = volume("/tmp:/data:ro").expect("a volume");
+        assert!(mount.read_only);
+        assert_eq!(mount.target, PathBuf::from("/data"));
+        for wrong in ["/tmp", "/tmp:data", "name:/data", "/tmp:/data:what", "/does/not/exist:/data"] {
+            assert!(volume(wrong).is_err(), "{wrong}");
+        }
+    }
+}

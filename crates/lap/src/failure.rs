@@ -1,0 +1,122 @@
+//! Failures at the edge of the command: one type with an exit code, a chain of causes, and hints.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+use base::{Classified, Kind};
+
+/// Why a command failed, ready to be shown.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub code: u8,
+    /// What happened: the outermost message first, then its causes.
+    chain: Vec<String>,
+    /// What to do.
+    hints: Vec<String>,
+    /// A rendered excerpt of a file, shown instead of the chain.
+    excerpt: Option<String>,
+}
+
+/// What commands give.
+pub type Outcome<T = ()> = Result<T, Failure>;
+
+impl Failure {
+    /// A failure with a message and nothing behind it.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { code: kind.exit_code(), chain: vec![message.into()], hints: Vec::new(), excerpt: None }
+    }
+
+    /// Adds what the user can do.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        let hint = hint.into();
+        if !self.hints.contains(&hint) {
+            self.hints.push(hint);
+        }
+        self
+    }
+
+    /// Says what was being done, in front of what happened.
+    pub fn during(mut self, what: impl Into<String>) -> Self {
+        self.chain.insert(0, what.into());
+        self
+    }
+
+    /// Ends the command with another exit code.
+    pub fn with_code(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// Shows an excerpt of a file instead of the chain.
+    pub fn with_excerpt(mut self, excerpt: String) -> Self {
+        self.excerpt = Some(excerpt);
+        self
+    }
+
+    /// What happened, in one line.
+    pub fn message(&self) -> String {
+        self.chain.join(": ")
+    }
+
+    /// Without hints: they are shown elsewhere.
+    pub fn without_hints(mut self) -> Self {
+        self.hints.clear();
+        self
+    }
+
+    /// The text for standard error, with a line feed at the end.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        match (&self.excerpt, self.chain.split_first()) {
+            (Some(excerpt), _) => text.push_str(excerpt.trim_end()),
+            (None, Some((first, causes))) => {
+                let _ = write!(text, "error: {first}");
+                for cause in causes {
+                    let _ = write!(text, ": {cause}");
+                }
+            }
+            (None, None) => text.push_str("error"),
+        }
+        text.push('\n');
+        for hint in &self.hints {
+            let _ = writeln!(text, "hint: {hint}");
+        }
+        text
+    }
+}
+
+impl<E: Classified + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let mut chain: Vec<String> = Vec::new();
+        let mut next: Option<&(dyn Error + 'static)> = Some(&error);
+        while let Some(error) = next {
+            let message = error.to_string();
+            // A transparent wrapper says the same as what it wraps.
+            if chain.last() != Some(&message) {
+                chain.push(message);
+            }
+            next = error.source();
+        }
+        Self { code: error.kind().exit_code(), chain, hints: error.hint().into_iter().collect(), excerpt: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::IoContext as _;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_why_and_what_to_do() {
+        let error: Result<(), _> = Err(std::io::Error::from_raw_os_error(30)).context("write", "/store/version");
+        let failure = Failure::from(error.expect_err("an error")).during("cannot build app");
+        assert_eq!(
+            failure.render(),
+            "error: cannot build app: cannot write /store/version: Read-only file system (os error 30)\n\
+             hint: choose a store in a writable place with --root or LAPSTRAKE_ROOT\n"
+        );
+        assert_eq!(failure.code, 1);
+    }
+}

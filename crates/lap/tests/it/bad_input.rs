@@ -1,0 +1,111 @@
+//! Bad input: what, where, why, what to do; exit code 1; nothing in the store changed.
+
+use crate::environment::{Environment, path_text};
+
+/// Dockerfile, and what the error has to say.
+const TABLE: &[(&str, &str, &[&str])] = &[
+    ("an unknown instruction", "FROM base:1\nRUM true\n", &["unknown instruction: RUM", "RUN", "context/Dockerfile:2", "RUM true", "^"]),
+    ("a bad flag", "FROM base:1\nCOPY --form=x a /\n", &["--form", "--from", "context/Dockerfile:2"]),
+    ("a missing stage", "FROM base:1 AS build\nFROM base:1\nCOPY --from=biuld /a /\n", &["biuld", "build", "context/Dockerfile:3"]),
+    ("a missing file", "FROM base:1\nCOPY nothing /\n", &["nothing", "context/Dockerfile:2"]),
+    ("an excluded file", "FROM base:1\nCOPY secret.txt /\n", &["secret.txt", "excluded", ".dockerignore", "2", "*.txt"]),
+    ("bad JSON", "FROM base:1\nSHELL [\"/bin/sh\",]\n", &["SHELL", "JSON", "context/Dockerfile:2"]),
+    ("a list that is not of strings", "FROM base:1\nCMD [\"a\", 1]\n", &["CMD", "string", "context/Dockerfile:2"]),
+    ("an unterminated heredoc", "FROM base:1\nRUN <<EOF\ntrue\n", &["unterminated heredoc", "EOF", "context/Dockerfile:2"]),
+    ("a missing image", "FROM nowhere:1\n", &["nowhere:1", "context/Dockerfile:1", "lap import", "lap load"]),
+    ("an empty file", "", &["empty"]),
+    ("no FROM", "ARG A=1\n", &["FROM"]),
+    ("a bad variable", "FROM base:1\nENV A=${B:=x}\n", &["context/Dockerfile:2"]),
+    ("what is not done yet", "FROM base:1\nRUN --mount=type=cache,target=/c true\n", &["--mount", "not supported", "context/Dockerfile:2"]),
+    ("a failing command", "FROM base:1\nRUN echo before; exit 42\n", &["exit code: 42", "before", "context/Dockerfile:2", "RUN echo before"]),
+    ("a missing command", "FROM base:1\nRUN [\"/nothing\"]\n", &["/nothing", "not found", "context/Dockerfile:2"]),
+    ("an unknown user", "FROM base:1\nUSER ghost\nRUN true\n", &["ghost", "/etc/passwd", "context/Dockerfile:3"]),
+];
+
+#[test]
+fn every_kind_of_mistake_in_a_dockerfile() {
+    let lap = Environment::with_base();
+    lap.write("context/.dockerignore", "# comment\n*.txt\n");
+    lap.write("context/secret.txt", "s");
+    let before = lap.lap(["images", "--no-trunc"]).success().stdout;
+    for (name, dockerfile, said) in TABLE {
+        let ran = lap.build(dockerfile);
+        assert_eq!(ran.code, 1, "{name}:\n{}", ran.stderr);
+        for words in *said {
+            assert!(ran.stderr.contains(words), "{name}: {words:?} is not in:\n{}", ran.stderr);
+        }
+    }
+    let after = lap.lap(["images", "--no-trunc"]).success().stdout;
+    let ids = |text: &str| text.lines().map(|line| line.split_whitespace().take(3).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+    assert_eq!(ids(&before), ids(&after));
+    lap.check();
+}
+
+#[test]
+fn missing_places() {
+    let lap = Environment::with_base();
+    lap.lap(["build", "nothing"]).failure(1, &["nothing", "No such file"]);
+    std::fs::create_dir(lap.path("empty")).expect("a directory");
+    lap.lap(["build", "empty"]).failure(1, &["there is no Dockerfile in empty", "-f"]);
+    lap.lap(["build", "-t", "Upper", "empty"]).failure(1, &["there is no Dockerfile"]);
+    lap.write("empty/Dockerfile", "FROM base:1\n");
+    lap.lap(["build", "-t", "Upper/Case", "empty"]).failure(1, &["upper"]);
+    lap.lap(["load", "-i", "missing.tar"]).failure(1, &["cannot open missing.tar"]);
+    lap.lap(["save", "nothing"]).failure(1, &["nothing"]);
+}
+
+#[test]
+fn a_store_that_is_none() {
+    let lap = Environment::new();
+    lap.write("store/something", "else");
+    lap.lap(["images"]).failure(1, &["is not a store"]);
+    let newer = Environment::with_base();
+    std::fs::write(newer.store().join("version"), "lapstrake store 999\n").expect("the version is written");
+    newer.lap(["images"]).failure(1, &["newer version"]);
+}
+
+#[test]
+fn a_full_disk_is_one_sentence() {
+    let lap = Environment::new();
+    let small = lap.path("small");
+    std::fs::create_dir(&small).expect("a directory");
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=3m", "none", path_text(&small)])
+        .status()
+        .expect("this test needs mount, and to be root");
+    assert!(mounted.success());
+    let tar = lap.path("large.tar");
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(8 << 20);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, "large", vec![7u8; 8 << 20].as_slice()).expect("an entry");
+    std::fs::write(&tar, builder.into_inner().expect("a tar")).expect("a file");
+    let store = small.join("store");
+    let ran = lap.lap(["--root", path_text(&store), "import", path_text(&tar), "large"]);
+    let check = lap.lap(["--root", path_text(&store), "system", "check"]);
+    let unmounted = std::process::Command::new("umount").arg(&small).status().expect("umount");
+    assert!(unmounted.success());
+    ran.failure(1, &["No space left on device", "lap system prune"]);
+    check.success();
+}
+
+#[test]
+fn a_read_only_store_can_be_read_and_says_why_it_cannot_be_written() {
+    let lap = Environment::with_base();
+    let store = lap.store();
+    for arguments in [["--bind"].as_slice(), ["-o", "remount,bind,ro"].as_slice()] {
+        let mut mount = std::process::Command::new("mount");
+        mount.args(arguments);
+        if arguments == ["--bind"] {
+            mount.arg(&store);
+        }
+        assert!(mount.arg(&store).status().expect("this test needs mount, and to be root").success());
+    }
+    lap.write("context/Dockerfile", "FROM base:1\nRUN true\n");
+    let built = lap.lap(["build", "context"]);
+    let images = lap.lap(["images"]);
+    assert!(std::process::Command::new("umount").arg(&store).status().expect("umount").success());
+    built.failure(1, &["Read-only file system", "--root"]);
+    images.success();
+}

@@ -1,0 +1,199 @@
+//! A place for one test: a store, a directory for contexts, the real command.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// A store of its own, and a directory to work in; both are gone at the end.
+pub struct Environment {
+    directory: tempfile::TempDir,
+}
+
+/// What a command gave.
+pub struct Ran {
+    /// Its exit code; −1 when a signal ended it.
+    pub code: i32,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Environment {
+    /// With an empty store.
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    /// With the image `base:1`: busybox, `/bin/sh`, `/etc/passwd` and `/etc/group` with root and the user `app` (1000:1001).
+    pub fn with_base() -> Self {
+        let environment = Self::new();
+        environment.import_base("base:1");
+        environment
+    }
+
+    /// Imports busybox under a name.
+    pub fn import_base(&self, name: &str) {
+        let tar = self.path("base.tar");
+        std::fs::write(&tar, base_tar()).expect("the base is written");
+        self.lap(["import", "--change", "CMD [\"/bin/sh\"]", path_text(&tar), name]).success();
+    }
+
+    /// A path in the directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The store.
+    pub fn store(&self) -> PathBuf {
+        self.path("store")
+    }
+
+    /// Writes a file, and the directories it is in.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories are made");
+        std::fs::write(&path, content).expect("a file is written");
+        path
+    }
+
+    /// The command, to be run on the store.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lap"));
+        command
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env("LAPSTRAKE_ROOT", self.store())
+            .env_remove("SOURCE_DATE_EPOCH")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the command.
+    pub fn lap<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
+        Ran::of(self.command(arguments).output().expect("lap runs"))
+    }
+
+    /// Runs the command with something on its standard input.
+    pub fn lap_with_input<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>, input: &[u8]) -> Ran {
+        let mut child: Child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("lap runs");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let input = input.to_vec();
+        let writer = std::thread::spawn(move || stdin.write_all(&input));
+        let output = child.wait_with_output().expect("lap ends");
+        // Whoever does not read all of its input is not at fault.
+        let _ = writer.join();
+        Ran::of(output)
+    }
+
+    /// Writes a Dockerfile into `context/` and builds it as `app`.
+    pub fn build(&self, dockerfile: &str) -> Ran {
+        self.write("context/Dockerfile", dockerfile);
+        self.lap(["build", "-t", "app", "--progress", "plain", "context"])
+    }
+
+    /// Builds as [`Environment::build`] does, and it has to succeed.
+    pub fn built(&self, dockerfile: &str) {
+        self.build(dockerfile).success();
+    }
+
+    /// Runs a shell command in an image, and gives what it prints.
+    pub fn sh(&self, image: &str, script: &str) -> String {
+        self.lap(["run", "--rm", "--entrypoint", "", image, "/bin/sh", "-c", script]).success().stdout
+    }
+
+    /// A field of `lap inspect`, as JSON.
+    pub fn inspect(&self, image: &str, template: &str) -> serde_json::Value {
+        let ran = self.lap(["inspect", "--format", &format!("{{{{json {template}}}}}"), image]).success();
+        serde_json::from_str(ran.stdout.trim()).expect("JSON")
+    }
+
+    /// Everything in the store is whole.
+    pub fn check(&self) {
+        let ran = self.lap(["system", "check"]);
+        assert_eq!(ran.code, 0, "the store is damaged:\n{}{}", ran.stdout, ran.stderr);
+    }
+}
+
+impl Ran {
+    /// From a finished process.
+    pub fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// It succeeded.
+    #[track_caller]
+    pub fn success(self) -> Self {
+        assert_eq!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// It failed with this code, and said all of this.
+    #[track_caller]
+    pub fn failure(self, code: i32, said: &[&str]) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        for words in said {
+            assert!(self.stderr.contains(words), "{words:?} is not in:\n{}", self.stderr);
+        }
+        self
+    }
+}
+
+/// A path as an argument.
+pub fn path_text(path: &Path) -> &str {
+    path.to_str().expect("a temporary path is UTF-8")
+}
+
+/// A program that a test needs; when it is missing the test fails and says what to install.
+pub fn tool(program: &str, package: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(program))
+        .find(|candidate| candidate.is_file())
+        .unwrap_or_else(|| panic!("this test needs {program}: install the package {package} (scripts/install-tools does)"))
+}
+
+/// A root filesystem with busybox.
+fn base_tar() -> Vec<u8> {
+    let busybox = std::fs::read("/bin/busybox")
+        .expect("this test needs /bin/busybox: install the package busybox-static (scripts/install-tools does)");
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut add = |path: &str, kind: tar::EntryType, mode: u32, content: &[u8], link: Option<&str>| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(1_000_000_000);
+        header.set_size(content.len() as u64);
+        match link {
+            Some(link) => tar.append_link(&mut header, path, link).expect("a link"),
+            None => tar.append_data(&mut header, path, content).expect("an entry"),
+        }
+    };
+    use tar::EntryType::{Directory, Regular, Symlink};
+    for (directory, mode) in [("bin/", 0o755), ("etc/", 0o755), ("home/", 0o755), ("root/", 0o700), ("tmp/", 0o1777)] {
+        add(directory, Directory, mode, b"", None);
+    }
+    add("bin/busybox", Regular, 0o755, &busybox, None);
+    for applet in "cat chmod chown cp cut date dd df echo env false find grep hostname id kill ln ls md5sum mkdir mknod mkfifo \
+                   mount mv ps pwd readlink rm rmdir sed seq sh sleep sort stat tail tar test touch tr true umask unshare wc which yes"
+        .split_whitespace()
+    {
+        add(&format!("bin/{applet}"), Symlink, 0o777, b"", Some("busybox"));
+    }
+    add("etc/passwd", Regular, 0o644, b"root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001:app:/home:/bin/sh\n", None);
+    add("etc/group", Regular, 0o644, b"root:x:0:\nwheel:x:10:app\napp:x:1001:\n", None);
+    tar.into_inner().expect("a tar")
+}

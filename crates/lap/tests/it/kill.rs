@@ -1,0 +1,63 @@
+//! SIGKILL at any instant: the store is whole, nothing stays, and the next command just works.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::environment::{Environment, path_text};
+
+/// How often each command is killed.
+fn rounds() -> u32 {
+    if std::env::var_os("LAP_TEST_ALL").is_some() { 40 } else { 4 }
+}
+
+/// Starts the command again and again, and kills it a little later each time.
+fn kill_often(lap: &Environment, arguments: &[&str], whole: Duration) {
+    for round in 0..rounds() {
+        let mut child =
+            lap.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lap runs");
+        std::thread::sleep(whole * (round + 1) / (rounds() + 1));
+        // It may have ended by itself; then there is nothing to kill.
+        let _ = child.kill();
+        child.wait().expect("lap ends");
+    }
+}
+
+fn mounts_of(lap: &Environment) -> String {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("mounts");
+    let directory = lap.path("").display().to_string();
+    mounts.lines().filter(|line| line.contains(directory.trim_end_matches('/'))).collect()
+}
+
+#[test]
+fn build_load_import_prune_and_run() {
+    let lap = Environment::with_base();
+    for index in 0..200 {
+        lap.write(&format!("context/files/{index}"), vec![index as u8; 20_000]);
+    }
+    lap.write("context/Dockerfile", "FROM base:1\nCOPY files /files\nRUN cp -r /files /again && sync\nRUN rm -r /files\n");
+    let build = ["build", "-t", "app", "--no-cache", "context"];
+    let started = std::time::Instant::now();
+    lap.lap(build).success();
+    let whole = started.elapsed();
+    kill_often(&lap, &build, whole);
+    lap.lap(build).success();
+    lap.check();
+
+    let archive = lap.path("app.tar");
+    lap.lap(["save", "-o", path_text(&archive), "app"]).success();
+    let other = Environment::new();
+    kill_often(&other, &["load", "-i", path_text(&archive)], whole);
+    other.lap(["load", "-i", path_text(&archive)]).success();
+    kill_often(&other, &["run", "--rm", "app", "sh", "-c", "cp -r /again /more"], whole);
+    kill_often(&other, &["system", "prune", "-f", "--derived"], Duration::from_millis(100));
+    kill_often(&other, &["import", path_text(&archive), "imported"], Duration::from_millis(100));
+    assert_eq!(other.sh("app", "ls /again | wc -l"), "200\n");
+    other.check();
+
+    assert_eq!(mounts_of(&lap), "");
+    assert_eq!(mounts_of(&other), "");
+    for environment in [&lap, &other] {
+        let left: Vec<_> = std::fs::read_dir(environment.store().join("tmp")).expect("tmp").collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}

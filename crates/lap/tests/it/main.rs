@@ -1,0 +1,13 @@
+//! The command from outside: every test runs the real `lap` on a store of its own.
+
+mod archives;
+mod bad_input;
+mod build;
+mod environment;
+mod house;
+mod images;
+mod interface;
+mod kill;
+mod real;
+mod reproducible;
+mod run;

@@ -1,0 +1,65 @@
+//! lap run.
+
+use crate::environment::{Environment, path_text};
+
+#[test]
+fn ct_1_exit_codes() {
+    let lap = Environment::with_base();
+    for (script, code) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$; exit 3", 3)] {
+        assert_eq!(lap.lap(["run", "--rm", "base:1", "sh", "-c", script]).code, code, "{script}");
+    }
+    lap.lap(["run", "--rm", "base:1", "nothing"]).failure(127, &["nothing", "not found"]);
+    lap.lap(["run", "--rm", "base:1", "/etc"]).failure(126, &["/etc"]);
+    lap.lap(["run", "--rm", "missing"]).failure(125, &["there is no image missing"]);
+    lap.lap(["run", "--rm", "--bad-flag", "base:1"]).failure(2, &["--bad-flag"]);
+    assert_eq!(lap.lap(["run", "--rm", "--init", "base:1", "sh", "-c", "kill -TERM $$"]).code, 143);
+}
+
+#[test]
+fn what_the_flags_say_arrives() {
+    let lap = Environment::with_base();
+    let run = |arguments: &[&str]| lap.lap([&["run", "--rm"], arguments].concat()).success().stdout;
+    assert_eq!(run(&["-e", "A=1", "-e", "B=", "base:1", "sh", "-c", "echo [$A][$B]$HOME"]), "[1][]/root\n");
+    assert_eq!(run(&["-w", "/new/place", "base:1", "pwd"]), "/new/place\n");
+    assert_eq!(run(&["-u", "app", "base:1", "id"]), "uid=1000(app) gid=1001(app) groups=10(wheel)\n");
+    assert_eq!(run(&["-u", "5:6", "base:1", "sh", "-c", "id -u; id -g"]), "5\n6\n");
+    assert_eq!(run(&["--entrypoint", "/bin/echo", "base:1", "x"]), "x\n");
+    assert_eq!(run(&["--hostname", "box", "base:1", "hostname"]), "box\n");
+    assert_eq!(run(&["--network", "none", "base:1", "ls", "/sys/class/net"]), "lo\n");
+    lap.lap(["run", "--rm", "-u", "ghost", "base:1"]).failure(125, &["unable to find user ghost"]);
+    lap.lap(["run", "base:1"]).failure(125, &["--rm"]);
+}
+
+#[test]
+fn volumes_are_shown_and_written_through() {
+    let lap = Environment::with_base();
+    lap.write("data/in", "content");
+    let volume = format!("{}:/data", path_text(&lap.path("data")));
+    lap.lap(["run", "--rm", "-v", &volume, "base:1", "sh", "-c", "cat /data/in >/data/out"]).success();
+    assert_eq!(std::fs::read_to_string(lap.path("data/out")).expect("a file"), "content");
+    let read_only = format!("{volume}:ro");
+    let refused = lap.lap(["run", "--rm", "-v", &read_only, "base:1", "touch", "/data/x"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("Read-only file system"), "{}", refused.stderr);
+    lap.lap(["run", "--rm", "-v", "name:/data", "base:1"]).failure(125, &["named volumes are not supported"]);
+}
+
+#[test]
+fn standard_input_is_there_when_asked_for() {
+    let lap = Environment::with_base();
+    let with = lap.lap_with_input(["run", "--rm", "-i", "base:1", "cat"], b"through").success();
+    assert_eq!(with.stdout, "through");
+    let without = lap.lap_with_input(["run", "--rm", "base:1", "cat"], b"through").success();
+    assert_eq!(without.stdout, "");
+    lap.lap(["run", "--rm", "-t", "base:1", "true"]).failure(125, &["not a TTY"]);
+}
+
+#[test]
+fn nothing_stays_of_a_container() {
+    let lap = Environment::with_base();
+    lap.lap(["run", "--rm", "base:1", "sh", "-c", "echo x >/etc/passwd; mkdir /left"]).success();
+    assert_eq!(lap.sh("base:1", "ls -d /left 2>/dev/null; wc -l </etc/passwd"), "2\n");
+    let temporary = std::fs::read_dir(lap.store().join("tmp")).expect("tmp").count();
+    assert_eq!(temporary, 0);
+    lap.check();
+}

@@ -1,0 +1,98 @@
+//! Who the contained process is and what it may do: limits, system call filter, capabilities, user.
+
+use std::ffi::c_int;
+
+use rustix::fs::Mode;
+use rustix::process::{Gid, Uid};
+use rustix::thread::{
+    CapabilitySet as Bits, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
+    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
+
+use crate::capability::CapabilitySet;
+use crate::error::{Doing, Error};
+use crate::seccomp;
+use crate::spec::{Process, Resource, Rlimit, Security};
+use crate::sys;
+
+/// Takes on everything, in the one order that works: each step still needs what the next ones take away.
+pub(super) fn apply(process: &Process, security: Security) -> Result<(), Error> {
+    for limit in &process.rlimits {
+        set_limit(*limit)?;
+    }
+    rustix::process::umask(Mode::from_raw_mode(process.umask));
+    if process.no_new_privileges {
+        set_no_new_privs(true).doing("set no-new-privileges")?;
+    }
+    let granted = granted(process.capabilities)?;
+    if security == Security::Default {
+        let filter = seccomp::filter(granted);
+        sys::load_seccomp(&filter).doing("load the system call filter")?;
+    }
+    drop_from_bounding_set(granted)?;
+    clear_ambient_capability_set().doing("clear the ambient capabilities")?;
+    become_user(process)?;
+    let sets = match process.user.uid {
+        0 => granted,
+        _ => CapabilitySet::EMPTY,
+    };
+    let bits = Bits::from_bits_retain(sets.bits());
+    let sets = CapabilitySets { effective: bits, permitted: bits, inheritable: Bits::empty() };
+    set_capabilities(None, sets).doing("set the capabilities")
+}
+
+/// What is asked for and can be given.
+fn granted(asked: CapabilitySet) -> Result<CapabilitySet, Error> {
+    let own = capabilities(None).doing("read the capabilities")?;
+    Ok(asked.intersection(CapabilitySet::from_bits(own.permitted.bits())))
+}
+
+fn drop_from_bounding_set(granted: CapabilitySet) -> Result<(), Error> {
+    for number in 0..u64::BITS {
+        if granted.bits() & (1 << number) != 0 {
+            continue;
+        }
+        match sys::drop_from_bounding_set(number) {
+            // This kernel has no more.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
+            result => result.doing("drop capabilities")?,
+        }
+    }
+    Ok(())
+}
+
+fn become_user(process: &Process) -> Result<(), Error> {
+    let user = &process.user;
+    let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    set_thread_groups(&groups).doing("set the groups")?;
+    set_thread_res_gid(gid, gid, gid).doing("set the group")?;
+    set_thread_res_uid(uid, uid, uid).doing("set the user")
+}
+
+fn set_limit(limit: Rlimit) -> Result<(), Error> {
+    let action = format!("set the limit {} to {}:{}", limit.resource.name(), limit.soft, limit.hard);
+    sys::set_limit(number(limit.resource), limit.soft, limit.hard).doing(&action)
+}
+
+fn number(resource: Resource) -> c_int {
+    let number = match resource {
+        Resource::As => libc::RLIMIT_AS,
+        Resource::Core => libc::RLIMIT_CORE,
+        Resource::Cpu => libc::RLIMIT_CPU,
+        Resource::Data => libc::RLIMIT_DATA,
+        Resource::Fsize => libc::RLIMIT_FSIZE,
+        Resource::Locks => libc::RLIMIT_LOCKS,
+        Resource::Memlock => libc::RLIMIT_MEMLOCK,
+        Resource::Msgqueue => libc::RLIMIT_MSGQUEUE,
+        Resource::Nice => libc::RLIMIT_NICE,
+        Resource::Nofile => libc::RLIMIT_NOFILE,
+        Resource::Nproc => libc::RLIMIT_NPROC,
+        Resource::Rss => libc::RLIMIT_RSS,
+        Resource::Rtprio => libc::RLIMIT_RTPRIO,
+        Resource::Rttime => libc::RLIMIT_RTTIME,
+        Resource::Sigpending => libc::RLIMIT_SIGPENDING,
+        Resource::Stack => libc::RLIMIT_STACK,
+    };
+    number as c_int
+}

@@ -1,0 +1,123 @@
+//! Mounting an overlay, through whichever interface the kernel has.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::mount::{MountAttrFlags, MountFlags, UnmountFlags, mount, unmount};
+
+use super::mounts::{self, Filesystem};
+use super::scaffold::Scaffold;
+use crate::error::{Doing, Error};
+use crate::sys;
+
+/// How many lower directories the kernel takes (`OVL_MAX_STACK`).
+pub(crate) const LOWERS: usize = 500;
+
+/// Options that hold for every overlay here. Off is what lets an upper directory be read as a plain tree afterwards; `xino` gives
+/// every file one inode number for its life, also where layers lie on several filesystems.
+const OPTIONS: [(&str, &str); 4] =
+    [("xino", "on"), ("index", "off"), ("redirect_dir", "off"), ("metacopy", "off")];
+
+/// What an overlay is made of; all directories are open.
+pub(super) struct Layers<'a> {
+    /// The top-most first; at least one.
+    pub(super) lowers: Vec<BorrowedFd<'a>>,
+    /// Without, it is read-only, and needs two lowers.
+    pub(super) upper: Option<Upper<'a>>,
+}
+
+/// The writable part of an overlay.
+pub(super) struct Upper<'a> {
+    pub(super) upper: BorrowedFd<'a>,
+    pub(super) work: BorrowedFd<'a>,
+    pub(super) volatile: bool,
+}
+
+/// Opens a directory that an overlay is to be made of.
+pub(super) fn open(path: &Path) -> Result<OwnedFd, Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, path, flags, Mode::empty()).doing_to("open the layer", path)
+}
+
+/// A detached mount of an overlay.
+pub(super) fn make(
+    layers: &Layers<'_>,
+    attributes: MountAttrFlags,
+    scaffold: &Scaffold,
+) -> Result<OwnedFd, Error> {
+    if layers.lowers.len() > LOWERS {
+        let count = layers.lowers.len();
+        return Err(Error::Invalid(format!("a root of {count} layers: Linux mounts {LOWERS} at most")));
+    }
+    match append(layers, attributes)? {
+        Some(mount) => Ok(mount),
+        None => page(layers, attributes, scaffold),
+    }
+}
+
+/// `None` when the kernel does not know `lowerdir+`.
+fn append(layers: &Layers<'_>, attributes: MountAttrFlags) -> Result<Option<OwnedFd>, Error> {
+    let mut overlay = Filesystem::new("overlay")?;
+    for (index, lower) in layers.lowers.iter().enumerate() {
+        match overlay.set("lowerdir+", &path_of(lower)) {
+            Err(Errno::INVAL) if index == 0 => return Ok(None),
+            result => result.map_err(|errno| overlay.failure(errno))?,
+        }
+    }
+    for (key, value) in OPTIONS {
+        overlay = overlay.with(key, value)?;
+    }
+    if let Some(upper) = &layers.upper {
+        overlay = overlay.with("upperdir", &path_of(&upper.upper))?.with("workdir", &path_of(&upper.work))?;
+        if upper.volatile {
+            overlay = overlay.with_flag("volatile")?;
+        }
+    }
+    overlay.mount(attributes).map(Some)
+}
+
+/// The same through mount(2), which takes one page of options: paths through `/proc` are short, and hold nothing that would have
+/// to be escaped.
+fn page(layers: &Layers<'_>, attributes: MountAttrFlags, scaffold: &Scaffold) -> Result<OwnedFd, Error> {
+    let lowers: Vec<String> = layers.lowers.iter().map(path_of).collect();
+    let mut options = format!("lowerdir={}", lowers.join(":"));
+    for (key, value) in OPTIONS {
+        options.push_str(&format!(",{key}={value}"));
+    }
+    if let Some(upper) = &layers.upper {
+        let (upperdir, workdir) = (path_of(&upper.upper), path_of(&upper.work));
+        let volatile = if upper.volatile { ",volatile" } else { "" };
+        options.push_str(&format!(",upperdir={upperdir},workdir={workdir}{volatile}"));
+    }
+    let options = std::ffi::CString::new(options).map_err(|error| Error::Internal(error.to_string()))?;
+    let target = scaffold.scratch()?;
+    mount("overlay", path_of(&target), "overlay", MountFlags::NODEV, options.as_c_str()).map_err(
+        |errno| {
+            let count = layers.lowers.len();
+            let detail = format!("{count} layers; this kernel takes about 200, Linux 6.5 takes {LOWERS}");
+            Error::System {
+                action: "mount overlay".to_owned(),
+                path: None,
+                detail: Some(detail),
+                source: errno.into(),
+            }
+        },
+    )?;
+    let mounted = scaffold.scratch()?;
+    let detached = mounts::clone_at(&mounted, "", false).doing("bind-mount the overlay")?;
+    unmount(path_of(&mounted), UnmountFlags::DETACH).doing("unmount the overlay's first place")?;
+    sys::mount_setattr(
+        &detached,
+        false,
+        attributes.bits().into(),
+        MountAttrFlags::MOUNT_ATTR_NODEV.bits().into(),
+    )
+    .doing("restrict the overlay")?;
+    Ok(detached)
+}
+
+fn path_of(directory: &impl AsFd) -> String {
+    format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd())
+}

@@ -1,0 +1,220 @@
+//! Building what the contained process sees as `/`.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use rustix::process::{chdir, fchdir, pivot_root};
+
+use super::created::Created;
+use super::device::{self, Pty};
+use super::mounts::{self, Filesystem, READ_ONLY};
+use super::overlay::{self, Layers, Upper};
+use super::scaffold::Scaffold;
+use super::stubs::{PointKind, Stubs};
+use super::{kernel, resolve};
+use crate::error::{Doing, Error};
+use crate::spec::{Mount, MountSource, Root, Security, Spec};
+
+/// A root that is ready to be entered.
+pub(super) struct Built {
+    /// Its top directory.
+    pub(super) root: OwnedFd,
+    /// Where `/proc` goes; only the contained process can mount it.
+    pub(super) proc: OwnedFd,
+    /// The terminal, when there is one.
+    pub(super) pty: Option<Pty>,
+    /// What had to be created.
+    pub(super) created: Created,
+}
+
+/// One thing to be mounted, and where.
+struct Point {
+    target: PathBuf,
+    kind: PointKind,
+    what: What,
+}
+
+enum What {
+    Proc,
+    Sys,
+    Dev,
+    Detached(OwnedFd),
+}
+
+/// Builds the root of this description in the mount namespace of this process, which is a new one.
+pub(super) fn build(spec: &Spec) -> Result<Built, Error> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .doing("make the mounts of the new namespace private")?;
+    let scaffold = Scaffold::new()?;
+    let points = points(spec, &scaffold)?;
+    let place = scaffold.directory("root")?;
+    let root = match &spec.root {
+        Root::Directory(path) => directory_root(path, attributes(spec.security))?,
+        Root::Overlay { lowers, upper, work, volatile } => {
+            let open = Open {
+                lowers: lowers.iter().map(|lower| overlay::open(lower)).collect::<Result<_, _>>()?,
+                upper: overlay::open(upper)?,
+                work: overlay::open(work)?,
+                volatile: *volatile,
+            };
+            overlay_root(&open, &points, &scaffold, attributes(spec.security))?
+        }
+    };
+    mounts::attach(&root, &place).doing("mount the root")?;
+    let mut built = fill(spec, root, points)?;
+    if spec.read_only_root {
+        mounts::restrict(&built.root, false, READ_ONLY).doing("make the root read-only")?;
+    }
+    enter(&mut built)?;
+    Ok(built)
+}
+
+fn attributes(security: Security) -> MountAttrFlags {
+    match security {
+        Security::Default => MountAttrFlags::MOUNT_ATTR_NODEV,
+        Security::Insecure => MountAttrFlags::empty(),
+    }
+}
+
+/// Everything to be mounted, in order; what comes from the host is opened here.
+fn points(spec: &Spec, scaffold: &Scaffold) -> Result<Vec<Point>, Error> {
+    let directory = |target: &str, what| Point { target: target.into(), kind: PointKind::Directory, what };
+    let mut points =
+        vec![directory("/proc", What::Proc), directory("/dev", What::Dev), directory("/sys", What::Sys)];
+    let files = [
+        ("hosts", &spec.files.hosts),
+        ("resolv.conf", &spec.files.resolv_conf),
+        ("hostname", &spec.files.hostname),
+    ];
+    for (name, contents) in files {
+        if let Some(contents) = contents {
+            let what = What::Detached(scaffold.file(name, contents)?);
+            points.push(Point { target: Path::new("/etc").join(name), kind: PointKind::File, what });
+        }
+    }
+    for mount in &spec.mounts {
+        points.push(asked_for(mount)?);
+    }
+    Ok(points)
+}
+
+/// A mount that the caller asks for, detached.
+fn asked_for(mount: &Mount) -> Result<Point, Error> {
+    let mut attributes = MountAttrFlags::empty();
+    attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, !mount.devices);
+    attributes.set(MountAttrFlags::MOUNT_ATTR_NOSUID, mount.no_suid);
+    attributes.set(MountAttrFlags::MOUNT_ATTR_NOEXEC, mount.no_exec);
+    attributes.set(READ_ONLY, mount.read_only);
+    let (detached, kind) = match &mount.source {
+        MountSource::Bind { path, recursive } => {
+            let detached = mounts::clone_path(path, *recursive).doing_to("bind-mount", path)?;
+            mounts::restrict(&detached, *recursive, attributes).doing_to("restrict the mount of", path)?;
+            let stat = fstat(&detached).doing_to("examine", path)?;
+            let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            (detached, if is_directory { PointKind::Directory } else { PointKind::File })
+        }
+        MountSource::Tmpfs { size, mode } => {
+            let mut tmpfs = Filesystem::new("tmpfs")?.with("mode", &format!("{mode:o}"))?;
+            if let Some(size) = size {
+                tmpfs = tmpfs.with("size", &size.to_string())?;
+            }
+            (tmpfs.mount(attributes)?, PointKind::Directory)
+        }
+    };
+    Ok(Point { target: mount.target.clone(), kind, what: What::Detached(detached) })
+}
+
+fn directory_root(path: &Path, attributes: MountAttrFlags) -> Result<OwnedFd, Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = openat(CWD, path, flags, Mode::empty()).doing_to("open the root", path)?;
+    let root = mounts::clone_at(&directory, "", true).doing_to("bind-mount the root", path)?;
+    mounts::restrict(&root, true, attributes).doing_to("restrict the mount of the root", path)?;
+    Ok(root)
+}
+
+/// The directories of an overlay, open.
+struct Open {
+    lowers: Vec<OwnedFd>,
+    upper: OwnedFd,
+    work: OwnedFd,
+    volatile: bool,
+}
+
+/// Mounts the overlay, with a layer of stubs for the mount points that it lacks.
+fn overlay_root(
+    open: &Open,
+    points: &[Point],
+    scaffold: &Scaffold,
+    attributes: MountAttrFlags,
+) -> Result<OwnedFd, Error> {
+    let stubs = stubs(open, points, scaffold)?;
+    let mut lowers = Vec::with_capacity(open.lowers.len() + 1);
+    if !stubs.is_empty() || open.lowers.is_empty() {
+        lowers.push(stubs.layer());
+    }
+    lowers.extend(open.lowers.iter().map(AsFd::as_fd));
+    let upper = Upper { upper: open.upper.as_fd(), work: open.work.as_fd(), volatile: open.volatile };
+    overlay::make(&Layers { lowers, upper: Some(upper) }, attributes, scaffold)
+}
+
+/// Looks through all layers, without changing any, for what is missing.
+fn stubs(open: &Open, points: &[Point], scaffold: &Scaffold) -> Result<Stubs, Error> {
+    let nothing = scaffold.directory("nothing")?;
+    let mut layers = vec![open.upper.as_fd()];
+    layers.extend(open.lowers.iter().map(AsFd::as_fd));
+    layers.push(nothing.as_fd());
+    // Also with the layer that is added here the count must not exceed what the kernel takes.
+    let view = overlay::make(&Layers { lowers: layers, upper: None }, READ_ONLY, scaffold)?;
+    let mut stubs = Stubs::new(scaffold.directory("stubs")?);
+    for point in points {
+        let place = resolve::place(&view, &point.target)?;
+        let hidden = ["proc", "dev", "sys"]
+            .iter()
+            .any(|top| place.path.starts_with(top) && place.path.as_os_str() != *top);
+        if !place.exists() && !hidden {
+            stubs.add(view.as_fd(), &place, point.kind)?;
+        }
+    }
+    stubs.finish()?;
+    Ok(stubs)
+}
+
+/// Mounts everything into the root.
+fn fill(spec: &Spec, root: OwnedFd, points: Vec<Point>) -> Result<Built, Error> {
+    let mut created = Created::default();
+    let mut proc = None;
+    let mut pty = None;
+    for point in points {
+        let place = created.open(&root, &point.target, point.kind)?;
+        match point.what {
+            What::Proc => proc = Some(place),
+            What::Dev => pty = device::mount(&place, &spec.process, spec.security)?,
+            What::Sys => {
+                kernel::mount_sys(&place, &root, spec.security)?;
+                if spec.security == Security::Default {
+                    kernel::protect(&root, "/sys")?;
+                }
+            }
+            What::Detached(mount) => {
+                mounts::attach(&mount, &place).doing_to("mount on, in the root,", &point.target)?;
+            }
+        }
+    }
+    let proc = proc.ok_or_else(|| Error::Internal("no place for /proc".to_owned()))?;
+    Ok(Built { root, proc, pty, created })
+}
+
+/// Makes the root this process's root, and lets go of the host's.
+fn enter(built: &mut Built) -> Result<(), Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let host = openat(CWD, "/", flags, Mode::empty()).doing("open the host's root")?;
+    fchdir(&built.root).doing("enter the root")?;
+    pivot_root(".", ".").doing("change the root (pivot_root)")?;
+    fchdir(&host).doing("go back to the host's root")?;
+    unmount(".", UnmountFlags::DETACH).doing("unmount the host's root")?;
+    // Whether the first call takes the scaffold, which lies on top, or all at once, depends on the kernel's version.
+    while unmount(".", UnmountFlags::DETACH).is_ok() {}
+    chdir("/").doing("enter the root")
+}

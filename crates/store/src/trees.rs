@@ -1,0 +1,323 @@
+//! Trees: how they get to their place, and whether they are what their table says.
+
+use std::collections::HashSet;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use base::{Cancel, IoContext, IoError};
+use rustix::fs::FlockOperation;
+
+use crate::check::Depth;
+use crate::table::{ContentDigest, Entry, EntryKind, Table};
+use crate::{Result, Store, StoreError, TempDir, files, lock};
+
+/// The file beside a tree that says in which boot it was made, until it has reached the disk.
+pub(crate) const MARK: &str = "tree.unsynced";
+
+/// Writes the mark for a tree that is about to be put into `directory`.
+pub(crate) fn mark_unsynced(store: &Store, directory: &Path) -> Result<()> {
+    Ok(store.replace(&directory.join(MARK), files::boot_id()?.as_bytes())?)
+}
+
+/// Renames a tree into its directory. One that is there already stays.
+pub(crate) fn install(store: &Store, directory: &Path, tree: TempDir) -> Result<PathBuf> {
+    let place = directory.join("tree");
+    let _publishing = store.publishing()?;
+    if files::exists(&place)? {
+        return Ok(place);
+    }
+    mark_unsynced(store, directory)?;
+    if tree.publish(&place)?.is_some() {
+        store.unsynced().push(directory.join(MARK));
+    }
+    Ok(place)
+}
+
+/// The tree in `directory`, if it can be trusted. One that was made in another boot and did not certainly reach the disk is compared with
+/// its table first; when it differs, it is dropped if it may be, and an error otherwise.
+pub(crate) fn settle(
+    store: &Store,
+    directory: &Path,
+    table: &Table,
+    may_drop: bool,
+) -> Result<Option<PathBuf>> {
+    let (place, mark) = (directory.join("tree"), directory.join(MARK));
+    loop {
+        if !files::exists(&place)? {
+            return Ok(None);
+        }
+        let Some(boot) = files::read_limited(&mark, 4096)? else { return Ok(Some(place)) };
+        if boot == files::boot_id()?.as_bytes() {
+            return Ok(Some(place));
+        }
+        // One process compares; the others wait, and find it done.
+        let comparing = match File::open(&mark) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            result => result.context("open", &mark)?,
+        };
+        lock::wait(&comparing, FlockOperation::LockExclusive).context("lock", &mark)?;
+        if !lock::is_linked(&comparing, &mark)? {
+            continue;
+        }
+        let Some((path, problem)) = first_difference(table, &place)? else {
+            if !store.0.read_only {
+                fs::remove_file(&mark).context("remove", &mark)?;
+            }
+            return Ok(Some(place));
+        };
+        if !may_drop {
+            return Err(StoreError::Damaged { path, reason: problem });
+        }
+        drop_tree(store, &place, &mark)?;
+        return Ok(None);
+    }
+}
+
+fn drop_tree(store: &Store, place: &Path, mark: &Path) -> Result<()> {
+    let trash = TempDir::create(&store.at("trash"), "tree")?;
+    let lock_path = store.at("lock");
+    let alone = lock::open(&lock_path)?;
+    lock::wait(&alone, FlockOperation::LockExclusive).context("lock", &lock_path)?;
+    fs::rename(place, trash.path().join("tree")).context("rename", place)?;
+    fs::remove_file(mark).context("remove", mark)?;
+    Ok(())
+}
+
+fn first_difference(table: &Table, place: &Path) -> Result<Option<(PathBuf, String)>> {
+    let mut first = None;
+    compare(table, place, Depth::Full, &Cancel::new(), &mut |path, problem| {
+        first = Some((place.join(std::ffi::OsStr::from_bytes(path)), problem));
+        ControlFlow::Break(())
+    })?;
+    Ok(first)
+}
+
+/// Takes a path in the tree and what is wrong there; says whether to go on.
+pub(crate) type Found<'a> = dyn FnMut(&[u8], String) -> ControlFlow<()> + 'a;
+
+/// Compares a tree with its table: kind, mode, owner, size, time, link target; with [`Depth::Full`] contents and attributes as well.
+pub(crate) fn compare(
+    table: &Table,
+    tree: &Path,
+    depth: Depth,
+    cancel: &Cancel,
+    found: &mut Found<'_>,
+) -> Result<()> {
+    let mut comparison = Comparison { table, tree, depth, seen: HashSet::new() };
+    let mut directories = vec![Vec::new()];
+    let Some(root) = table.find(b"") else {
+        // Nothing is in the layer: nothing may be in the tree.
+        for name in files::names_in(tree)? {
+            if found(name.as_bytes(), "it is not in the layer".to_owned()).is_break() {
+                return Ok(());
+            }
+        }
+        return Ok(());
+    };
+    if comparison.visit(root, b"", found)?.is_break() {
+        return Ok(());
+    }
+    while let Some(directory) = directories.pop() {
+        for name in files::names_in(&comparison.place(&directory))? {
+            cancel.check()?;
+            let path = join(&directory, name.as_bytes());
+            let flow = match table.find(&path) {
+                None => found(&path, "it is not in the layer".to_owned()),
+                Some(index) => {
+                    if matches!(table.entry(index), Some(Entry { kind: EntryKind::Directory { .. }, .. }))
+                        && comparison.is_directory(&path)?
+                    {
+                        directories.push(path.clone());
+                    }
+                    comparison.visit(index, &path, found)?
+                }
+            };
+            if flow.is_break() {
+                return Ok(());
+            }
+        }
+    }
+    for index in (0..table.len()).filter(|index| !comparison.seen.contains(index)) {
+        let path = table.path(index).unwrap_or_default();
+        if found(path, "it is missing".to_owned()).is_break() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    if directory.is_empty() {
+        return name.to_vec();
+    }
+    [directory, b"/", name].concat()
+}
+
+struct Comparison<'a> {
+    table: &'a Table,
+    tree: &'a Path,
+    depth: Depth,
+    seen: HashSet<usize>,
+}
+
+impl Comparison<'_> {
+    fn place(&self, path: &[u8]) -> PathBuf {
+        // An empty path would add a slash, and so follow a link.
+        if path.is_empty() {
+            return self.tree.to_owned();
+        }
+        self.tree.join(std::ffi::OsStr::from_bytes(path))
+    }
+
+    fn stat(&self, path: &[u8]) -> Result<Metadata, IoError> {
+        let place = self.place(path);
+        fs::symlink_metadata(&place).context("stat", place)
+    }
+
+    fn is_directory(&self, path: &[u8]) -> Result<bool, IoError> {
+        Ok(self.stat(path)?.is_dir())
+    }
+
+    fn visit(&mut self, index: usize, path: &[u8], found: &mut Found<'_>) -> Result<ControlFlow<()>> {
+        self.seen.insert(index);
+        let Some(entry) = self.table.entry(index) else {
+            return Ok(found(path, "its entry in the table cannot be read".to_owned()));
+        };
+        let stat = self.stat(path)?;
+        let problem = match self.wrong_kind(&entry, &stat)? {
+            None => self.wrong_metadata(&entry, &stat)?,
+            wrong => wrong,
+        };
+        Ok(problem.map_or(ControlFlow::Continue(()), |problem| found(path, problem)))
+    }
+
+    /// What is wrong with what the entry is, besides its metadata.
+    fn wrong_kind(&self, entry: &Entry<'_>, stat: &Metadata) -> Result<Option<String>> {
+        let kind = stat.file_type();
+        let device = (rustix::fs::major(stat.rdev()), rustix::fs::minor(stat.rdev()));
+        let right = match &entry.kind {
+            EntryKind::File { size, content, .. } => {
+                if kind.is_file() && stat.len() != *size {
+                    return Ok(Some(format!("it has {} bytes instead of {size}", stat.len())));
+                }
+                if kind.is_file() && self.depth == Depth::Full && self.content(entry.path)? != *content {
+                    return Ok(Some("its contents are not the layer's".to_owned()));
+                }
+                kind.is_file()
+            }
+            EntryKind::Hardlink { target } => self.is_link_to(target, stat)?,
+            EntryKind::Symlink { target } => {
+                let place = self.place(entry.path);
+                kind.is_symlink()
+                    && fs::read_link(&place).context("read the link", &place)?.as_os_str().as_bytes()
+                        == *target
+            }
+            EntryKind::Directory { opaque, .. } => {
+                if kind.is_dir() && *opaque != self.is_opaque(entry.path)? {
+                    return Ok(Some(if *opaque { "it is not opaque" } else { "it is opaque" }.to_owned()));
+                }
+                kind.is_dir()
+            }
+            EntryKind::CharacterDevice { major, minor } => {
+                kind.is_char_device() && device == (*major, *minor)
+            }
+            EntryKind::BlockDevice { major, minor } => kind.is_block_device() && device == (*major, *minor),
+            EntryKind::Fifo => kind.is_fifo(),
+            EntryKind::Whiteout => kind.is_char_device() && device == (0, 0),
+        };
+        Ok((!right).then(|| format!("it is not the {}", kind_name(&entry.kind))))
+    }
+
+    /// Whether a file is what a hardlink names: the same inode, where the target is in this layer.
+    fn is_link_to(&self, target: &[u8], stat: &Metadata) -> Result<bool, IoError> {
+        if self.table.find(target).is_none() {
+            return Ok(stat.is_file());
+        }
+        let place = self.place(target);
+        match fs::symlink_metadata(&place) {
+            Ok(other) => Ok((other.dev(), other.ino()) == (stat.dev(), stat.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(IoError { action: "stat", path: place, source }),
+        }
+    }
+
+    fn wrong_metadata(&self, entry: &Entry<'_>, stat: &Metadata) -> Result<Option<String>> {
+        let has_none = match &entry.kind {
+            // What a hardlink has is its target's.
+            EntryKind::Whiteout | EntryKind::Hardlink { .. } => true,
+            EntryKind::Directory { implied, .. } => *implied,
+            _ => false,
+        };
+        if has_none {
+            return Ok(None);
+        }
+        let mode = stat.mode() & 0o7777;
+        if !stat.is_symlink() && mode != entry.mode {
+            return Ok(Some(format!("its mode is {mode:o} instead of {:o}", entry.mode)));
+        }
+        if (stat.uid(), stat.gid()) != (entry.uid, entry.gid) {
+            let (uid, gid) = (stat.uid(), stat.gid());
+            return Ok(Some(format!("its owner is {uid}:{gid} instead of {}:{}", entry.uid, entry.gid)));
+        }
+        if (stat.mtime(), stat.mtime_nsec()) != (entry.mtime, 0) {
+            return Ok(Some(format!("its time is {} instead of {}", stat.mtime(), entry.mtime)));
+        }
+        if self.depth == Depth::Full {
+            return self.wrong_attribute(entry);
+        }
+        Ok(None)
+    }
+
+    fn wrong_attribute(&self, entry: &Entry<'_>) -> Result<Option<String>> {
+        for (name, value) in &entry.xattrs {
+            if self.attribute(entry.path, name)?.as_deref() != Some(*value) {
+                return Ok(Some(format!("its attribute {} is not the layer's", base::text::bytes(name))));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_opaque(&self, path: &[u8]) -> Result<bool, IoError> {
+        Ok(self.attribute(path, b"trusted.overlay.opaque")?.as_deref() == Some(b"y"))
+    }
+
+    fn attribute(&self, path: &[u8], name: &[u8]) -> Result<Option<Vec<u8>>, IoError> {
+        use rustix::io::Errno;
+        let place = self.place(path);
+        let mut value = Vec::with_capacity(64);
+        loop {
+            let room = rustix::buffer::spare_capacity(&mut value);
+            match rustix::fs::lgetxattr(&place, std::ffi::OsStr::from_bytes(name), room) {
+                Ok(_) => return Ok(Some(value)),
+                Err(Errno::NODATA | Errno::NOTSUP) => return Ok(None),
+                // The largest value that Linux knows has 64 KiB.
+                Err(Errno::RANGE) if value.capacity() < 64 << 10 => value.reserve(64 << 10),
+                Err(error) => return Err(error).context("read an attribute of", place),
+            }
+        }
+    }
+
+    fn content(&self, path: &[u8]) -> Result<ContentDigest, IoError> {
+        let place = self.place(path);
+        let mut hasher = blake3::Hasher::new();
+        File::open(&place).and_then(|file| hasher.update_reader(file).map(|_| ())).context("read", &place)?;
+        Ok(ContentDigest(*hasher.finalize().as_bytes()))
+    }
+}
+
+fn kind_name(kind: &EntryKind<'_>) -> &'static str {
+    match kind {
+        EntryKind::File { .. } => "regular file that the layer has",
+        EntryKind::Hardlink { .. } => "hardlink that the layer has",
+        EntryKind::Symlink { .. } => "symbolic link that the layer has",
+        EntryKind::Directory { .. } => "directory that the layer has",
+        EntryKind::CharacterDevice { .. } => "character device that the layer has",
+        EntryKind::BlockDevice { .. } => "block device that the layer has",
+        EntryKind::Fifo => "named pipe that the layer has",
+        EntryKind::Whiteout => "whiteout that the layer has",
+    }
+}
