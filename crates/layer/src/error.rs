@@ -74,6 +74,14 @@ pub enum LayerError {
         /// As it is.
         found: Box<DiffId>,
     },
+    /// Something in the way where a filesystem is written to.
+    #[error("cannot write {}: {reason}", base::text::path(.path))]
+    Destination {
+        /// Where.
+        path: std::path::PathBuf,
+        /// What is in the way.
+        reason: &'static str,
+    },
     /// A path cannot be resolved in a view.
     #[error("cannot resolve {} in the image: {reason}", base::text::bytes(.path))]
     Resolve {
@@ -93,7 +101,7 @@ impl Classified for LayerError {
             LayerError::Stream { source, .. } => Kind::of_io(source),
             LayerError::Entry { .. } | LayerError::Resolve { .. } => Kind::Invalid,
             LayerError::Unwritable { .. } => Kind::Unsupported,
-            LayerError::Changed { .. } => Kind::Conflict,
+            LayerError::Changed { .. } | LayerError::Destination { .. } => Kind::Conflict,
             LayerError::Order { .. } => Kind::Internal,
             LayerError::TooLarge { .. } => Kind::TooLarge,
             LayerError::Mismatch { .. } => Kind::Corrupt,

@@ -13,6 +13,7 @@
 //! [`view`] merges the tables of a stack into the filesystem that they make.
 
 pub mod apply;
+pub mod changes;
 pub mod compress;
 pub mod decompress;
 mod digest_reader;

@@ -1,0 +1,54 @@
+//! What differs between two stacks of which one stands on the other (ST-045).
+
+use store::Layer;
+use store::table::EntryKind;
+
+use crate::View;
+
+/// How a path differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It was not there before.
+    Added,
+    /// It was, and is another now: its contents, its metadata, or something in it.
+    Changed,
+    /// It is there no more.
+    Deleted,
+}
+
+impl Change {
+    /// The letter under which docker lists it.
+    pub fn letter(self) -> char {
+        match self {
+            Change::Added => 'A',
+            Change::Changed => 'C',
+            Change::Deleted => 'D',
+        }
+    }
+}
+
+/// What a layer changes in the filesystem that it lies on, in order of paths. The root, which everything changes, is not listed; of a directory that is
+/// deleted, only itself is; of an opaque one, everything that it hides directly.
+pub fn changes(below: &View, layer: &Layer) -> Vec<(Vec<u8>, Change)> {
+    let mut changes = Vec::new();
+    for entry in layer.table().entries().filter(|entry| !entry.path.is_empty()) {
+        let before = below.find(entry.path).map(|node| below.entry(node));
+        let was_directory =
+            before.as_ref().is_some_and(|before| matches!(before.kind, EntryKind::Directory { .. }));
+        let change = match (&entry.kind, &before) {
+            (EntryKind::Whiteout, None) => continue,
+            (EntryKind::Whiteout, Some(_)) => Change::Deleted,
+            (_, None) => Change::Added,
+            (_, Some(_)) => Change::Changed,
+        };
+        changes.push((entry.path.to_vec(), change));
+        if was_directory && matches!(entry.kind, EntryKind::Directory { opaque: true, .. }) {
+            let hidden =
+                below.children(entry.path).into_iter().map(|(name, _)| [entry.path, b"/", name].concat());
+            let gone = hidden.filter(|path| layer.table().find(path).is_none());
+            changes.extend(gone.map(|path| (path, Change::Deleted)));
+        }
+    }
+    changes.sort_by(|(one, _), (other, _)| store::table::compare_paths(one, other));
+    changes
+}
