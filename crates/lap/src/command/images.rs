@@ -1,6 +1,6 @@
 //! `lap images`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use base::Kind;
@@ -60,9 +60,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     let printer = context.printer;
     match args.format.as_deref() {
         _ if args.quiet => {
-            let mut seen = Vec::new();
-            for line in lines.iter().filter(|line| !std::mem::replace(&mut seen.contains(&line.whole_id), false)) {
-                seen.push(line.whole_id);
+            let mut seen = BTreeSet::new();
+            for line in lines.iter().filter(|line| seen.insert(line.whole_id)) {
                 printer.line(&line.id)?;
             }
         }

@@ -16,7 +16,7 @@ use crate::failure::{Failure, Outcome};
 
 /// Waits for the end of the container, and gives its exit code.
 pub fn wait(mut container: Container, interactive: bool) -> Outcome<u8> {
-    let terminal = container.running().take_terminal();
+    let terminal = container.running().terminal()?;
     let raw = terminal.as_ref().and_then(|_| terminal::Raw::enter());
     let copier = terminal.as_ref().map(|master| pass_through(master, interactive)).transpose()?;
     let (signals, forwarder) = {
