@@ -17,6 +17,7 @@ pub mod changes;
 pub mod compress;
 pub mod decompress;
 mod digest_reader;
+mod digest_writer;
 pub mod error;
 pub mod forms;
 pub mod ingest;
