@@ -13,6 +13,7 @@
 //!
 //! [`build`] is that sequence.
 
+pub mod changes;
 pub mod context;
 pub mod copy;
 pub mod error;

@@ -16,6 +16,8 @@ pub mod apply;
 pub mod changes;
 pub mod compress;
 pub mod decompress;
+mod digest_reader;
+mod digest_writer;
 pub mod error;
 pub mod forms;
 pub mod ingest;

@@ -16,3 +16,7 @@ pub const MAX_PAX: u64 = 1 << 20;
 pub const MAX_XATTRS: usize = 64 << 10;
 /// The largest zstd window (ST-075): `--long=27`.
 pub const MAX_ZSTD_WINDOW_LOG: u32 = 27;
+/// Stored pieces of one sparse file: a map of this many takes 16 MB of memory.
+pub const MAX_PIECES: u64 = 1 << 20;
+/// Bytes of all holes of one layer's sparse files: they take no room in the archive, but their zeros are hashed (some minutes for these).
+pub const MAX_HOLES: u64 = 512 << 30;

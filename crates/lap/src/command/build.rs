@@ -110,7 +110,7 @@ fn request(args: &Args, dockerfile: DockerfileText, outputs: &outputs::Outputs) 
         network: if args.network == "none" { Network::None } else { Network::Host },
         source_date_epoch: epoch(args)?,
         threads: args.threads.unwrap_or_else(command::threads).max(1),
-        ..Request::new(dockerfile, &Platform::host().architecture)
+        ..Request::new(dockerfile)
     })
 }
 

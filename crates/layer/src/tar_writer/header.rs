@@ -131,7 +131,7 @@ fn encode_pax(name: &[u8], records: Vec<(Vec<u8>, Vec<u8>)>, bytes: &mut Vec<u8>
 }
 
 /// Appends one record: its own length in decimal digits, these digits included, then `key=value`.
-fn encode_record(key: &[u8], value: &[u8], bytes: &mut Vec<u8>) {
+pub(crate) fn encode_record(key: &[u8], value: &[u8], bytes: &mut Vec<u8>) {
     let rest = key.len() + value.len() + " =\n".len();
     let mut length = rest;
     while length != rest + length.to_string().len() {

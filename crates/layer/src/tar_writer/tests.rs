@@ -45,7 +45,10 @@ fn st_050_the_bytes_are_pinned() {
     let digest = Digest::sha256(&tar).to_string();
     assert_eq!(digest, "sha256:f81450a22bab3ce03013443e2c13e20982b84742d9313efa59246020d8791e3a");
     let clamped = known_layer(PackOptions { clamp: Some(1_600_000_000) });
-    assert_eq!(Digest::sha256(&clamped).to_string(), "sha256:08a12f6da0d2de7c4bf0c18579e797475fa04f076f75ce940cf8f65fcec62165");
+    assert_eq!(
+        Digest::sha256(&clamped).to_string(),
+        "sha256:08a12f6da0d2de7c4bf0c18579e797475fa04f076f75ce940cf8f65fcec62165"
+    );
 }
 
 #[test]
