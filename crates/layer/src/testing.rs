@@ -63,7 +63,7 @@ pub(crate) fn layer(scratch: &Scratch, entries: &[Make]) -> Layer {
     let mut table = TableBuilder::new().expect("a table");
     table.framing(b"begin").expect("framing");
     for entry in entries.iter().rev() {
-        let header = vec![b'#'; 100 + entry.path.len()];
+        let header = header(entry).into_bytes();
         table.framing(&header).expect("framing");
         bytes.extend_from_slice(&header);
         let offset = bytes.len() as u64;
@@ -80,6 +80,18 @@ pub(crate) fn layer(scratch: &Scratch, entries: &[Make]) -> Layer {
     let table = table.finish(DiffId(digest), bytes.len() as u64).expect("a table");
     assert_eq!(digest, Digest::sha256(&bytes));
     scratch.store.layers().add(&scratch.lease, table, None).expect("a layer")
+}
+
+/// Different for different entries: the digest of the tar is the layer's identity.
+fn header(entry: &Make) -> String {
+    let what = match &entry.what {
+        What::File(_) => "file".to_owned(),
+        What::Sparse(size, pieces) => {
+            format!("sparse {size} {:?}", pieces.iter().map(|(place, _)| place).collect::<Vec<_>>())
+        }
+        other => format!("{other:?}"),
+    };
+    format!("#{}#{what}#{:o}#{:?}#{}#{:?}#", entry.path, entry.mode, entry.owner, entry.mtime, entry.xattrs)
 }
 
 fn kind<'a>(what: &'a What, offset: u64, bytes: &mut Vec<u8>) -> EntryKind<'a> {

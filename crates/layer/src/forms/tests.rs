@@ -38,9 +38,8 @@ fn one_tree(scratch: &Scratch, layer: &Layer) -> PathBuf {
 
 fn contents(scratch: &Scratch, layer: &Layer) -> Vec<(Vec<u8>, Vec<u8>)> {
     let table = layer.table();
-    let files = (0..table.len()).filter(|index| {
-        matches!(table.entry(*index).expect("an entry").kind, EntryKind::File { .. })
-    });
+    let files = (0..table.len())
+        .filter(|index| matches!(table.entry(*index).expect("an entry").kind, EntryKind::File { .. }));
     files
         .map(|index| {
             let mut bytes = Vec::new();
@@ -181,4 +180,6 @@ fn boundaries_lie_behind_contents() {
     let scratch = scratch();
     let layer = layer(&scratch, &[file("a", "x"), file("b", "y")]);
     assert_eq!(boundaries(&layer), [512]);
+    let layer = crate::testing::layer(&scratch, &[make("a", What::File(vec![0; 1024])), file("b", "y")]);
+    assert_eq!(boundaries(&layer), [512, 1536]);
 }
