@@ -27,6 +27,8 @@ pub mod packer;
 mod rooted;
 pub mod scan;
 pub mod tar_writer;
+#[cfg(test)]
+mod testing;
 pub mod view;
 pub mod walk;
 
