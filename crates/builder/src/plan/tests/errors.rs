@@ -24,7 +24,7 @@ fn wrong_references() {
         ("DF-070", "FROM debain\n", 1, "there is no image debain in the store (did you mean debian?)", "lap import"),
         ("DF-070", "FROM debian AS build\nFROM biuld\n", 2, "there is no image biuld in the store (did you mean build?)", ""),
         ("DF-068", "FROM b AS a\nFROM debian AS b\nFROM a\n", 1, "there is no image b in the store", "move the stage"),
-        ("DF-070", "FROM UPPER/x\n", 1, "UPPER/x is not the name of an image: repository name must be lowercase", ""),
+        ("DF-070", "FROM x/UPPER\n", 1, "x/UPPER is not the name of an image: its path has upper-case letters, repositories have lower-case ones only", ""),
         ("DF-071", "FROM debian AS a\nCOPY --from=a / /\n", 2, "stage \"a\" must be defined before it is used", "itself"),
         (
             "DF-071",
@@ -65,7 +65,7 @@ fn what_is_not_done_yet_is_refused() {
 #[test]
 fn wrong_values() {
     check(&[
-        ("DF-126", "FROM debian\nARG m=9\nCOPY --chmod=$m a b\n", 3, "MODE", ""),
+        ("DF-126", "FROM debian\nARG m=9\nCOPY --chmod=$m a b\n", 3, "invalid mode \"9\": it should be an octal number between 0 and 07777", ""),
         ("DF-141", "FROM debian\nCOPY https://x/y /z\n", 2, "invalid source \"https://x/y\": COPY takes no URLs", "ADD"),
         ("DF-166", "ARG SOURCE_DATE_EPOCH=now\nFROM debian\n", 1, "invalid SOURCE_DATE_EPOCH \"now\": it has to be a number of seconds since the beginning of 1970", ""),
         ("DF-035", "FROM debian\nRUN <<a/b\n#!/bin/sh\na/b\n", 2, "invalid heredoc delimiter \"a/b\": it has to be a file's name here", ""),
