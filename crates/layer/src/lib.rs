@@ -17,6 +17,7 @@ pub mod changes;
 pub mod compress;
 pub mod decompress;
 mod digest_reader;
+mod digest_writer;
 pub mod error;
 pub mod forms;
 pub mod ingest;
@@ -26,6 +27,8 @@ pub mod packer;
 mod rooted;
 pub mod scan;
 pub mod tar_writer;
+#[cfg(test)]
+mod testing;
 pub mod view;
 pub mod walk;
 

@@ -20,3 +20,5 @@ pub const MAX_ZSTD_WINDOW_LOG: u32 = 27;
 pub const MAX_PIECES: u64 = 1 << 20;
 /// Bytes of all holes of one layer's sparse files: they take no room in the archive, but their zeros are hashed (some minutes for these).
 pub const MAX_HOLES: u64 = 512 << 30;
+/// Memory of an xz decoder: twice what `xz -9` asks for.
+pub const MAX_XZ_MEMORY: u32 = 128 << 20;

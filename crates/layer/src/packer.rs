@@ -2,10 +2,18 @@
 
 use std::io::Read;
 
-use store::table::ContentDigest;
+use image::DiffId;
+use store::table::{ContentDigest, Entry, EntryKind, TableBuilder};
 use store::{Layer, Lease, Store};
 
 use crate::Result;
+use crate::tar_writer::{Observer, TarWriter, kept_xattrs};
+
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use sink::Sink;
 
 /// What an entry has besides its kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,25 +40,52 @@ pub struct PackOptions {
 /// Writes a layer. Entries must come in the order of a table: by path, component by component, each once, parents before what is in them.
 ///
 /// Paths are as in [`store::table::Entry`]. Content is read once: into the tar, its SHA-256 and the file's BLAKE3.
-pub struct Packer {}
+pub struct Packer {
+    tar: TarWriter<Sink, Recorder>,
+    store: Store,
+    lease: Lease,
+}
+
+/// Makes the table while the tar is written.
+struct Recorder {
+    table: TableBuilder,
+    /// Of the file that is being written.
+    content: blake3::Hasher,
+}
+
+impl Observer for Recorder {
+    fn framing(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.table.framing(bytes)?)
+    }
+
+    fn content(&mut self, bytes: &[u8]) {
+        self.content.update(bytes);
+    }
+}
 
 impl Packer {
     /// A packer that stores the tar as the layer's pack.
     pub fn to_store(store: &Store, lease: &Lease, options: PackOptions) -> Result<Self> {
-        let _ = (store, lease, options);
-        todo!()
+        let sink = Sink::Blob(Box::new(store.blobs().writer(lease)?));
+        Self::new(store, lease, options, sink)
     }
 
     /// A packer that computes the DiffID and the table, and drops the tar (the layer has a tree).
     pub fn hash_only(store: &Store, lease: &Lease, options: PackOptions) -> Result<Self> {
-        let _ = (store, lease, options);
-        todo!()
+        Self::new(store, lease, options, Sink::digest())
+    }
+
+    fn new(store: &Store, lease: &Lease, options: PackOptions, sink: Sink) -> Result<Self> {
+        let recorder = Recorder { table: TableBuilder::new()?, content: blake3::Hasher::new() };
+        let tar = TarWriter::observed(sink, options, recorder);
+        Ok(Self { tar, store: store.clone(), lease: lease.clone() })
     }
 
     /// A directory.
     pub fn directory(&mut self, path: &[u8], meta: &Meta, opaque: bool) -> Result<()> {
-        let _ = (path, meta, opaque);
-        todo!()
+        self.tar.directory(path, meta, opaque)?;
+        self.record(path, meta, EntryKind::Directory { opaque, implied: false });
+        Ok(())
     }
 
     /// A regular file of exactly `size` bytes; fewer or more are an error (the file changed while it was read).
@@ -61,39 +96,60 @@ impl Packer {
         size: u64,
         content: &mut dyn Read,
     ) -> Result<ContentDigest> {
-        let _ = (path, meta, size, content);
-        todo!()
+        self.tar.observer().content.reset();
+        let offset = self.tar.file(path, meta, size, content)?;
+        let content = ContentDigest(*self.tar.observer().content.finalize().as_bytes());
+        self.record(path, meta, EntryKind::File { size, content, offset, sparse: None });
+        Ok(content)
     }
 
     /// Another name of a file.
     pub fn hardlink(&mut self, path: &[u8], meta: &Meta, target: &[u8]) -> Result<()> {
-        let _ = (path, meta, target);
-        todo!()
+        self.tar.hardlink(path, meta, target)?;
+        self.record(path, meta, EntryKind::Hardlink { target });
+        Ok(())
     }
 
     /// A symbolic link.
     pub fn symlink(&mut self, path: &[u8], meta: &Meta, target: &[u8]) -> Result<()> {
-        let _ = (path, meta, target);
-        todo!()
+        self.tar.symlink(path, meta, target)?;
+        self.record(path, meta, EntryKind::Symlink { target });
+        Ok(())
     }
 
     /// A device or a named pipe.
     pub fn special(&mut self, path: &[u8], meta: &Meta, special: Special) -> Result<()> {
-        let _ = (path, meta, special);
-        todo!()
+        self.tar.special(path, meta, special)?;
+        self.record(path, meta, special.entry_kind());
+        Ok(())
     }
 
     /// Removes what lies below.
     pub fn whiteout(&mut self, path: &[u8]) -> Result<()> {
-        let _ = path;
-        todo!()
+        self.tar.whiteout(path)?;
+        // As the tar has it: with the time 0, also when that is later than what times are clamped to.
+        let meta = Meta::default();
+        self.tar.observer().table.entry(&entry(path, &meta, 0, EntryKind::Whiteout));
+        Ok(())
     }
 
+    fn record(&mut self, path: &[u8], meta: &Meta, kind: EntryKind<'_>) {
+        let mtime = self.tar.clamped(meta.mtime);
+        self.tar.observer().table.entry(&entry(path, meta, mtime, kind));
+    }
     /// Ends the tar, and adds the layer to the store; `tree` is its tree, when it was made from one (required after [`Packer::hash_only`]).
     pub fn finish(self, tree: Option<store::TempDir>) -> Result<Layer> {
-        let _ = tree;
-        todo!()
+        let Self { tar, store, lease } = self;
+        let (sink, recorder) = tar.into_parts()?;
+        let (digest, size) = sink.finish()?;
+        let table = recorder.table.finish(DiffId(digest), size)?;
+        Ok(store.layers().add(&lease, table, tree)?)
     }
+}
+
+fn entry<'a>(path: &'a [u8], meta: &'a Meta, mtime: i64, kind: EntryKind<'a>) -> Entry<'a> {
+    let xattrs = kept_xattrs(&meta.xattrs);
+    Entry { path, kind, mode: meta.mode & 0o7777, uid: meta.uid, gid: meta.gid, mtime, xattrs }
 }
 
 /// A file that is neither a regular file, nor a link, nor a directory.
@@ -115,4 +171,15 @@ pub enum Special {
     },
     /// A named pipe.
     Fifo,
+}
+
+impl Special {
+    /// As a table has it.
+    pub(crate) fn entry_kind(self) -> EntryKind<'static> {
+        match self {
+            Special::CharacterDevice { major, minor } => EntryKind::CharacterDevice { major, minor },
+            Special::BlockDevice { major, minor } => EntryKind::BlockDevice { major, minor },
+            Special::Fifo => EntryKind::Fifo,
+        }
+    }
 }

@@ -60,12 +60,12 @@ pub(super) fn make(
 
 fn meaning<'a>(table: &'a Table, below: &View, path: &[u8], mut target: &'a [u8]) -> Result<Meaning<'a>> {
     let refuse = |reason: String| LayerError::Entry { entry: path.to_vec(), reason };
-    let linked = |target| format!("it is a hard link to {}, which", base::text::bytes(target));
+    let linked = |target| format!("it is a hard link to {}, which is", base::text::bytes(target));
     for _ in 0..MAX_HARDLINKS {
         match table.find(target).and_then(|index| table.entry(index)) {
             Some(Entry { kind: EntryKind::Hardlink { target: next }, .. }) => target = next,
             Some(Entry { kind: EntryKind::Directory { .. }, .. }) => {
-                return Err(refuse(format!("{} is a directory", linked(target))));
+                return Err(refuse(format!("{} a directory", linked(target))));
             }
             Some(found) if !matches!(found.kind, EntryKind::Whiteout) => {
                 return Ok(Meaning::Here(found.path));
@@ -81,7 +81,7 @@ fn meaning<'a>(table: &'a Table, below: &View, path: &[u8], mut target: &'a [u8]
                         )
                     })
                     .ok_or_else(|| {
-                        refuse(format!("{} is not a file of this layer or of one below", linked(target)))
+                        refuse(format!("{} not a file of this layer or of one below", linked(target)))
                     })?;
                 return Ok(Meaning::Below(node));
             }

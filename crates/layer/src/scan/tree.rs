@@ -368,13 +368,7 @@ impl Tree {
                     collector.entry(&entry(&path, &link.0, EntryKind::Symlink { target: &link.1 }));
                 }
                 Node::Special(special) => {
-                    let kind = match special.1 {
-                        Special::CharacterDevice { major, minor } => {
-                            EntryKind::CharacterDevice { major, minor }
-                        }
-                        Special::BlockDevice { major, minor } => EntryKind::BlockDevice { major, minor },
-                        Special::Fifo => EntryKind::Fifo,
-                    };
+                    let kind = special.1.entry_kind();
                     collector.entry(&entry(&path, &special.0, kind));
                 }
                 Node::Below(link) => {

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use store::table::compare_paths;
+
 use super::WHITEOUT;
 use crate::{LayerError, Result};
 
@@ -25,7 +27,7 @@ impl Order {
         if let Some(last) = &self.last {
             let inside_file = !self.last_is_directory
                 && path.strip_prefix(last.as_slice()).is_some_and(|rest| rest.starts_with(b"/"));
-            if compare(last, path) != Ordering::Less || inside_file {
+            if compare_paths(last, path) != Ordering::Less || inside_file {
                 return Err(LayerError::Order { path: path.to_vec() });
             }
         }
@@ -35,12 +37,6 @@ impl Order {
         self.last_is_directory = directory;
         Ok(())
     }
-}
-
-/// Compares paths component by component: as bytes, with the slash before everything else.
-pub(crate) fn compare(left: &[u8], right: &[u8]) -> Ordering {
-    let key = |byte: &u8| if *byte == b'/' { 0 } else { u16::from(*byte) + 1 };
-    left.iter().map(key).cmp(right.iter().map(key))
 }
 
 fn contains(path: &[u8], part: &[u8]) -> bool {
