@@ -54,7 +54,10 @@ fn forward(running: &Running, mut signals: Signals) {
 
 fn pass_through(master: &File, interactive: bool) -> Outcome<std::thread::JoinHandle<()>> {
     let clone = || {
-        master.try_clone().map(Arc::new).map_err(|error| Failure::new(Kind::Io, format!("cannot use the terminal: {error}")))
+        master
+            .try_clone()
+            .map(Arc::new)
+            .map_err(|error| Failure::new(Kind::Io, format!("cannot use the terminal: {error}")))
     };
     let (reader, writer) = (clone()?, clone()?);
     if interactive {
