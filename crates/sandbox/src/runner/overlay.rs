@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountFlags, UnmountFlags, mount, unmount};
 
@@ -50,9 +50,24 @@ pub(super) fn make(
     attributes: MountAttrFlags,
     scaffold: &Scaffold,
 ) -> Result<OwnedFd, Error> {
-    match append(layers, attributes)? {
+    let made = append(layers, attributes).and_then(|made| match made {
         Some(mount) => Ok(mount),
         None => page(layers, attributes, scaffold),
+    });
+    made.map_err(|error| match (error, &layers.upper) {
+        (Error::System { action, path, detail: None, source }, Some(upper)) => {
+            Error::System { action, path, detail: upper.complaint(), source }
+        }
+        (error, _) => error,
+    })
+}
+
+impl Upper<'_> {
+    /// What the kernel says into its own log only.
+    fn complaint(&self) -> Option<String> {
+        let marker = statat(self.work, "work/incompat/volatile", AtFlags::SYMLINK_NOFOLLOW);
+        let text = "its work directory was used by a volatile overlay before: take a new one";
+        marker.is_ok().then(|| text.to_owned())
     }
 }
 
