@@ -182,7 +182,11 @@ impl BuildError {
 impl StepError {
     /// Where in the Dockerfile it is.
     fn place(&self) -> Place {
-        Place { span: self.span, label: None, notes: Vec::new() }
+        let narrower = match &self.cause {
+            StepFailure::Copy(error) => error.span(),
+            _ => None,
+        };
+        Place { span: narrower.unwrap_or(self.span), label: None, notes: Vec::new() }
     }
 }
 

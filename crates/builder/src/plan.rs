@@ -19,6 +19,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use dockerfile::{Dockerfile, InstructionKind, Span};
+
 
 pub use error::{PlanError, PlanProblem};
 pub use graph::{
@@ -57,6 +59,7 @@ pub fn plan(request: &Request, resolver: &dyn Resolver) -> Result<Plan, BuildErr
     warnings.extend(unused_arguments(&file, request));
     let epoch = globals.epoch(request)?;
     let references = References::find(&file, target, &globals, resolver)?;
+    warnings.extend_from_slice(references.warnings());
     let mut plan = Plan { stages: Vec::new(), images: references.images(), target: 0, epoch, warnings };
     let mut planned: BTreeMap<usize, Planned> = BTreeMap::new();
     for index in references.needed() {

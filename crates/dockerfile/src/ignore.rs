@@ -75,6 +75,13 @@ pub enum IgnoreProblem {
     Pattern(BadPattern),
 }
 
+impl IgnoreError {
+    /// The line, counted from 1.
+    pub fn line(&self) -> u32 {
+        self.span.line
+    }
+}
+
 impl Classified for IgnoreError {
     fn kind(&self) -> Kind {
         Kind::Invalid

@@ -50,7 +50,10 @@ impl<'s> Line<'s> {
                 .hinted("save the Dockerfile as UTF-8; other bytes can be copied from a file of the context")
         })?;
         match text.find('\0') {
-            Some(at) => Err(Error::new(Problem::Nul, self.part(at, at + 1))),
+            Some(at) => {
+                Err(Error::new(Problem::Nul, self.part(at, at + 1))
+                    .hinted("save the Dockerfile as UTF-8 text"))
+            }
             None => Ok(text),
         }
     }

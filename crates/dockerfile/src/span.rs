@@ -73,7 +73,8 @@ impl Word {
     ///
     /// It is the place of the whole word where text and source differ (continuations, quotes, escapes).
     pub fn span_of(&self, part: Range<usize>) -> Span {
-        if self.span.len() != self.raw.len() || part.end > self.raw.len() || part.start > part.end {
+        let differs = self.span.len() != self.raw.len() || self.span.line != self.span.end_line;
+        if differs || part.end > self.raw.len() || part.start > part.end {
             return self.span;
         }
         let column = self.span.column.saturating_add(u32::try_from(part.start).unwrap_or(u32::MAX));

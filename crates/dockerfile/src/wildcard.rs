@@ -202,9 +202,7 @@ impl Token {
                     }
                     let mut at = start;
                     next.push(at);
-                    while let Some((character, length)) = first_character(rest(at)).filter(|(c, _)| *c != '/')
-                    {
-                        debug_assert_ne!(character, '/');
+                    while let Some((_, length)) = first_character(rest(at)).filter(|(c, _)| *c != '/') {
                         at += length;
                         next.push(at);
                     }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base::{Cancel, IoContext};
 use image::{Config, ImageId};
@@ -55,31 +55,38 @@ impl RootFs {
 
     /// Makes a directory, and its parents, unless the image has it: docker does so for a working directory (CT-14).
     ///
-    /// To be called before the root is mounted. Parents that the image has keep their owners and modes.
+    /// To be called before the root is mounted.
     pub fn ensure_directory(&self, path: &str) -> Result<(), EngineError> {
-        let resolved = self.view.resolve(path.trim_start_matches('/').as_bytes(), true)?;
-        if resolved.node.is_some() {
-            return Ok(());
-        }
-        let mut inside: Vec<u8> = Vec::new();
-        for component in resolved.path.split(|byte| *byte == b'/').filter(|component| !component.is_empty()) {
-            if !inside.is_empty() {
-                inside.push(b'/');
-            }
-            inside.extend_from_slice(component);
-            let of_image = self.view.find(&inside).map(|node| self.view.entry(node));
-            let (mode, uid, gid) = of_image.map_or((0o755, 0, 0), |entry| (entry.mode, entry.uid, entry.gid));
-            let directory = self.upper.join(OsStr::from_bytes(&inside));
-            match std::fs::create_dir(&directory) {
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                other => other.context("create", &directory)?,
-            }
-            chown(&directory, Some(uid), Some(gid)).context("set the owner of", &directory)?;
-            std::fs::set_permissions(&directory, Permissions::from_mode(mode))
-                .context("set the mode of", &directory)?;
-        }
-        Ok(())
+        ensure_directory(&self.view, &self.upper, path)
     }
+}
+
+/// Makes a directory, and its parents, in the upper directory of an overlay over `view`, unless it is there.
+///
+/// Parents that are there keep their owners and modes.
+pub fn ensure_directory(view: &View, upper: &Path, path: &str) -> Result<(), EngineError> {
+    let resolved = view.resolve(path.trim_start_matches('/').as_bytes(), true)?;
+    if resolved.node.is_some() {
+        return Ok(());
+    }
+    let mut inside: Vec<u8> = Vec::new();
+    for component in resolved.path.split(|byte| *byte == b'/').filter(|component| !component.is_empty()) {
+        if !inside.is_empty() {
+            inside.push(b'/');
+        }
+        inside.extend_from_slice(component);
+        let below = view.find(&inside).map(|node| view.entry(node));
+        let (mode, uid, gid) = below.map_or((0o755, 0, 0), |entry| (entry.mode, entry.uid, entry.gid));
+        let directory = upper.join(OsStr::from_bytes(&inside));
+        match std::fs::create_dir(&directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            other => other.context("create", &directory)?,
+        }
+        chown(&directory, Some(uid), Some(gid)).context("set the owner of", &directory)?;
+        std::fs::set_permissions(&directory, Permissions::from_mode(mode))
+            .context("set the mode of", &directory)?;
+    }
+    Ok(())
 }
 
 /// The layers of an image, lowest first, held.

@@ -55,6 +55,7 @@ fn sealed_copy(program: &Path) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
     use std::process::Command;
 
     use super::*;
@@ -74,7 +75,7 @@ mod tests {
             });
             let error = refused.unwrap_or_else(|error| error);
             assert!(matches!(error.raw_os_error(), Some(libc::EROFS | libc::EPERM)), "{error}");
-            let output = Command::new(protected.path()).arg("busybox").arg("echo").arg("ok").output();
+            let output = Command::new(protected.path()).arg0("busybox").args(["echo", "ok"]).output();
             assert!(output.expect("run").status.success());
         }
     }

@@ -75,9 +75,12 @@ pub(crate) fn join_session_keyring() -> io::Result<()> {
 ///
 /// Rust's runtime ignores SIGPIPE, and an ignored signal stays ignored in the program that is executed.
 pub(crate) fn reset_signals() {
+    // All zero: the default action, no flags, an empty mask. The C library would refuse the signals that it uses itself.
+    let default = [0_u64; 4];
+    let previous: *mut u64 = ptr::null_mut();
     for signal in 1..=64 {
-        // SAFETY: the default action runs no code of ours; numbers that cannot be set are refused by the kernel.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the kernel reads its `struct sigaction`, at most four words; the default action runs no code of ours.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), previous, 8) };
     }
     // SAFETY: the set is initialised by `sigemptyset` before it is read.
     unsafe {

@@ -10,8 +10,6 @@ mod filter;
 mod open;
 mod resolve;
 mod status;
-#[cfg(test)]
-mod tests;
 mod walk;
 mod xattrs;
 

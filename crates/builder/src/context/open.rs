@@ -65,7 +65,9 @@ impl Opener {
         };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let opened = match &self.directory {
-            Some((open, directory)) if open == parent => rustix::fs::openat(directory, name, flags, Mode::empty()),
+            Some((open, directory)) if open == parent => {
+                rustix::fs::openat(directory, name, flags, Mode::empty())
+            }
             _ => self.context.open(parent, OFlags::PATH | OFlags::DIRECTORY).and_then(|directory| {
                 let file = rustix::fs::openat(&directory, name, flags, Mode::empty());
                 self.directory = Some((parent.to_vec(), directory));
@@ -81,7 +83,13 @@ impl Opener {
         if status.kind != Kind::File || !status.stamp.has_contents_of(expected) {
             return Err(changed());
         }
-        let reader = FileReader { file: file.into(), full_path: full_path(), path: path.to_vec(), stamp: status.stamp, read_at };
+        let reader = FileReader {
+            file: file.into(),
+            full_path: full_path(),
+            path: path.to_vec(),
+            stamp: status.stamp,
+            read_at,
+        };
         Ok(reader)
     }
 }
@@ -137,7 +145,11 @@ impl FileReader {
     }
 
     /// Reads all of it into a hasher.
-    pub fn hash(&mut self, buffer: &mut [u8], mut on_piece: impl FnMut() -> Result<(), CopyError>) -> Result<blake3::Hash, CopyError> {
+    pub fn hash(
+        &mut self,
+        buffer: &mut [u8],
+        mut on_piece: impl FnMut() -> Result<(), CopyError>,
+    ) -> Result<blake3::Hash, CopyError> {
         let mut hasher = blake3::Hasher::new();
         let mut total = 0_u64;
         loop {
@@ -152,7 +164,11 @@ impl FileReader {
             total += count as u64;
         }
         self.check()?;
-        if total == self.stamp.size { Ok(hasher.finalize()) } else { Err(CopyError::Changed { path: self.path.clone() }) }
+        if total == self.stamp.size {
+            Ok(hasher.finalize())
+        } else {
+            Err(CopyError::Changed { path: self.path.clone() })
+        }
     }
 }
 

@@ -71,13 +71,15 @@ impl Context {
 
     fn link_target(&self, path: &[u8]) -> Result<Vec<u8>, IoError> {
         let link = self.open(path, OFlags::PATH).context("open", self.full_path(path))?;
-        let target = rustix::fs::readlinkat(link, "", Vec::new()).context("read the link", self.full_path(path))?;
+        let target =
+            rustix::fs::readlinkat(link, "", Vec::new()).context("read the link", self.full_path(path))?;
         Ok(target.into_bytes())
     }
 
     /// The names in a directory (a path without links), sorted, with what each is.
     pub(crate) fn list(&self, path: &[u8]) -> Result<Vec<(Vec<u8>, Kind)>, IoError> {
-        let directory = self.open(path, OFlags::RDONLY | OFlags::DIRECTORY).context("open", self.full_path(path))?;
+        let directory =
+            self.open(path, OFlags::RDONLY | OFlags::DIRECTORY).context("open", self.full_path(path))?;
         let mut names = Vec::new();
         super::walk::for_each_name(&directory, |name| {
             if let Some(status) = super::walk::status_at(&directory, name)? {

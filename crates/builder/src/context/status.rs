@@ -40,7 +40,8 @@ pub(crate) struct Stamp {
 impl Stamp {
     /// As the store remembers it.
     pub fn file_stamp(&self) -> FileStamp {
-        let nanoseconds = |(seconds, rest): (i64, u32)| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        let nanoseconds =
+            |(seconds, rest): (i64, u32)| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
         FileStamp {
             device: self.device,
             inode: self.inode,

@@ -77,11 +77,18 @@ impl Context {
     /// Everything below a directory (a path without links) that neither the ignore file nor `exclude` leaves out, in the order of a table.
     ///
     /// An excluded directory is gone into only where a `!` pattern could match below, and is there only if something in it is (DF-187).
-    pub(crate) fn walk(&self, start: &[u8], exclude: Below<'_>, cancel: &Cancel) -> Result<Vec<Walked>, CopyError> {
+    pub(crate) fn walk(
+        &self,
+        start: &[u8],
+        exclude: Below<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Walked>, CopyError> {
         let filters = [Below { filter: self.filter(), prefix: start }, exclude];
         let first = Task { listing: 0, path: Box::default(), verdicts: filters.map(|filter| filter.start()) };
-        let state = State { tasks: vec![first], listings: vec![Listing::default()], unfinished: 1, failed: None };
-        let walk = Walk { context: self, start, filters, cancel, state: Mutex::new(state), changed: Condvar::new() };
+        let state =
+            State { tasks: vec![first], listings: vec![Listing::default()], unfinished: 1, failed: None };
+        let walk =
+            Walk { context: self, start, filters, cancel, state: Mutex::new(state), changed: Condvar::new() };
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
         std::thread::scope(|scope| {
             for _ in 1..threads {
@@ -112,7 +119,11 @@ impl Walk<'_> {
                         let place = state.listings.len();
                         child.listing = Some(place);
                         state.listings.push(Listing::default());
-                        state.tasks.push(Task { listing: place, path: child.found.path.clone(), verdicts: child.verdicts });
+                        state.tasks.push(Task {
+                            listing: place,
+                            path: child.found.path.clone(),
+                            verdicts: child.verdicts,
+                        });
                         state.unfinished += 1;
                     }
                     if let Some(place) = state.listings.get_mut(task.listing) {
@@ -148,7 +159,8 @@ impl Walk<'_> {
         let name_it = || self.context.full_path(&in_context);
         let opened = self.context.open(&in_context, OFlags::RDONLY | OFlags::DIRECTORY);
         let directory = opened.context("open", name_it())?;
-        let mut reader = Reader { walk: self, directory: &directory, task, in_context: &in_context, no_xattrs: false };
+        let mut reader =
+            Reader { walk: self, directory: &directory, task, in_context: &in_context, no_xattrs: false };
         let mut children = Vec::new();
         let mut failure = None;
         let result = for_each_name(&directory, |name| {
@@ -229,7 +241,8 @@ impl Reader<'_> {
 fn flatten(mut listings: Vec<Listing>) -> Vec<Walked> {
     let count = listings.iter().map(|listing| listing.0.len()).sum();
     let mut all = Vec::with_capacity(count);
-    let mut take = |place: usize| listings.get_mut(place).map(std::mem::take).unwrap_or_default().0.into_iter();
+    let mut take =
+        |place: usize| listings.get_mut(place).map(std::mem::take).unwrap_or_default().0.into_iter();
     // For each directory that is being written: the rest of its listing, and its own place if it is excluded.
     let mut open = vec![(take(0), None)];
     while let Some((rest, own)) = open.last_mut() {

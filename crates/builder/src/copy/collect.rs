@@ -12,8 +12,8 @@ use store::table::{Entry, EntryKind};
 
 use super::item::{Content, Group, Item, ItemKind, Shape};
 use super::order::is_below;
-use super::tree::{At, There};
-use super::{CopyError, Input, Thing, archive};
+use super::tree::{At, There, Tree};
+use super::{CopyError, Thing, archive};
 use crate::context::{Below, Context, Fate, Kind, Opener, Status, Walked};
 
 /// The mode of a heredoc (DF-033).
@@ -21,7 +21,7 @@ const HEREDOC_MODE: u32 = 0o644;
 
 /// What makes items of what was found.
 pub(super) struct Collector<'a> {
-    input: &'a Input,
+    input: &'a Tree,
     chmod: Option<&'a Mode>,
     groups: Vec<Group>,
     contents: Vec<Content>,
@@ -31,7 +31,7 @@ pub(super) struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    pub fn new(input: &'a Input, chmod: Option<&'a Mode>) -> Self {
+    pub fn new(input: &'a Tree, chmod: Option<&'a Mode>) -> Self {
         Self {
             input,
             chmod,
@@ -81,7 +81,13 @@ impl<'a> Collector<'a> {
     }
 
     /// Something that is no directory.
-    pub fn single(&mut self, there: &There, shape: Shape, name: &[u8], span: Span) -> Result<Group, CopyError> {
+    pub fn single(
+        &mut self,
+        there: &There,
+        shape: Shape,
+        name: &[u8],
+        span: Span,
+    ) -> Result<Group, CopyError> {
         let item = self.item(there, b"")?;
         let (name, source) = (name.to_vec(), there.path.clone());
         Ok(Group { shape, name, source, items: vec![item], span })
@@ -97,7 +103,8 @@ impl<'a> Collector<'a> {
         if parents.is_empty() {
             return Ok(());
         }
-        let items: Result<Vec<Item>, CopyError> = parents.iter().map(|(path, there)| self.item(there, path)).collect();
+        let items: Result<Vec<Item>, CopyError> =
+            parents.iter().map(|(path, there)| self.item(there, path)).collect();
         let mut items = items?;
         items.sort_by(|one, other| super::order::compare((&one.path, b""), (&other.path, b"")));
         self.groups.push(Group { shape: Shape::Kept, name: Vec::new(), source: Vec::new(), items, span });
@@ -105,18 +112,28 @@ impl<'a> Collector<'a> {
     }
 
     /// Everything below a directory that is not left out.
-    pub fn walk(&mut self, there: &There, exclude: Below<'_>, cancel: &Cancel) -> Result<Vec<Item>, CopyError> {
+    pub fn walk(
+        &mut self,
+        there: &There,
+        exclude: Below<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Item>, CopyError> {
         match self.input {
-            Input::Context(context) => {
+            Tree::Context(context) => {
                 let found = context.walk(&there.path, exclude, cancel)?;
                 Ok(found.into_iter().filter_map(|walked| self.of_walked(walked)).collect())
             }
-            Input::View(view) => self.walk_view(view, &there.path, exclude, cancel),
-            Input::Nothing => Ok(Vec::new()),
+            Tree::View(view) => self.walk_view(view, &there.path, exclude, cancel),
         }
     }
 
-    fn walk_view(&mut self, view: &View, start: &[u8], exclude: Below<'_>, cancel: &Cancel) -> Result<Vec<Item>, CopyError> {
+    fn walk_view(
+        &mut self,
+        view: &View,
+        start: &[u8],
+        exclude: Below<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Item>, CopyError> {
         let skip = if start.is_empty() { 0 } else { start.len() + 1 };
         let mut items: Vec<Item> = Vec::new();
         // The directories that the present path is in, with what is said of each; an excluded one knows its place in `items`.
@@ -128,7 +145,9 @@ impl<'a> Collector<'a> {
             if hidden.as_ref().is_some_and(|hidden| is_below(&path, hidden)) {
                 continue;
             }
-            while let Some((directory, _, own)) = open.last().filter(|(directory, ..)| !is_below(&path, directory)) {
+            while let Some((directory, _, own)) =
+                open.last().filter(|(directory, ..)| !is_below(&path, directory))
+            {
                 let _ = directory;
                 drop_if_last(&mut items, *own);
                 open.pop();
@@ -154,7 +173,7 @@ impl<'a> Collector<'a> {
 
     /// Whether a group is one archive that ADD would unpack (DF-135).
     pub fn is_archive(&self, group: &Group) -> Result<bool, CopyError> {
-        let (Input::Context(context), [Item { kind: ItemKind::File(place), .. }]) =
+        let (Tree::Context(context), [Item { kind: ItemKind::File(place), .. }]) =
             (self.input, group.items.as_slice())
         else {
             return Ok(false);
@@ -166,11 +185,11 @@ impl<'a> Collector<'a> {
 
     fn item(&mut self, there: &There, path: &[u8]) -> Result<Item, CopyError> {
         let item = match (self.input, there.at) {
-            (Input::Context(context), At::Context(status)) => {
+            (Tree::Context(context), At::Context(status)) => {
                 let walked = Self::walked(context, there, status, path)?;
                 self.of_walked(walked)
             }
-            (Input::View(view), At::View(node)) => self.of_entry(node, &view.entry(node), path),
+            (Tree::View(view), At::View(node)) => self.of_entry(node, &view.entry(node), path),
             _ => None,
         };
         // Sockets are refused before, and nothing else is dropped.
@@ -192,7 +211,9 @@ impl<'a> Collector<'a> {
             Kind::Directory => ItemKind::Directory,
             Kind::File => ItemKind::File(self.context_content(&status)),
             Kind::Symlink => ItemKind::Symlink(target),
-            Kind::CharacterDevice { major, minor } => ItemKind::Special(Special::CharacterDevice { major, minor }),
+            Kind::CharacterDevice { major, minor } => {
+                ItemKind::Special(Special::CharacterDevice { major, minor })
+            }
             Kind::BlockDevice { major, minor } => ItemKind::Special(Special::BlockDevice { major, minor }),
             Kind::Fifo => ItemKind::Special(Special::Fifo),
             Kind::Socket => return None,
@@ -220,15 +241,27 @@ impl<'a> Collector<'a> {
             EntryKind::Directory { .. } => ItemKind::Directory,
             EntryKind::File { size, .. } => ItemKind::File(self.view_content(node, size)),
             EntryKind::Symlink { target } => ItemKind::Symlink(target.into()),
-            EntryKind::CharacterDevice { major, minor } => ItemKind::Special(Special::CharacterDevice { major, minor }),
-            EntryKind::BlockDevice { major, minor } => ItemKind::Special(Special::BlockDevice { major, minor }),
+            EntryKind::CharacterDevice { major, minor } => {
+                ItemKind::Special(Special::CharacterDevice { major, minor })
+            }
+            EntryKind::BlockDevice { major, minor } => {
+                ItemKind::Special(Special::BlockDevice { major, minor })
+            }
             EntryKind::Fifo => ItemKind::Special(Special::Fifo),
             // A hardlink that means nothing is no file; a whiteout is never visible.
             EntryKind::Hardlink { .. } | EntryKind::Whiteout => return None,
         };
         let mode = self.mode_of(&kind, entry.mode);
         let xattrs = entry.xattrs.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-        Some(Item { path: path.into(), kind, mode, uid: entry.uid, gid: entry.gid, mtime: entry.mtime, xattrs })
+        Some(Item {
+            path: path.into(),
+            kind,
+            mode,
+            uid: entry.uid,
+            gid: entry.gid,
+            mtime: entry.mtime,
+            xattrs,
+        })
     }
 
     fn view_content(&mut self, node: Node, size: u64) -> usize {

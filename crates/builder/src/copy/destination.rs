@@ -65,7 +65,12 @@ impl<'a> Destination<'a> {
         self.above
     }
 
-    fn inside(&mut self, group: &Group, directory: Vec<u8>, there: Option<Thing>) -> Result<Vec<u8>, CopyError> {
+    fn inside(
+        &mut self,
+        group: &Group,
+        directory: Vec<u8>,
+        there: Option<Thing>,
+    ) -> Result<Vec<u8>, CopyError> {
         let from_this_step = self.files.contains(&directory);
         let existing = if from_this_step { Some(Thing::File) } else { there };
         if let Some(existing) = existing.filter(|existing| *existing != Thing::Directory) {
@@ -77,8 +82,12 @@ impl<'a> Destination<'a> {
                 span: self.step.destination_span,
             });
         }
-        if matches!(group.name.as_slice(), b"." | b"..") || group.shape == Shape::Single && group.name.is_empty() {
-            return Err(self.destination_error("the source has no name that a file could have there".to_owned()));
+        if matches!(group.name.as_slice(), b"." | b"..")
+            || group.shape == Shape::Single && group.name.is_empty()
+        {
+            return Err(
+                self.destination_error("the source has no name that a file could have there".to_owned())
+            );
         }
         for ancestor in ancestors(&directory) {
             self.make(ancestor, CREATED_MODE);
@@ -97,16 +106,28 @@ impl<'a> Destination<'a> {
         let above = match self.base.find(path) {
             Some(node) => {
                 let entry = self.base.entry(node);
-                let xattrs = entry.xattrs.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+                let xattrs =
+                    entry.xattrs.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
                 let (uid, gid, mtime) = (entry.uid, entry.gid, entry.mtime);
-                let item = Item { path: path.into(), kind: ItemKind::Directory, mode: entry.mode, uid, gid, mtime, xattrs };
+                let item = Item {
+                    path: path.into(),
+                    kind: ItemKind::Directory,
+                    mode: entry.mode,
+                    uid,
+                    gid,
+                    mtime,
+                    xattrs,
+                };
                 debug_assert!(matches!(entry.kind, EntryKind::Directory { .. }));
                 Above { item, is_repeated: true }
             }
             None => {
                 let Owner { uid, gid } = self.owner;
                 let (kind, mtime, xattrs) = (ItemKind::Directory, FIXED_TIME, Vec::new());
-                Above { item: Item { path: path.into(), kind, mode, uid, gid, mtime, xattrs }, is_repeated: false }
+                Above {
+                    item: Item { path: path.into(), kind, mode, uid, gid, mtime, xattrs },
+                    is_repeated: false,
+                }
             }
         };
         self.above.insert(path.to_vec(), above);

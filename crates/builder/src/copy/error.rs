@@ -111,7 +111,7 @@ pub enum CopyError {
         existing: Thing,
         /// Whether what is there comes from an earlier source of the same instruction.
         from_this_step: bool,
-        /// The destination.
+        /// The source, or the destination.
         span: Span,
     },
     /// Several files, and one file to put them into (DF-112).

@@ -13,7 +13,8 @@ use super::item::{Content, Item, ItemKind};
 use super::owner::{Names, Owner};
 use super::plan::{Plan, Planned};
 use super::read_ahead::{Opened, READERS, ReadAhead};
-use super::{CopyError, CopyStep, Input, Selection, key};
+use super::tree::Tree;
+use super::{CopyError, CopyStep, Selection, key};
 
 /// Makes the layer. Gives it with the content key, learned while the files were read (the same that [`Selection::content_key`] gives).
 ///
@@ -140,7 +141,7 @@ impl Writer<'_> {
 
     /// A file of a layer has to be what the layer's table says.
     fn check_layer(&self, place: usize, found: ContentDigest) -> Result<(), CopyError> {
-        let (Some(Content::View { node, .. }), Input::View(view)) =
+        let (Some(Content::View { node, .. }), Tree::View(view)) =
             (self.selection.contents.get(place), &self.selection.input)
         else {
             return Ok(());

@@ -11,13 +11,13 @@ use super::collect::Collector;
 use super::item::{Group, Shape};
 use super::order::{ancestors, base_name};
 use super::pattern::{Component, SourcePattern, unescape};
-use super::tree::{Lookup, There};
-use super::{CopyError, CopySource, CopyStep, Input, Selection, Thing};
+use super::tree::{Lookup, There, Tree};
+use super::{CopyError, CopySource, CopyStep, Selection, Thing};
 use crate::context::{Below, Filter, join};
 
 /// What looks for the sources of one step.
 pub(super) struct Finder<'a> {
-    input: &'a Input,
+    input: &'a Tree,
     step: &'a CopyStep,
     exclude: Filter,
     cancel: &'a Cancel,
@@ -42,12 +42,12 @@ struct Source<'s> {
 }
 
 impl<'a> Finder<'a> {
-    pub fn new(input: &'a Input, step: &'a CopyStep, cancel: &'a Cancel) -> Result<Self, CopyError> {
-        let patterns = IgnoreFile::of_patterns(step.exclude.iter().map(|(pattern, _)| pattern.as_str()));
+    pub fn new(input: &'a Tree, step: &'a CopyStep, cancel: &'a Cancel) -> Result<Self, CopyError> {
+        let patterns = IgnoreFile::of_patterns(step.exclude.iter().map(String::as_str));
         let patterns = patterns.map_err(|error| CopyError::Pattern {
-            span: usize::try_from(error.line()).ok().and_then(|line| step.exclude.get(line - 1)).map_or(step.span, |(_, span)| *span),
             pattern: error.text,
             reason: error.reason.to_string(),
+            span: step.span,
         })?;
         Ok(Self {
             input,
@@ -100,7 +100,7 @@ impl<'a> Finder<'a> {
         if found.is_empty() {
             self.unmatched.get_or_insert_with(|| (source.written.to_owned(), source.span));
         }
-        self.collector.parents(parents, source.span);
+        self.collector.parents(parents, source.span)?;
         for group in found {
             self.collector.add(group);
         }
@@ -126,26 +126,27 @@ impl<'a> Finder<'a> {
                 span: source.span,
             }),
             Lookup::There(there) => {
-                self.check_visible(source, &there)?;
+                self.check_visible(source, &in_input, &there)?;
                 Ok(Match { named, there })
             }
             Lookup::Missing { directory, name, detail } => Err(CopyError::Missing {
                 source_path: source.written.to_owned(),
                 place: self.input.place(),
-                suggestion: self.suggestion(&directory, &name),
+                suggestion: if detail.is_none() { self.suggestion(&directory, &name) } else { None },
                 detail,
                 span: source.span,
             }),
         }
     }
 
-    /// Refuses what the ignore file excludes. A directory is looked into first: something in it may be there.
-    fn check_visible(&self, source: &Source<'_>, there: &There) -> Result<(), CopyError> {
+    /// Refuses what the ignore file excludes, by the name that was written or by the one that links lead to. A directory is looked into first: something in it may be there.
+    fn check_visible(&self, source: &Source<'_>, in_input: &[u8], there: &There) -> Result<(), CopyError> {
         let Some(filter) = self.input.filter() else { return Ok(()) };
-        if filter.may_show(&there.path, there.thing == Thing::Directory) {
-            return Ok(());
+        let is_directory = there.thing == Thing::Directory;
+        match [in_input, &there.path].into_iter().find(|path| !filter.may_show(path, is_directory)) {
+            Some(path) => Err(self.excluded_error(source, path)),
+            None => Ok(()),
         }
-        Err(self.excluded_error(source, &there.path))
     }
 
     fn excluded_error(&self, source: &Source<'_>, path: &[u8]) -> CopyError {
@@ -248,7 +249,12 @@ impl<'a> Finder<'a> {
     }
 
     /// Makes a match a group; `None` when nothing of it is there.
-    fn group(&mut self, source: &Source<'_>, one: &Match, is_literal: bool) -> Result<Option<Group>, CopyError> {
+    fn group(
+        &mut self,
+        source: &Source<'_>,
+        one: &Match,
+        is_literal: bool,
+    ) -> Result<Option<Group>, CopyError> {
         let parents = self.step.parents;
         let is_directory = one.there.thing == Thing::Directory;
         let base = base_name(&one.named);
@@ -265,7 +271,8 @@ impl<'a> Finder<'a> {
                 self.excluded += 1;
                 return Ok(None);
             }
-            let (shape, name) = if parents { (Shape::Kept, one.named.as_slice()) } else { (Shape::Single, base) };
+            let (shape, name) =
+                if parents { (Shape::Kept, one.named.as_slice()) } else { (Shape::Single, base) };
             let group = self.collector.single(&one.there, shape, name, source.span)?;
             if self.step.add && self.collector.is_archive(&group)? {
                 return Err(CopyError::Archive { source_path: source.written.to_owned(), span: source.span });
@@ -282,7 +289,8 @@ impl<'a> Finder<'a> {
             self.excluded += 1;
             return Ok(None);
         }
-        let (shape, name) = if parents { (Shape::Kept, one.named.clone()) } else { (Shape::Contents, Vec::new()) };
+        let (shape, name) =
+            if parents { (Shape::Kept, one.named.clone()) } else { (Shape::Contents, Vec::new()) };
         let mut group = Group { shape, name, source: path.clone(), items, span: source.span };
         if parents && !group.name.is_empty() {
             group.items.insert(0, self.collector.directory(&one.there, b"")?);

@@ -76,10 +76,7 @@ pub(super) enum Content {
         item: (usize, usize),
     },
     /// In a layer.
-    View {
-        node: Node,
-        size: u64,
-    },
+    View { node: Node, size: u64 },
     /// In the Dockerfile.
     Inline(Vec<u8>),
 }

@@ -22,7 +22,8 @@ use layer::packer::Special;
 use store::table::{ContentDigest, EntryKind};
 
 use super::item::{Content, Group, Item, ItemKind, Shape};
-use super::{CopyError, Input, Selection};
+use super::tree::Tree;
+use super::{CopyError, Selection};
 use crate::context::{Context, Opener};
 
 /// The beginning of the stream.
@@ -52,7 +53,7 @@ pub(super) fn complete(
             unknown.push(place);
         }
     }
-    if let Input::Context(context) = &selection.input {
+    if let Tree::Context(context) = &selection.input {
         for (place, digest) in hash_all(selection, context, &unknown, cancel)? {
             if let Some(slot) = known.get_mut(place) {
                 *slot = Some(digest);
@@ -62,11 +63,11 @@ pub(super) fn complete(
     Ok(known.into_iter().flatten().collect())
 }
 
-fn without_reading(input: &Input, content: &Content) -> Option<ContentDigest> {
+fn without_reading(input: &Tree, content: &Content) -> Option<ContentDigest> {
     match (content, input) {
         (Content::Inline(bytes), _) => Some(ContentDigest(*blake3::hash(bytes).as_bytes())),
-        (Content::Context { stamp, .. }, Input::Context(context)) => context.remembered(stamp),
-        (Content::View { node, .. }, Input::View(view)) => match view.entry(*node).kind {
+        (Content::Context { stamp, .. }, Tree::Context(context)) => context.remembered(stamp),
+        (Content::View { node, .. }, Tree::View(view)) => match view.entry(*node).kind {
             EntryKind::File { content, .. } => Some(content),
             _ => None,
         },
@@ -212,7 +213,13 @@ impl Stream {
         }
     }
 
-    fn kind(&mut self, item: &Item, selection: &Selection, digests: &[ContentDigest], named: &mut HashMap<usize, u64>) {
+    fn kind(
+        &mut self,
+        item: &Item,
+        selection: &Selection,
+        digests: &[ContentDigest],
+        named: &mut HashMap<usize, u64>,
+    ) {
         match &item.kind {
             ItemKind::Directory => self.bytes(b"d"),
             ItemKind::File(place) => {

@@ -64,7 +64,7 @@ pub struct CopyStep {
     /// `--parents`.
     pub parents: bool,
     /// `--exclude`, patterns.
-    pub exclude: Vec<(String, Span)>,
+    pub exclude: Vec<String>,
     /// Whether it is ADD (archives are unpacked) and not COPY.
     pub add: bool,
     /// The instruction.
@@ -90,13 +90,11 @@ pub enum CopySource {
     },
 }
 
-/// Where paths are looked up. Both are cheap to clone.
-#[derive(Clone)]
-pub enum Input {
+/// Where paths are looked up.
+#[derive(Clone, Copy)]
+pub enum Input<'a> {
     /// A context: owners are 0:0 (DF-122).
-    Context(Context),
-    /// The filesystem of another stage or image: owners are kept.
-    View(View),
-    /// Nothing: all sources are heredocs.
-    Nothing,
+    Context(&'a Context),
+    /// The filesystem of another stage or image: owners are kept. An empty one is enough for a step that has heredocs only.
+    View(&'a View),
 }

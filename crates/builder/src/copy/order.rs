@@ -52,7 +52,9 @@ mod tests {
     #[test]
     fn parts_of_paths() {
         assert_eq!(ancestors(b"a/b/c").collect::<Vec<_>>(), [b"a".as_slice(), b"a/b"]);
-        assert!(is_below(b"a/b", b"a") && is_below(b"a", b"") && !is_below(b"ab", b"a") && !is_below(b"a", b"a"));
+        assert!(
+            is_below(b"a/b", b"a") && is_below(b"a", b"") && !is_below(b"ab", b"a") && !is_below(b"a", b"a")
+        );
         assert_eq!(base_name(b"a/b"), b"b");
         assert_eq!(base_name(b"b"), b"b");
     }

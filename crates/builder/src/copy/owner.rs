@@ -37,7 +37,8 @@ impl Names<'_> {
     ///
     /// A number alone is also the group's number; a name alone brings the user's primary group. `root` is 0 without being looked up.
     pub fn owner(&self, text: &str, span: Span) -> Result<Owner, CopyError> {
-        let failure = |(reason, suggestion)| CopyError::Owner { text: text.to_owned(), reason, suggestion, span };
+        let failure =
+            |(reason, suggestion)| CopyError::Owner { text: text.to_owned(), reason, suggestion, span };
         let (user, group) = match text.split_once(':') {
             Some((user, group)) => (user, Some(group)),
             None => (text, None),
@@ -82,7 +83,9 @@ impl Names<'_> {
 
     /// Reads a file of the base that may be anything: a link (followed inside), a pipe, a gigabyte of zeros.
     fn read(&self, path: &str, what: &str, name: &str) -> Result<String, Reason> {
-        let no_file = |why: String| (format!("the {what} {} can not be looked up: {why}", base::text::bytes(name.as_bytes())), None);
+        let no_file = |why: String| {
+            (format!("the {what} {} can not be looked up: {why}", base::text::bytes(name.as_bytes())), None)
+        };
         let resolved = self.base.resolve(path.as_bytes(), true).map_err(|error| no_file(describe(&error)))?;
         let Some(node) = resolved.node else {
             return Err(no_file(format!("there is no /{path} in the image")));
@@ -150,9 +153,11 @@ mod tests {
     #[test]
     fn lines_that_make_no_sense_are_passed_over() {
         let file = "root:x:0:0:root:/root:/bin/sh\n# c\n\n:x:1:1\nshort:x\nodd:x:a:1\nlast:x:7:8";
-        let users: Vec<_> = lines(file, true).into_iter().map(|line| (line.name, line.id, line.gid)).collect();
+        let users: Vec<_> =
+            lines(file, true).into_iter().map(|line| (line.name, line.id, line.gid)).collect();
         assert_eq!(users, [("root", 0, Some(0)), ("last", 7, Some(8))]);
-        let groups: Vec<_> = lines("a:x:5:b,c\nb:*:6:", false).into_iter().map(|line| (line.name, line.id)).collect();
+        let groups: Vec<_> =
+            lines("a:x:5:b,c\nb:*:6:", false).into_iter().map(|line| (line.name, line.id)).collect();
         assert_eq!(groups, [("a", 5), ("b", 6)]);
     }
 

@@ -5,6 +5,7 @@
 use std::cmp::Ordering;
 
 use base::Cancel;
+use dockerfile::Span;
 use layer::View;
 use layer::limits::MAX_PATH;
 
@@ -39,6 +40,8 @@ pub(super) struct Planned<'p> {
     pub item: &'p Item,
     /// Whether it keeps its owner whatever `--chown` says.
     pub is_above: bool,
+    /// The source that it comes from.
+    pub span: Option<Span>,
 }
 
 impl<'a> Plan<'a> {
@@ -50,7 +53,8 @@ impl<'a> Plan<'a> {
         cancel: &Cancel,
     ) -> Result<Self, CopyError> {
         let mut destination = Destination::new(base, step, owner);
-        let places: Result<Vec<_>, _> = selection.groups.iter().map(|group| destination.place(group)).collect();
+        let places: Result<Vec<_>, _> =
+            selection.groups.iter().map(|group| destination.place(group)).collect();
         let above = destination.into_above().into_values().collect();
         let mut plan = Self { selection, above, places: places?, order: Vec::new() };
         plan.collect();
@@ -65,7 +69,8 @@ impl<'a> Plan<'a> {
     pub fn entries(&self) -> impl Iterator<Item = Planned<'_>> {
         self.order.iter().filter_map(|slot| {
             let (place, item) = self.get(*slot)?;
-            Some(Planned { path: join(place, &item.path), item, is_above: matches!(slot, Slot::Above(_)) })
+            let is_above = matches!(slot, Slot::Above(_));
+            Some(Planned { path: join(place, &item.path), item, is_above, span: self.span(*slot) })
         })
     }
 
@@ -105,6 +110,14 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// The source that an entry comes from.
+    fn span(&self, slot: Slot) -> Option<Span> {
+        match slot {
+            Slot::Above(_) => None,
+            Slot::Item { group, .. } => self.selection.groups.get(group as usize).map(|group| group.span),
+        }
+    }
+
     /// The two parts of an entry's path.
     fn parts(&self, slot: Slot) -> (&[u8], &[u8]) {
         self.get(slot).map(|(place, item)| (place, item.path.as_ref())).unwrap_or_default()
@@ -138,12 +151,20 @@ impl<'a> Plan<'a> {
                 kept.push(slot);
                 continue;
             };
-            let (Some((place, new)), Some((_, existing))) = (self.get(slot), self.get(earlier)) else { continue };
+            let (Some((place, new)), Some((_, existing))) = (self.get(slot), self.get(earlier)) else {
+                continue;
+            };
             let (new_thing, existing) = (new.thing(), existing.thing());
             if (new_thing == Thing::Directory) != (existing == Thing::Directory) {
                 let path = [b"/".as_slice(), &join(place, &new.path)].concat();
-                let span = step.destination_span;
-                return Err(CopyError::Conflict { path, new: new_thing, existing, from_this_step: true, span });
+                let span = self.span(slot).unwrap_or(step.destination_span);
+                return Err(CopyError::Conflict {
+                    path,
+                    new: new_thing,
+                    existing,
+                    from_this_step: true,
+                    span,
+                });
             }
             kept.pop();
             kept.push(slot);
@@ -195,7 +216,7 @@ impl<'a> Plan<'a> {
                 None if new == Thing::Directory => fresh = Some(planned.path),
                 Some(existing) if (existing == Thing::Directory) != (new == Thing::Directory) => {
                     let path = [b"/".as_slice(), &planned.path].concat();
-                    let span = step.destination_span;
+                    let span = planned.span.unwrap_or(step.destination_span);
                     return Err(CopyError::Conflict { path, new, existing, from_this_step: false, span });
                 }
                 _ => {}

@@ -11,7 +11,8 @@ use layer::LayerError;
 use store::{Lease, Store};
 
 use super::item::Content;
-use super::{CopyError, Input, Selection};
+use super::tree::Tree;
+use super::{CopyError, Selection};
 use crate::context::{Context, FileReader, Opener, Stamp};
 
 /// How many threads read: enough to hide that opening a file takes as long as hashing a small one.
@@ -77,8 +78,8 @@ impl<'a> ReadAhead<'a> {
     /// Reads until everything is read, or [`ReadAhead::stop`].
     pub fn work(&self) {
         let mut opener = match &self.selection.input {
-            Input::Context(context) => Some(Opener::new(context)),
-            Input::View(_) | Input::Nothing => None,
+            Tree::Context(context) => Some(Opener::new(context)),
+            Tree::View(_) => None,
         };
         while let Some((place, buffer)) = self.reserve() {
             let result = self.open(place, opener.as_mut(), buffer);
@@ -124,7 +125,12 @@ impl<'a> ReadAhead<'a> {
         }
     }
 
-    fn open(&self, place: usize, opener: Option<&mut Opener>, mut bytes: Vec<u8>) -> Result<Opened, CopyError> {
+    fn open(
+        &self,
+        place: usize,
+        opener: Option<&mut Opener>,
+        mut bytes: Vec<u8>,
+    ) -> Result<Opened, CopyError> {
         bytes.clear();
         match (self.content(place), &self.selection.input, opener) {
             (Some(Content::Context { stamp, item }), _, Some(opener)) => {
@@ -135,7 +141,7 @@ impl<'a> ReadAhead<'a> {
                 file.read_whole(&mut bytes)?;
                 Ok(Opened::Whole { bytes, learned: Some((*file.stamp(), file.read_at())) })
             }
-            (Some(Content::View { node, size }), Input::View(view), _) => {
+            (Some(Content::View { node, size }), Tree::View(view), _) => {
                 let file = view.open(self.store, self.lease, *node)?;
                 if *size > WHOLE {
                     return Ok(Opened::Stream(file));
@@ -193,8 +199,8 @@ impl<'a> ReadAhead<'a> {
     /// The context that is read from.
     pub fn context(&self) -> Option<&Context> {
         match &self.selection.input {
-            Input::Context(context) => Some(context),
-            Input::View(_) | Input::Nothing => None,
+            Tree::Context(context) => Some(context),
+            Tree::View(_) => None,
         }
     }
 }

@@ -5,12 +5,13 @@ use store::table::ContentDigest;
 
 use super::find::Finder;
 use super::item::{Content, Group};
+use super::tree::Tree;
 use super::{CopyError, CopyStep, Input, key};
 
 /// The sources of a step, found: what the content key is made of, and what is executed. Wildcards are resolved, directories are walked (through the
 /// ignore file), nothing is read yet.
 pub struct Selection {
-    pub(super) input: Input,
+    pub(super) input: Tree,
     pub(super) groups: Vec<Group>,
     pub(super) contents: Vec<Content>,
     /// `--chown`, as it was written.
@@ -19,8 +20,9 @@ pub struct Selection {
 
 impl Selection {
     /// Finds the sources. A missing literal source is an error that says whether it is absent or excluded, and by which line of which ignore file.
-    pub fn find(input: &Input, step: &CopyStep, cancel: &Cancel) -> Result<Self, CopyError> {
-        Finder::new(input, step, cancel)?.find()
+    pub fn find(input: Input<'_>, step: &CopyStep, cancel: &Cancel) -> Result<Self, CopyError> {
+        let tree = Tree::from(input);
+        Finder::new(&tree, step, cancel)?.find()
     }
 
     /// The identity of what is copied (DF-174): per path type, mode, owner, size, link target, xattrs and content, never times. Reads only files whose digest is not

@@ -1,11 +1,27 @@
 //! Looking around in what is copied from.
 
-use layer::LayerError;
 use layer::view::Node;
+use layer::{LayerError, View};
 use store::table::EntryKind;
 
 use super::{CopyError, Input, Thing};
-use crate::context::{Exclusion, Filter, Kind, Named, Status};
+use crate::context::{Context, Exclusion, Filter, Kind, Named, Status};
+
+/// What is copied from.
+#[derive(Clone)]
+pub(super) enum Tree {
+    Context(Context),
+    View(View),
+}
+
+impl From<Input<'_>> for Tree {
+    fn from(input: Input<'_>) -> Self {
+        match input {
+            Input::Context(context) => Tree::Context(context.clone()),
+            Input::View(view) => Tree::View(view.clone()),
+        }
+    }
+}
 
 /// What a path of the input leads to.
 pub(super) enum Lookup {
@@ -36,22 +52,19 @@ pub(super) enum At {
     View(Node),
 }
 
-impl Input {
+impl Tree {
     /// What it is called in messages.
     pub(super) fn place(&self) -> &'static str {
         match self {
-            Input::Context(_) | Input::Nothing => "the build context",
-            Input::View(_) => "the image that is copied from",
+            Tree::Context(_) => "the build context",
+            Tree::View(_) => "the image that is copied from",
         }
     }
 
     /// Follows a path inside of the input.
     pub(super) fn lookup(&self, path: &[u8]) -> Result<Lookup, CopyError> {
         match self {
-            Input::Nothing => {
-                Ok(Lookup::Missing { directory: Vec::new(), name: path.to_vec(), detail: None })
-            }
-            Input::Context(context) => Ok(match context.resolve(path)? {
+            Tree::Context(context) => Ok(match context.resolve(path)? {
                 Named::There { path, status } => {
                     Lookup::There(There { path, thing: thing_of(status.kind), at: At::Context(status) })
                 }
@@ -59,13 +72,12 @@ impl Input {
                     let detail = through_link.then(|| "a symbolic link on the way leads nowhere".to_owned());
                     Lookup::Missing { directory, name, detail }
                 }
-                Named::NotADirectory { path: file } => missing(
-                    path,
-                    format!("{} is a file, not a directory", base::text::bytes(&file)),
-                ),
+                Named::NotADirectory { path: file } => {
+                    missing(path, format!("{} is a file, not a directory", base::text::bytes(&file)))
+                }
                 Named::TooManyLinks => missing(path, "its symbolic links lead in circles".to_owned()),
             }),
-            Input::View(view) => {
+            Tree::View(view) => {
                 let resolved = match view.resolve(path, true) {
                     Ok(resolved) => resolved,
                     Err(LayerError::Resolve { reason, .. }) => return Ok(missing(path, reason.to_owned())),
@@ -84,8 +96,7 @@ impl Input {
     /// The names in a directory, sorted; those that an ignore file excludes with all that is below them are left out.
     pub(super) fn list(&self, directory: &[u8]) -> Result<Vec<(Vec<u8>, Thing)>, CopyError> {
         match self {
-            Input::Nothing => Ok(Vec::new()),
-            Input::Context(context) => {
+            Tree::Context(context) => {
                 let mut names = context.list(directory)?;
                 let filter = context.filter();
                 names.retain(|(name, kind)| {
@@ -93,7 +104,7 @@ impl Input {
                 });
                 Ok(names.into_iter().map(|(name, kind)| (name, thing_of(kind))).collect())
             }
-            Input::View(view) => Ok(view
+            Tree::View(view) => Ok(view
                 .children(directory)
                 .into_iter()
                 .map(|(name, node)| (name.to_vec(), thing_of_entry(&view.entry(view.file(node)).kind)))
@@ -109,8 +120,8 @@ impl Input {
     /// The ignore file.
     pub(super) fn filter(&self) -> Option<&Filter> {
         match self {
-            Input::Context(context) => Some(context.filter()),
-            Input::View(_) | Input::Nothing => None,
+            Tree::Context(context) => Some(context.filter()),
+            Tree::View(_) => None,
         }
     }
 }
@@ -119,7 +130,7 @@ fn missing(path: &[u8], detail: String) -> Lookup {
     Lookup::Missing { directory: Vec::new(), name: path.to_vec(), detail: Some(detail) }
 }
 
-fn missing_in_view(view: &layer::View, path: &[u8]) -> Lookup {
+fn missing_in_view(view: &View, path: &[u8]) -> Lookup {
     let mut directory: &[u8] = b"";
     let mut rest = path;
     for ancestor in super::order::ancestors(path) {

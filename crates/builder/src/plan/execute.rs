@@ -162,6 +162,7 @@ impl Builder<'_> {
         let step = CopyStep {
             sources,
             destination,
+            destination_span: self.place(parts.destination.span),
             working_directory: joined("/", &self.config.config.working_dir),
             chown: chown.filter(|(owner, _)| !owner.is_empty()),
             chmod: chmod.filter(|(mode, _)| !mode.is_empty()).map(mode).transpose()?,

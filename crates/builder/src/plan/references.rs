@@ -10,6 +10,7 @@ use super::globals::Globals;
 use super::graph::BaseImage;
 use super::{Resolver, at_from, unresolved};
 use crate::error::BuildError;
+use crate::outcome::BuildWarning;
 
 /// What a stage stands on.
 #[derive(Debug, Clone)]
@@ -40,6 +41,7 @@ pub(super) struct References<'a> {
     bases: BTreeMap<usize, BaseReference>,
     triggers: BTreeMap<usize, Vec<Instruction>>,
     images: Vec<BaseImage>,
+    warnings: Vec<BuildWarning>,
 }
 
 impl<'a> References<'a> {
@@ -50,8 +52,14 @@ impl<'a> References<'a> {
         globals: &Globals,
         resolver: &'a dyn Resolver,
     ) -> Result<Self, BuildError> {
-        let mut references =
-            Self { file, resolver, bases: BTreeMap::new(), triggers: BTreeMap::new(), images: Vec::new() };
+        let mut references = Self {
+            file,
+            resolver,
+            bases: BTreeMap::new(),
+            triggers: BTreeMap::new(),
+            images: Vec::new(),
+            warnings: Vec::new(),
+        };
         let mut needed = BTreeSet::from([target]);
         while let Some(index) = needed.pop_last() {
             references.stage(index, globals, &mut needed)?;
@@ -67,6 +75,11 @@ impl<'a> References<'a> {
     /// The images that files are copied from.
     pub fn images(&self) -> Vec<BaseImage> {
         self.images.clone()
+    }
+
+    /// What looks like a mistake.
+    pub fn warnings(&self) -> &[BuildWarning] {
+        &self.warnings
     }
 
     /// What a stage that is needed stands on.
@@ -164,9 +177,11 @@ impl<'a> References<'a> {
         Ok(())
     }
 
-    fn base_of(&self, stage: &dockerfile::Stage, globals: &Globals) -> Result<BaseReference, BuildError> {
+    fn base_of(&mut self, stage: &dockerfile::Stage, globals: &Globals) -> Result<BaseReference, BuildError> {
         let word = &stage.from.image;
-        let name = globals.expand(word)?.text;
+        let expanded = globals.expand(word)?;
+        self.warn_undefined(&expanded.undefined, word.span, globals);
+        let name = expanded.text;
         if name.is_empty() {
             let hint = "give the ARG a default, or a value with --build-arg";
             return Err(PlanError::new(PlanProblem::EmptyBase, word.span).hinted(hint).into());
@@ -188,6 +203,17 @@ impl<'a> References<'a> {
         match self.resolver.image(&name).map_err(|error| unresolved(error, word.span))? {
             Some(image) => Ok(BaseReference::Image(Box::new(image))),
             None => Err(self.no_image(&name, word.span, stage.index).into()),
+        }
+    }
+
+    /// Only ARGs before the first FROM count in FROM (DF-229).
+    fn warn_undefined(&mut self, names: &[String], span: Span, globals: &Globals) {
+        for name in names {
+            let suggestion = suggest::nearest(name, globals.names());
+            let suggestion = suggestion.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
+            let name = base::text::line(name);
+            let text = format!("FROM uses {name}, which no ARG before the first FROM declares{suggestion}");
+            self.warnings.push(BuildWarning { text, span: Some(span) });
         }
     }
 

@@ -37,11 +37,6 @@ impl Variables {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
-
-    /// As a config's environment.
-    pub fn to_environment(&self) -> Vec<String> {
-        self.0.iter().map(|(name, value)| format!("{name}={value}")).collect()
-    }
 }
 
 #[cfg(test)]
@@ -53,7 +48,8 @@ mod tests {
         let mut variables = Variables::of_environment(&["A=1".to_owned(), "B=x=y".to_owned(), "C".to_owned()]);
         variables.set("A", "2");
         variables.set("D", "");
-        assert_eq!(variables.to_environment(), ["A=2", "B=x=y", "C=", "D="]);
+        let pairs: Vec<String> = variables.pairs().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(pairs, ["A=2", "B=x=y", "C=", "D="]);
         assert_eq!((variables.get("B"), variables.get("E")), (Some("x=y"), None));
     }
 }

@@ -118,11 +118,11 @@ impl Solver<'_> {
             CopyFrom::Nothing => Input::View(&nothing),
             CopyFrom::Stage(_) | CopyFrom::Image(_) => Input::View(source.map_or(&nothing, |stack| &stack.view)),
         };
-        let selection = Selection::find(store, &input, step, stop)?;
+        let selection = Selection::find(input, step, stop)?;
         let inputs = |content| [attempt.below.content, content];
         let mut content = None;
         if self.may_be_found(attempt)? {
-            let key = selection.content_key(store, lease, stop)?;
+            let key = selection.content_key(stop)?;
             if let Some(made) = self.find(attempt, &inputs(key))? {
                 return Ok(made);
             }
@@ -132,7 +132,7 @@ impl Solver<'_> {
         if self.may_be_found(attempt)? {
             let key = match content {
                 Some(key) => key,
-                None => selection.content_key(store, lease, stop)?,
+                None => selection.content_key(stop)?,
             };
             if let Some(made) = self.find(attempt, &inputs(key))? {
                 return Ok(made);

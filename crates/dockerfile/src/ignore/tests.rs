@@ -36,7 +36,7 @@ fn df_185_lines() {
 fn df_185_df_186_malformed_lines_are_errors() {
     for (source, line) in [("a\n!\n", 2), ("!  ", 1), ("a\nb\n[", 3), ("a[]x", 1), ("\\", 1), ("[a-]", 1)] {
         let error = IgnoreFile::parse(source.as_bytes()).expect_err(source);
-        assert_eq!(error.span.line, line, "{source:?}");
+        assert_eq!(error.line(), line, "{source:?}");
         assert!(error.to_string().contains(&format!("on line {line}")), "{error}");
     }
 }

@@ -46,9 +46,7 @@ impl<'a> Head<'a> {
         let (spelling, rest) = words::first(line);
         let name = spelling.as_str();
         let Some(keyword) = Keyword::of(name) else {
-            let nearest = suggest::nearest(name, Keyword::ALL.into_iter().map(Keyword::as_str));
-            let error = Error::new(Problem::UnknownInstruction { name: name.to_owned() }, spelling.span());
-            return Err(error.suggesting(nearest));
+            return Err(unknown(spelling, escape));
         };
         // The flags of an ONBUILD are its trigger's.
         let (flags, arguments) =
@@ -104,6 +102,20 @@ impl<'a> Head<'a> {
             Keyword::Volume => InstructionKind::Volume(simple::volume(&request)?),
             Keyword::Workdir => InstructionKind::Workdir(simple::value(&request)?),
         })
+    }
+}
+
+fn unknown(spelling: Slice<'_>, escape: Escape) -> Error {
+    let name = spelling.as_str();
+    let error = Error::new(Problem::UnknownInstruction { name: name.to_owned() }, spelling.span());
+    match suggest::nearest(name, Keyword::ALL.into_iter().map(Keyword::as_str)) {
+        Some(nearest) => error.suggesting(Some(nearest)),
+        None if name.starts_with("//") => error.hinted("a comment begins with #"),
+        None => {
+            let escape = escape.character();
+            error
+                .hinted(format!("if this belongs to the instruction above, end the line above with {escape}"))
+        }
     }
 }
 

@@ -1,3 +1,5 @@
+use base::Classified;
+
 use super::{bad, good, one, wrong};
 use crate::{Escape, Keyword, Problem, WarningKind, parse};
 
@@ -148,6 +150,9 @@ fn df_023_unknown_instructions() {
     ] {
         assert_eq!(wrong(source), (message.to_owned(), place.to_owned()));
     }
+    let hint = |source: &str| bad(&format!("FROM a\n{source}")).hint().unwrap_or_default();
+    assert!(hint("RUN a\n&& b").contains("end the line above with \\"));
+    assert_eq!(hint("// comment"), "a comment begins with #");
     assert_eq!(wrong("\u{1b}[31m").0, "unknown instruction: \\u{1b}[31m");
 }
 

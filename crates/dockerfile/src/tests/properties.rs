@@ -5,45 +5,54 @@ use proptest::prelude::*;
 use crate::instruction::CopySource;
 use crate::{Dockerfile, Heredoc, Instruction, InstructionKind, Span, Word, parse, parse_trigger};
 
-/// Text that is made of what means something in a Dockerfile.
+/// Text that is made of what means something in a Dockerfile: mostly lines that begin as instructions do.
 fn text() -> impl Strategy<Value = String> {
-    let pieces = prop::sample::select(vec![
+    let starts = prop::sample::select(vec![
         "FROM a",
         "FROM a AS b",
         "RUN ",
+        "RUN a ",
+        "COPY a ",
         "COPY ",
-        "ADD ",
+        "ADD a b ",
         "ENV ",
-        "ARG ",
-        "LABEL ",
+        "ENV a=",
+        "ARG a",
+        "LABEL a=b ",
         "CMD ",
+        "CMD [",
         "ENTRYPOINT ",
-        "SHELL ",
-        "EXPOSE ",
-        "USER ",
-        "VOLUME ",
-        "WORKDIR ",
-        "STOPSIGNAL ",
-        "HEALTHCHECK ",
-        "ONBUILD ",
-        "MAINTAINER ",
+        "SHELL [\"a\"",
+        "EXPOSE 1 ",
+        "USER a",
+        "VOLUME a ",
+        "WORKDIR /",
+        "STOPSIGNAL $",
+        "HEALTHCHECK CMD a",
+        "ONBUILD RUN ",
+        "ONBUILD COPY a b ",
+        "MAINTAINER a",
+        "# ",
+        "",
         "CMD",
-        "\n",
-        "\n",
-        "\n",
+    ]);
+    let pieces = prop::sample::select(vec![
         "\r\n",
         "\\\n",
+        "\\ \n\n",
+        "\\\n# c\n",
         "`\n",
         "\t",
         " ",
         " ",
+        " ",
         "<<E",
+        " <<E ",
         "<<-E",
         "<<'E' ",
         "\nE\n",
+        "\nE\n",
         "# ",
-        "# escape=`\n",
-        "# syntax=x\n",
         "--mount=",
         "--from=",
         "--chmod=",
@@ -59,6 +68,7 @@ fn text() -> impl Strategy<Value = String> {
         "}",
         ":-",
         "[\"",
+        "\", \"",
         "\"]",
         "[",
         "]",
@@ -71,7 +81,9 @@ fn text() -> impl Strategy<Value = String> {
         "SIGTERM",
         "\u{feff}",
     ]);
-    prop::collection::vec(pieces, 0..24).prop_map(|pieces| pieces.concat())
+    let line = (starts, prop::collection::vec(pieces, 0..6))
+        .prop_map(|(start, pieces)| format!("{start}{}\n", pieces.concat()));
+    prop::collection::vec(line, 0..5).prop_map(|lines| lines.concat())
 }
 
 /// All places of an instruction.

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, fstat, mkdirat, openat, openat2,
-    statat, unlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, fstat, fstatfs, mkdirat, openat,
+    openat2, statat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
@@ -17,6 +17,9 @@ use super::resolve;
 use super::stubs::{PointKind, check};
 use crate::error::{Doing, Error};
 use crate::running::CreatedMountPoint;
+
+/// The filesystem type of memory.
+const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// What was created, parents first.
 #[derive(Default)]
@@ -64,7 +67,9 @@ impl Created {
             }
         };
         made.doing_to("create the mount point", &path)?;
-        self.0.push(Point { path, kind, times });
+        if !vanishes(root, &parent).doing_to("examine the parent of", &path)? {
+            self.0.push(Point { path, kind, times });
+        }
         Ok(())
     }
 
@@ -108,6 +113,12 @@ fn parent_of<'a>(root: &OwnedFd, path: &'a Path) -> Result<(OwnedFd, &'a std::ff
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
     Ok((openat2(root, parent, flags, Mode::empty(), inside)?, name))
+}
+
+/// Whether a directory lies on a mount in memory, as `/dev` does, and not in the root: nothing there has to be removed.
+fn vanishes(root: &OwnedFd, directory: &OwnedFd) -> Result<bool, Errno> {
+    let elsewhere = fstat(root)?.st_dev != fstat(directory)?.st_dev;
+    Ok(elsewhere && fstatfs(directory)?.f_type as u64 == TMPFS_MAGIC)
 }
 
 fn times_of(directory: impl AsFd) -> Result<Timestamps, Errno> {

@@ -26,7 +26,11 @@ pub(super) fn apply(process: &Process, security: Security) -> Result<(), Error> 
     }
     let granted = granted(process.capabilities)?;
     if security == Security::Default {
-        let filter = seccomp::filter(granted);
+        let missing = || Error::Unsupported {
+            what: "a system call filter for this kind of processor".to_owned(),
+            hint: "run with security turned off (insecure) where you trust the command".to_owned(),
+        };
+        let filter = seccomp::filter(granted).ok_or_else(missing)?;
         sys::load_seccomp(&filter).doing("load the system call filter")?;
     }
     drop_from_bounding_set(granted)?;

@@ -13,7 +13,10 @@ use crate::error::{Doing, Error};
 use crate::sys;
 
 /// How many lower directories the kernel takes (`OVL_MAX_STACK`).
-pub(crate) const LOWERS: usize = 500;
+const STACK: usize = 500;
+
+/// How many layers a root may have: two more are needed while looking for what is missing in it.
+pub(super) const LOWERS: usize = STACK - 2;
 
 /// Options that hold for every overlay here. Off is what lets an upper directory be read as a plain tree afterwards; `xino` gives
 /// every file one inode number for its life, also where layers lie on several filesystems.
@@ -47,10 +50,6 @@ pub(super) fn make(
     attributes: MountAttrFlags,
     scaffold: &Scaffold,
 ) -> Result<OwnedFd, Error> {
-    if layers.lowers.len() > LOWERS {
-        let count = layers.lowers.len();
-        return Err(Error::Invalid(format!("a root of {count} layers: Linux mounts {LOWERS} at most")));
-    }
     match append(layers, attributes)? {
         Some(mount) => Ok(mount),
         None => page(layers, attributes, scaffold),
@@ -96,7 +95,7 @@ fn page(layers: &Layers<'_>, attributes: MountAttrFlags, scaffold: &Scaffold) ->
     mount("overlay", path_of(&target), "overlay", MountFlags::NODEV, options.as_c_str()).map_err(
         |errno| {
             let count = layers.lowers.len();
-            let detail = format!("{count} layers; this kernel takes about 200, Linux 6.5 takes {LOWERS}");
+            let detail = format!("{count} layers; this kernel takes about 200, Linux 6.5 takes {STACK}");
             Error::System {
                 action: "mount overlay".to_owned(),
                 path: None,

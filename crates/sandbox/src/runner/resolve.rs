@@ -41,7 +41,7 @@ pub(super) fn open_with(root: impl AsFd, path: &Path, flags: OFlags) -> Result<O
     match openat2(root, inner(path), flags, Mode::empty(), inside) {
         Ok(found) => Ok(Some(found)),
         Err(Errno::NOENT) => Ok(None),
-        Err(errno) => Err(errno).doing_to("open, in the root,", path),
+        Err(errno) => Err(errno).doing_to("open, in the root,", Path::new("/").join(path)),
     }
 }
 

@@ -52,6 +52,10 @@ pub(super) fn build(spec: &Spec) -> Result<Built, Error> {
     let place = scaffold.directory("root")?;
     let root = match &spec.root {
         Root::Directory(path) => directory_root(path, attributes(spec.security))?,
+        Root::Overlay { lowers, .. } if lowers.len() > overlay::LOWERS => {
+            let (count, most) = (lowers.len(), overlay::LOWERS);
+            return Err(Error::Invalid(format!("a root of {count} layers: {most} can be mounted at most")));
+        }
         Root::Overlay { lowers, upper, work, volatile } => {
             let open = Open {
                 lowers: lowers.iter().map(|lower| overlay::open(lower)).collect::<Result<_, _>>()?,
@@ -165,7 +169,6 @@ fn stubs(open: &Open, points: &[Point], scaffold: &Scaffold) -> Result<Stubs, Er
     let mut layers = vec![open.upper.as_fd()];
     layers.extend(open.lowers.iter().map(AsFd::as_fd));
     layers.push(nothing.as_fd());
-    // Also with the layer that is added here the count must not exceed what the kernel takes.
     let view = overlay::make(&Layers { lowers: layers, upper: None }, READ_ONLY, scaffold)?;
     let mut stubs = Stubs::new(scaffold.directory("stubs")?);
     for point in points {

@@ -1,7 +1,25 @@
-//! The filter of system calls.
+//! The filter of system calls: Docker's default profile as a program for the kernel's packet filter machine (CT-34).
+//!
+//! [`table`] says what is allowed, [`profile`] turns that into verdicts for one set of capabilities and one machine,
+//! [`assembler`] into instructions.
+
+mod assembler;
+mod profile;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use crate::capability::CapabilitySet;
+use profile::Machine;
 
-pub(crate) fn filter(_granted: CapabilitySet) -> Vec<libc::sock_filter> {
-    vec![libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: 0x7fff_0000 }]
+/// The filter for a process with these capabilities on this machine; `None` for a machine that is not known.
+pub(crate) fn filter(granted: CapabilitySet) -> Option<Vec<libc::sock_filter>> {
+    let machines: &[Machine] = if cfg!(target_arch = "x86_64") {
+        &[Machine::X86_64, Machine::I386]
+    } else if cfg!(target_arch = "aarch64") {
+        &[Machine::Aarch64, Machine::Arm]
+    } else {
+        return None;
+    };
+    Some(profile::program(machines, granted))
 }

@@ -25,19 +25,22 @@ pub fn trial(name: &str, run: fn() -> Outcome) -> Trial {
 #[macro_export]
 macro_rules! same {
     ($left:expr, $right:expr $(, $($context:tt)+)?) => {
-        let (left, right) = (&$left, &$right);
-        if left != right {
-            #[expect(unused_mut, unused_assignments, reason = "not every use has a context")]
-            let mut context = String::new();
-            $(context = format!("{}: ", format_args!($($context)+));)?
-            return Err(format!("{context}{left:?} is not {right:?} ({}:{})", file!(), line!()).into());
+        match (&$left, &$right) {
+            (left, right) => {
+                if left != right {
+                    let context = String::new();
+                    $(let context = format!("{context}{}: ", format_args!($($context)+));)?
+                    return Err(format!("{context}{left:?} is not {right:?} ({}:{})", file!(), line!()).into());
+                }
+            }
         }
     };
 }
 
 /// Directories of one test: a root with busybox as the lower directory, an upper and a work directory.
 pub struct Lab {
-    directory: tempfile::TempDir,
+    directory: PathBuf,
+    _owned: Option<tempfile::TempDir>,
 }
 
 /// What a process wrote, and how it ended.
@@ -51,10 +54,12 @@ pub struct Ran {
 impl Lab {
     pub fn new() -> Result<Self, Failed> {
         if !Path::new(BUSYBOX).exists() {
-            return Err(format!("{BUSYBOX} is missing: install it with `apt-get install busybox-static`").into());
+            return Err(
+                format!("{BUSYBOX} is missing: install it with `apt-get install busybox-static`").into()
+            );
         }
         let directory = tempfile::tempdir()?;
-        let lab = Self { directory };
+        let lab = Self { directory: directory.path().to_owned(), _owned: Some(directory) };
         for name in ["lower/bin", "lower/etc", "lower/tmp", "upper", "work"] {
             std::fs::create_dir_all(lab.path(name))?;
         }
@@ -69,8 +74,13 @@ impl Lab {
         Ok(lab)
     }
 
+    /// What another process made, and will remove.
+    pub fn at(directory: &Path) -> Result<Self, Failed> {
+        Ok(Self { directory: directory.canonicalize()?, _owned: None })
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        self.directory.join(name)
     }
 
     /// A description that runs a shell script.
@@ -111,7 +121,10 @@ impl Lab {
 
     /// Everything in the upper directory, as relative paths.
     pub fn upper(&self) -> Result<Vec<String>, Failed> {
-        let listed = Command::new("find").arg(self.path("upper")).args(["-mindepth", "1", "-printf", "%P\n"]).output()?;
+        let listed = Command::new("find")
+            .arg(self.path("upper"))
+            .args(["-mindepth", "1", "-printf", "%P\n"])
+            .output()?;
         Ok(String::from_utf8(listed.stdout)?.lines().map(str::to_owned).collect())
     }
 }

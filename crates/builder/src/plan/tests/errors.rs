@@ -1,0 +1,105 @@
+//! What can't be built: the message, the line, the hint.
+
+use base::Classified;
+
+use super::*;
+
+/// Line, message, and a part of the hint (empty: there need not be one).
+type Row = (&'static str, &'static str, u32, &'static str, &'static str);
+
+fn check(rows: &[Row]) {
+    for (number, text, line, message, hint) in rows {
+        let error = plan(&request(text), &World::usual()).expect_err(number);
+        assert_eq!(error.to_string(), *message, "{number}");
+        assert_eq!(error.place().map(|place| place.span.line), Some(*line), "{number}");
+        let found = error.hint().unwrap_or_default();
+        assert!(found.contains(hint), "{number}: {found:?} has no {hint:?}");
+    }
+}
+
+#[test]
+fn wrong_references() {
+    check(&[
+        ("DF-070", "ARG x\nFROM $x\n", 2, "the name of the base image is empty after expansion", "--build-arg"),
+        ("DF-070", "FROM debain\n", 1, "there is no image debain in the store (did you mean debian?)", "lap import"),
+        ("DF-070", "FROM debian AS build\nFROM biuld\n", 2, "there is no image biuld in the store (did you mean build?)", ""),
+        ("DF-068", "FROM b AS a\nFROM debian AS b\nFROM a\n", 1, "there is no image b in the store", "move the stage"),
+        ("DF-070", "FROM x/UPPER\n", 1, "x/UPPER is not the name of an image: its path has upper-case letters, repositories have lower-case ones only", ""),
+        ("DF-071", "FROM debian AS a\nCOPY --from=a / /\n", 2, "stage \"a\" must be defined before it is used", "itself"),
+        (
+            "DF-071",
+            "FROM debian AS a\nCOPY --from=1 / /\nFROM debian\nFROM a\n",
+            2,
+            "stage \"1\" must be defined before it is used",
+            "above",
+        ),
+        ("DF-071", "FROM debian\nCOPY --from=7 / /\n", 2, "there is no stage number 7: there are 1 stages, counted from 0", ""),
+        ("DF-075", "FROM --platform=linux/a/b/c debian\n", 1, "linux/a/b/c is not a platform: it has more than three parts", ""),
+    ]);
+}
+
+#[test]
+fn df_074_targets() {
+    let text = "FROM debian AS build\nFROM debian AS test\n";
+    let request = Request { target: Some("buidl".to_owned()), ..request(text) };
+    let error = plan(&request, &World::usual()).expect_err("no such stage");
+    assert_eq!(error.to_string(), "there is no stage \"buidl\" to build (did you mean build?)");
+    assert_eq!(error.hint().as_deref(), Some("the stages are build, test"));
+}
+
+#[test]
+fn what_is_not_done_yet_is_refused() {
+    check(&[
+        ("DF-094", "FROM debian\nRUN --mount=type=cache,target=/c x\n", 2, "RUN --mount is not supported yet", "same RUN"),
+        ("DF-105", "FROM debian\nRUN --security=insecure x\n", 2, "RUN --security=insecure is not supported yet", ""),
+        ("DF-106", "FROM debian\nRUN --device=a/b x\n", 2, "RUN --device is not supported yet", ""),
+        ("DF-127", "FROM debian\nCOPY --link a b\n", 2, "COPY --link is not supported yet", "leave"),
+        ("DF-138", "FROM debian\nADD https://x/y /z\n", 2, "ADD of a URL or git repository is not supported yet", "RUN"),
+        ("DF-141", "FROM debian\nADD git@x:y /z\n", 2, "ADD of a URL or git repository is not supported yet", ""),
+        ("DF-138", "FROM debian\nENV u=http://x\nADD $u /z\n", 3, "ADD of a URL or git repository is not supported yet", ""),
+        ("DF-137", "FROM debian\nADD --unpack=false a b\n", 2, "ADD --unpack is not supported yet", ""),
+        ("DF-015", "# syntax=example/frontend:1\nFROM debian\n", 1, "the frontend example/frontend:1 is not supported yet", "built in"),
+    ]);
+}
+
+#[test]
+fn wrong_values() {
+    check(&[
+        ("DF-126", "FROM debian\nARG m=9\nCOPY --chmod=$m a b\n", 3, "invalid mode \"9\": it should be an octal number between 0 and 07777", ""),
+        ("DF-141", "FROM debian\nCOPY https://x/y /z\n", 2, "invalid source \"https://x/y\": COPY takes no URLs", "ADD"),
+        ("DF-166", "ARG SOURCE_DATE_EPOCH=now\nFROM debian\n", 1, "invalid SOURCE_DATE_EPOCH \"now\": it has to be a number of seconds since the beginning of 1970", ""),
+        ("DF-035", "FROM debian\nRUN <<a/b\n#!/bin/sh\na/b\n", 2, "invalid heredoc delimiter \"a/b\": it has to be a file's name here", ""),
+    ]);
+    let error = plan(&request("FROM debian\nRUN\nENV\n"), &World::usual()).expect_err("a syntax error");
+    assert!(matches!(error, BuildError::Dockerfile(_)));
+}
+
+#[test]
+fn errors_of_stages_that_are_not_needed_do_not_count() {
+    planned(&request("FROM nowhere AS unused\nRUN --mount=type=cache,target=/c x\nFROM debian\n"));
+}
+
+#[test]
+fn a_missing_context_is_an_error() {
+    let world = World { contexts: Vec::new(), ..World::usual() };
+    let error = plan(&request("FROM debian\nCOPY a b\n"), &world).expect_err("no context");
+    assert_eq!(error.to_string(), "there is no build context to copy from");
+    assert_eq!(error.kind(), base::Kind::NotFound);
+}
+
+#[test]
+fn df_160_errors_of_triggers_are_at_the_from() {
+    let mut base = World::usual().images["debian"].clone();
+    for (trigger, message) in [
+        ("COPY --from=late / /", "there is no image late in the store"),
+        ("BOGUS x", "an ONBUILD trigger of the base is not valid: unknown instruction: BOGUS"),
+        ("RUN --mount=type=cache,target=/c x", "RUN --mount is not supported yet"),
+        ("USER ${x?needed}", "an ONBUILD trigger of the base is not valid: x: needed"),
+    ] {
+        base.config.on_build = vec![trigger.to_owned()];
+        let world = World::usual().with("base", base.clone());
+        let error = plan(&request("FROM debian\n\nFROM base\n"), &world).expect_err(trigger);
+        assert_eq!(error.to_string(), message);
+        assert_eq!(error.place().map(|place| place.span.line), Some(3), "{trigger}");
+    }
+}
