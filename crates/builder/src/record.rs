@@ -180,7 +180,8 @@ mod tests {
             ("user", |run| run.user = "daemon".to_owned()),
             ("network", |run| run.network = Network::None),
             ("script", |run| {
-                run.script = Some(crate::plan::Script { path: "/dev/pipes/A".to_owned(), content: String::new() });
+                run.script =
+                    Some(crate::plan::Script { path: "/dev/pipes/A".to_owned(), content: String::new() });
             }),
         ];
         for (what, change) in changes {

@@ -54,11 +54,21 @@ fn df_069_scratch_and_stages() {
 
 fn df_088_environment_of_a_run() {
     let lab = Lab::new();
-    let mut request = request("FROM busybox\nARG V=1\nENV E=2\nWORKDIR /w\nRUN env; pwd; cat /etc/hostname\n");
+    let mut request =
+        request("FROM busybox\nARG V=1\nENV E=2\nWORKDIR /w\nRUN env; pwd; cat /etc/hostname\n");
     request.build_args = vec![("http_proxy".to_owned(), "http://p".to_owned())];
     let (_, heard) = lab.build_with(request);
     let output = heard.output();
-    for line in ["PATH=/bin", "V=1", "E=2", "HOME=/root", "http_proxy=http://p", "HTTP_PROXY=http://p", "/w", "buildkitsandbox"] {
+    for line in [
+        "PATH=/bin",
+        "V=1",
+        "E=2",
+        "HOME=/root",
+        "http_proxy=http://p",
+        "HTTP_PROXY=http://p",
+        "/w",
+        "buildkitsandbox",
+    ] {
         assert!(output.lines().any(|found| found == line), "{line} is not in\n{output}");
     }
 }
@@ -80,19 +90,24 @@ fn df_089_users() {
 
 fn df_090_nothing_of_the_surroundings_stays() {
     let lab = Lab::new();
-    let (outcome, _) = lab.build("FROM busybox\nRUN cat /etc/hosts /etc/resolv.conf && touch /x /dev/shm/y\n");
+    let (outcome, _) =
+        lab.build("FROM busybox\nRUN cat /etc/hosts /etc/resolv.conf && touch /x /dev/shm/y\n");
     let view = lab.view(outcome.image);
-    let paths: Vec<String> =
-        view.walk(b"").map(|(path, _)| String::from_utf8(path).expect("text")).filter(|path| !path.starts_with("bin")).collect();
+    let paths: Vec<String> = view
+        .walk(b"")
+        .map(|(path, _)| String::from_utf8(path).expect("text"))
+        .filter(|path| !path.starts_with("bin"))
+        .collect();
     let expected = ["etc", "etc/group", "etc/passwd", "tmp", "x"];
     assert_eq!(paths.iter().filter(|path| !path.is_empty()).collect::<Vec<_>>(), expected);
 }
 
 fn df_092_a_run_that_changes_nothing() {
     let lab = Lab::new();
-    let (outcome, _) = lab.build("FROM busybox\nRUN true\nRUN --network=none true\n");
+    let (outcome, _) = lab.build("FROM busybox\nRUN true\nRUN --network=none true\nRUN touch /x; rm /x\n");
     let config = lab.config(outcome.image);
-    assert_eq!(config.rootfs.diff_ids.len(), 3);
+    assert_eq!(config.rootfs.diff_ids.len(), 4);
+    assert_eq!(config.rootfs.diff_ids[1], config.rootfs.diff_ids[2], "the same empty layer");
     assert!(config.history.iter().all(|entry| !entry.empty_layer));
 }
 
@@ -115,8 +130,8 @@ fn df_034_heredocs() {
 
 fn df_151_working_directories() {
     let lab = Lab::new();
-    let (outcome, heard) =
-        lab.build("FROM busybox\nWORKDIR /tmp\nUSER me\nWORKDIR /home/me/src\nRUN pwd && touch x\nWORKDIR /\n");
+    let (outcome, heard) = lab
+        .build("FROM busybox\nWORKDIR /tmp\nUSER me\nWORKDIR /home/me/src\nRUN pwd && touch x\nWORKDIR /\n");
     let config = lab.config(outcome.image);
     let empty: Vec<bool> = config.history[1..].iter().map(|entry| entry.empty_layer).collect();
     assert_eq!(empty, [true, true, false, false, true], "tmp was there; the base's layer is the first");
@@ -128,7 +143,10 @@ fn df_151_working_directories() {
         assert!(matches!(entry.kind, EntryKind::Directory { .. }));
         (entry.mode, entry.uid, entry.gid)
     };
-    assert_eq!((entry("tmp"), entry("home"), entry("home/me/src")), ((0o1777, 0, 0), (0o755, 1000, 1000), (0o755, 1000, 1000)));
+    assert_eq!(
+        (entry("tmp"), entry("home"), entry("home/me/src")),
+        ((0o1777, 0, 0), (0o755, 1000, 1000), (0o755, 1000, 1000))
+    );
     assert!(heard.output().contains("/home/me/src\n"));
 }
 
@@ -139,10 +157,14 @@ fn df_147_labels_names_and_what_they_meant() {
     first.tags.push(Reference::parse("localhost:5000/other:v1").expect("a name"));
     let (first, _) = lab.build_with(first);
     let config = lab.config(first.image);
-    let labels: Vec<String> = config.config.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let labels: Vec<String> =
+        config.config.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(labels, ["a=1", "b=2", "c=3"]);
     assert_eq!(config.history.len(), 1);
-    assert_eq!(first.names.iter().map(|named| named.reference.familiar()).collect::<Vec<_>>(), ["app:latest", "localhost:5000/other:v1"]);
+    assert_eq!(
+        first.names.iter().map(|named| named.reference.familiar()).collect::<Vec<_>>(),
+        ["app:latest", "localhost:5000/other:v1"]
+    );
     let (second, _) = lab.build("FROM scratch\nENV x=y\n");
     assert_eq!(second.names[0].before, Some(first.image));
 }
@@ -173,7 +195,8 @@ fn df_163_history_and_layers() {
     let layers = config.history.iter().filter(|entry| !entry.empty_layer).count();
     assert_eq!(config.rootfs.diff_ids.len(), layers);
     let manifest = lab.store.images().manifest(&outcome.manifest).expect("a manifest");
-    let digests: Vec<image::DiffId> = manifest.value().layers.iter().map(|layer| image::DiffId(layer.digest)).collect();
+    let digests: Vec<image::DiffId> =
+        manifest.value().layers.iter().map(|layer| image::DiffId(layer.digest)).collect();
     assert_eq!(digests, config.rootfs.diff_ids);
 }
 

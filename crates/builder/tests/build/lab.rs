@@ -69,7 +69,9 @@ impl Heard {
     pub fn executed(&self) -> Vec<String> {
         let events = self.events.lock().expect("no panic while listening");
         let ended = events.iter().filter_map(|event| match event {
-            Event::Vertex(vertex) if vertex.completed.is_some() && !vertex.cached => Some(vertex.name.clone()),
+            Event::Vertex(vertex) if vertex.completed.is_some() && !vertex.cached => {
+                Some(vertex.name.clone())
+            }
             _ => None,
         });
         ended.filter(|name| !name.contains("] FROM")).collect()
@@ -214,7 +216,10 @@ fn import_busybox(store: &Store) {
     let mut busybox = fs::File::open(BUSYBOX).expect("busybox");
     let size = busybox.metadata().expect("its size").len();
     packer.file(b"bin/busybox", &meta(0o755), size, &mut busybox).expect("busybox");
-    for name in ["cat", "chmod", "date", "env", "id", "ls", "mkdir", "pwd", "rm", "sh", "sleep", "test", "touch", "true", "wget"] {
+    for name in [
+        "cat", "chmod", "date", "env", "id", "ls", "mkdir", "pwd", "rm", "sh", "sleep", "test", "touch",
+        "true", "wget",
+    ] {
         packer.symlink(format!("bin/{name}").as_bytes(), &meta(0o777), b"busybox").expect(name);
     }
     packer.directory(b"etc", &meta(0o755), false).expect("etc");
@@ -227,13 +232,18 @@ fn import_busybox(store: &Store) {
 }
 
 fn add_image(store: &Store, lease: &store::Lease, layer: &Layer) {
-    let mut config = Config { architecture: image::Platform::host().architecture, os: "linux".to_owned(), ..Config::default() };
+    let mut config = Config {
+        architecture: image::Platform::host().architecture,
+        os: "linux".to_owned(),
+        ..Config::default()
+    };
     config.config.env = vec!["PATH=/bin".to_owned()];
     config.rootfs.diff_ids = vec![layer.diff_id()];
     config.created = Some(image::Timestamp::from_unix(500_000_000));
     let config = Raw::write(config).expect("a config");
     let layers = vec![Descriptor::new(MediaType::OCI_LAYER, layer.diff_id().0, layer.table().tar_size())];
-    let manifest = Raw::write(Manifest::oci(config.descriptor(MediaType::OCI_CONFIG), layers)).expect("a manifest");
+    let manifest =
+        Raw::write(Manifest::oci(config.descriptor(MediaType::OCI_CONFIG), layers)).expect("a manifest");
     let id = ImageId(store.blobs().put(lease, config.bytes()).expect("the config's blob"));
     store.blobs().put(lease, manifest.bytes()).expect("the manifest's blob");
     let descriptor = manifest.descriptor(MediaType::OCI_MANIFEST);

@@ -11,7 +11,9 @@ use libtest_mimic::{Arguments, Trial};
 fn main() {
     sandbox::intercept();
     let arguments = Arguments::from_args();
-    let trials: Vec<Trial> =
-        [images::trials(), cache::trials(), determinism::trials(), failures::trials()].into_iter().flatten().collect();
+    let trials: Vec<Trial> = [images::trials(), cache::trials(), determinism::trials(), failures::trials()]
+        .into_iter()
+        .flatten()
+        .collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
