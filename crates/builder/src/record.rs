@@ -173,7 +173,8 @@ mod tests {
     #[test]
     fn df_176_what_changes_a_run() {
         let plain = record(run());
-        let changes: [(&str, fn(&mut RunStep)); 6] = [
+        type Change = fn(&mut RunStep);
+        let changes: [(&str, Change); 6] = [
             ("arguments", |run| run.arguments.push("x".to_owned())),
             ("environment", |run| run.environment.push(("B".to_owned(), String::new()))),
             ("directory", |run| run.directory = "/x".to_owned()),

@@ -128,7 +128,8 @@ fn df_166_the_epoch() {
 
 #[test]
 fn df_064_df_046_warnings() {
-    let rows: &[(&str, &[(&str, &str)], &str)] = &[
+    type Row = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+    let rows: &[Row] = &[
         (
             "FROM debian\nARG VERSION\n",
             &[("VERSON", "1")],
