@@ -1,12 +1,19 @@
 //! Importing: a root filesystem as a tar → an image of one layer (ST-042).
 
-use std::io::Read;
+use std::io::{self, Cursor, Read};
 
-use base::{Cancel, Events};
-use image::{ContainerConfig, Descriptor, ImageId, Platform, Reference};
-use store::{Lease, Store};
+use base::{Cancel, Cancelled, Events};
+use image::{
+    Config, ContainerConfig, Descriptor, History, ImageId, Manifest, MediaType, Platform, Raw, Reference,
+    RootFs, Timestamp,
+};
+use layer::ingest::{Expected, Ingested, ingest};
+use store::{Lease, Origin, Store};
 
 use crate::ArchiveError;
+use crate::format::{INDEX, MANIFEST};
+use crate::load::Cancellable;
+use crate::progress::{Counted, Task};
 
 /// What the image will be.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +48,86 @@ pub fn import(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Imported, ArchiveError> {
-    let _ = (store, lease, tar, request, events, cancel);
-    todo!()
+    let stream = Cancellable { inner: tar, cancel: cancel.clone() };
+    match read(store, lease, stream, events, cancel) {
+        Err(_) if cancel.is_cancelled() => Err(Cancelled.into()),
+        Err(error) => Err(error),
+        Ok(ingested) => add(store, lease, ingested, request),
+    }
+}
+
+/// The layer: stored as it came when it is a gzip or zstd, else as a plain tar (ST-043).
+fn read(
+    store: &Store,
+    lease: &Lease,
+    mut stream: impl Read,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Ingested, ArchiveError> {
+    let mut first = [0];
+    if crate::entries::read_full(&mut stream, &mut first).map_err(crate::entries::read_error)? == 0 {
+        // The command in front of a pipe has failed, most likely.
+        return Err(ArchiveError::Refused("it is empty".to_owned()));
+    }
+    Task::run(events, "import".to_owned(), |task| {
+        let inner = Cursor::new(first).chain(stream);
+        let mut counted = Counted { inner, count: task.count(None) };
+        let ingested = ingest(store, lease, &mut counted, Expected::default(), cancel)?;
+        // Whoever writes into a pipe wants to be heard out.
+        io::copy(&mut counted, &mut io::sink()).map_err(crate::entries::read_error)?;
+        counted.count.end();
+        Ok(ingested)
+    })
+}
+
+fn add(
+    store: &Store,
+    lease: &Lease,
+    ingested: Ingested,
+    request: &Request,
+) -> Result<Imported, ArchiveError> {
+    let Ingested { layer, blob, mut warnings } = ingested;
+    let table = layer.table();
+    if table.find(MANIFEST.as_bytes()).is_some() && table.find(b"etc").is_none()
+        || table.find(INDEX.as_bytes()).is_some() && table.find(b"blobs").is_some()
+    {
+        warnings.push("this looks like an archive of images, which `lap load` takes".to_owned());
+    }
+    let created = Timestamp::from_unix(table.newest().unwrap_or(layer::FIXED_TIME));
+    let config = written(config(request, created, layer.diff_id()))?;
+    store.blobs().put(lease, config.bytes())?;
+    let manifest = written(Manifest::oci(config.descriptor(MediaType::OCI_CONFIG), vec![blob]))?;
+    store.blobs().put(lease, manifest.bytes())?;
+    store.sync()?;
+    let image = ImageId(config.digest());
+    let manifest = manifest.descriptor(MediaType::OCI_MANIFEST);
+    store.images().add(lease, image, manifest.clone(), Origin::Imported)?;
+    if let Some(name) = &request.name {
+        store.names().set(lease, name, image, &manifest)?;
+    }
+    Ok(Imported { image, manifest, warnings })
+}
+
+fn config(request: &Request, created: Timestamp, diff_id: image::DiffId) -> Config {
+    let Platform { architecture, os, os_version, os_features, variant } = request.platform.clone();
+    Config {
+        architecture,
+        os,
+        os_version,
+        os_features,
+        variant,
+        config: request.config.clone(),
+        created: Some(created),
+        history: vec![History {
+            created: Some(created),
+            comment: request.message.clone(),
+            ..History::default()
+        }],
+        rootfs: RootFs { diff_ids: vec![diff_id], ..RootFs::default() },
+        ..Config::default()
+    }
+}
+
+fn written<T: serde::Serialize>(document: T) -> Result<Raw<T>, ArchiveError> {
+    Raw::write(document).map_err(|source| ArchiveError::Document { entry: b"the image".to_vec(), source })
 }

@@ -6,9 +6,14 @@
 //! tar   ─▶ import ─▶ an image of one layer                                           (ST-042)
 //! ```
 
+mod entries;
 pub mod error;
+mod format;
 pub mod import;
 pub mod load;
+mod paths;
+mod progress;
 pub mod save;
+mod writer;
 
 pub use error::ArchiveError;

@@ -1,12 +1,31 @@
 //! Loading: an archive of images, of any shape → the store, in one pass (ST-001 … ST-023, ST-035).
+//!
+//! ```text
+//! stream ─▶ intake: layers into the store, small files into memory      (one pass, nothing is known yet)
+//!             └▶ contents: index.json, else manifest.json ─▶ candidates (every digest, DiffID and count checked)
+//!                  └▶ publish: configs and manifests, images, names     (only when everything is right)
+//! ```
+//!
+//! Of an image for several platforms the variant for this machine is loaded.
 
-use std::io::Read;
+mod candidate;
+mod contents;
+mod docker;
+mod index;
+mod intake;
+mod names;
+mod sniff;
 
-use base::{Cancel, Events};
+use std::io::{self, Read};
+
+use base::{Cancel, Cancelled, Events};
 use image::{Descriptor, ImageId, Reference};
 use store::{Lease, Store};
 
+use self::contents::Contents;
+use self::intake::Intake;
 use crate::ArchiveError;
+use crate::format::{INDEX, LAYOUT, MANIFEST, REPOSITORIES};
 
 /// An image that was loaded.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +48,49 @@ pub fn load(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Vec<Loaded>, ArchiveError> {
-    let _ = (store, lease, archive, events, cancel);
-    todo!()
+    let intake = Intake { store, lease, events, cancel };
+    match load_all(intake, archive) {
+        // Whatever the cancellation has become on its way through the layers of readers.
+        Err(_) if cancel.is_cancelled() => Err(Cancelled.into()),
+        other => other,
+    }
+}
+
+fn load_all(intake: Intake<'_>, archive: Box<dyn Read + Send + '_>) -> Result<Vec<Loaded>, ArchiveError> {
+    let stream = Cancellable { inner: archive, cancel: intake.cancel.clone() };
+    let (_, plain) = layer::decompress::reader(Box::new(stream)).map_err(crate::entries::read_error)?;
+    let members = intake.read(plain)?;
+    let contents = Contents { intake, members };
+    let candidates = if contents.has(LAYOUT) || (contents.has(INDEX) && !contents.has(MANIFEST)) {
+        contents.images_of_index()?
+    } else if contents.has(MANIFEST) {
+        contents.images_of_docker()?
+    } else if contents.has(REPOSITORIES) {
+        return Err(ArchiveError::Refused(
+            "it is of the format of docker before 1.10 (it has repositories, and no manifest.json)"
+                .to_owned(),
+        ));
+    } else {
+        return Err(ArchiveError::Refused(
+            "it has neither index.json nor manifest.json; `lap import` takes root filesystems".to_owned(),
+        ));
+    };
+    let candidates = candidate::merge(candidates)?;
+    if candidates.is_empty() {
+        return Err(ArchiveError::Refused("there is no image in it".to_owned()));
+    }
+    contents.publish(candidates)
+}
+
+/// A stream that ends with an error when the work is cancelled.
+pub(crate) struct Cancellable<R> {
+    pub(crate) inner: R,
+    pub(crate) cancel: Cancel,
+}
+
+impl<R: Read> Read for Cancellable<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.cancel.check().map_err(io::Error::other)?;
+        self.inner.read(buffer)
+    }
 }

@@ -1,13 +1,21 @@
 //! Saving: images → one tar that every tool reads (ST-020 … ST-022).
 
+mod documents;
+mod plan;
+
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use base::{Cancel, Events};
-use image::{Descriptor, ImageId, Reference};
+use image::{Descriptor, Digest, ImageId, Reference};
 use layer::Encoding;
 use store::{Lease, Store};
 
+use self::plan::{Plan, Planner};
 use crate::ArchiveError;
+use crate::format::{INDEX, LAYOUT, MANIFEST, blob_path};
+use crate::progress::Task;
+use crate::writer::Writer;
 
 /// One image to be saved.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +49,67 @@ pub fn save(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Vec<Descriptor>, ArchiveError> {
-    let _ = (store, lease, items, options, out, events, cancel);
-    todo!()
+    let plans = Planner { store, lease, options, events, cancel }.plan(items)?;
+    let mut archive = Writer::new(out);
+    archive.file(LAYOUT, &documents::layout()?)?;
+    archive.file(INDEX, &documents::index(&plans)?)?;
+    if options.docker {
+        archive.file(MANIFEST, &documents::docker_manifest(&plans)?)?;
+    }
+    let blobs = blobs(&plans);
+    for directory in directories(&blobs) {
+        archive.directory(&directory)?;
+    }
+    for (digest, size, is_layer) in blobs {
+        write_blob(store, lease, &mut archive, (&digest, size, is_layer), events, cancel)?;
+    }
+    archive.finish()?;
+    Ok(plans.into_iter().map(|plan| plan.manifest_descriptor).collect())
+}
+
+fn write_blob(
+    store: &Store,
+    lease: &Lease,
+    archive: &mut Writer<'_>,
+    (digest, size, is_layer): (&Digest, u64, bool),
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<(), ArchiveError> {
+    let mut blob = store.blobs().open(lease, digest)?;
+    let what = if is_layer { "layer" } else { "document" };
+    Task::run(events, format!("save {what} {}", digest.short()), |task| {
+        let mut count = task.count(Some(size));
+        archive.blob(&blob_path(digest), (digest, size), &mut blob.file, &mut count, cancel)?;
+        count.end();
+        Ok(())
+    })
+}
+
+/// All blobs, each once: manifests, then configs, then layers, each sort in order of digests.
+fn blobs(plans: &[Plan]) -> Vec<(Digest, u64, bool)> {
+    let manifests = plans.iter().map(|plan| &plan.manifest_descriptor);
+    let configs = plans.iter().map(|plan| &plan.manifest.value().config);
+    let layers = plans.iter().flat_map(|plan| &plan.manifest.value().layers);
+    let mut seen = BTreeMap::new();
+    let mut blobs = Vec::new();
+    let sorts: [(Vec<&Descriptor>, bool); 3] =
+        [(manifests.collect(), false), (configs.collect(), false), (layers.collect(), true)];
+    for (mut descriptors, is_layer) in sorts {
+        descriptors.sort_by_key(|descriptor| descriptor.digest);
+        for descriptor in descriptors {
+            if seen.insert(descriptor.digest, ()).is_none() {
+                blobs.push((descriptor.digest, descriptor.size, is_layer));
+            }
+        }
+    }
+    blobs
+}
+
+/// The directories of blobs, in order.
+fn directories(blobs: &[(Digest, u64, bool)]) -> Vec<String> {
+    let mut directories = vec!["blobs".to_owned()];
+    directories.extend(blobs.iter().map(|(digest, ..)| format!("blobs/{}", digest.algorithm().name())));
+    directories.sort();
+    directories.dedup();
+    directories
 }

@@ -4,7 +4,14 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use builder::Place;
 
 /// Renders an error at a place of a Dockerfile, in rustc's manner.
-pub fn render(file: &str, source: &[u8], message: &str, place: &Place, hint: Option<&str>, colours: bool) -> String {
+pub fn render(
+    file: &str,
+    source: &[u8],
+    message: &str,
+    place: &Place,
+    hint: Option<&str>,
+    colours: bool,
+) -> String {
     let source = String::from_utf8_lossy(source);
     let range = |span: dockerfile::Span| {
         let mut end = span.end.min(source.len());
@@ -19,10 +26,9 @@ pub fn render(file: &str, source: &[u8], message: &str, place: &Place, hint: Opt
         Some(label) => main.label(base::text::line(label).into_owned()),
         None => main,
     };
-    let notes = place
-        .notes
-        .iter()
-        .map(|note| AnnotationKind::Context.span(range(note.span)).label(base::text::line(&note.text).into_owned()));
+    let notes = place.notes.iter().map(|note| {
+        AnnotationKind::Context.span(range(note.span)).label(base::text::line(&note.text).into_owned())
+    });
     let snippet = Snippet::source(source.as_ref()).path(file).annotation(main).annotations(notes);
     let mut group = Group::with_title(Level::ERROR.primary_title(message.to_owned())).element(snippet);
     if let Some(hint) = hint {

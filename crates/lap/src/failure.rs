@@ -98,7 +98,12 @@ impl<E: Classified + 'static> From<E> for Failure {
             }
             next = error.source();
         }
-        Self { code: error.kind().exit_code(), chain, hints: error.hint().into_iter().collect(), excerpt: None }
+        Self {
+            code: error.kind().exit_code(),
+            chain,
+            hints: error.hint().into_iter().collect(),
+            excerpt: None,
+        }
     }
 }
 
@@ -110,7 +115,8 @@ mod tests {
 
     #[test]
     fn a_failure_says_what_why_and_what_to_do() {
-        let error: Result<(), _> = Err(std::io::Error::from_raw_os_error(30)).context("write", "/store/version");
+        let error: Result<(), _> =
+            Err(std::io::Error::from_raw_os_error(30)).context("write", "/store/version");
         let failure = Failure::from(error.expect_err("an error")).during("cannot build app");
         assert_eq!(
             failure.render(),

@@ -14,6 +14,7 @@ use crate::printer::Printer;
 
 /// `--progress`, for every command that takes long.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// How progress is shown
     #[arg(long, value_enum, default_value_t = Style::Auto, value_name = "STYLE")]

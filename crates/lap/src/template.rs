@@ -12,9 +12,8 @@ pub fn render(template: &str, value: &Value) -> Outcome<String> {
     let mut rest = template;
     while let Some((before, action_and_rest)) = rest.split_once("{{") {
         text.push_str(&unescape(before));
-        let (action, after) = action_and_rest
-            .split_once("}}")
-            .ok_or_else(|| wrong(template, "a {{ without its }}"))?;
+        let (action, after) =
+            action_and_rest.split_once("}}").ok_or_else(|| wrong(template, "a {{ without its }}"))?;
         text.push_str(&evaluate(template, action.trim(), value)?);
         rest = after;
     }
@@ -32,7 +31,9 @@ fn evaluate(template: &str, action: &str, value: &Value) -> Outcome<String> {
 }
 
 fn lookup<'a>(template: &str, path: &str, value: &'a Value) -> Outcome<&'a Value> {
-    let path = path.strip_prefix('.').ok_or_else(|| wrong(template, &format!("{path} does not begin with a dot")))?;
+    let path = path
+        .strip_prefix('.')
+        .ok_or_else(|| wrong(template, &format!("{path} does not begin with a dot")))?;
     path.split('.').filter(|name| !name.is_empty()).try_fold(value, |value, name| match value {
         Value::Object(fields) => fields.get(name).ok_or_else(|| {
             let known: Vec<&str> = fields.keys().map(String::as_str).collect();
@@ -49,7 +50,8 @@ fn plain(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) => format!("[{}]", items.iter().map(plain).collect::<Vec<_>>().join(" ")),
         Value::Object(fields) => {
-            let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{name}:{}", plain(value))).collect();
+            let pairs: Vec<String> =
+                fields.iter().map(|(name, value)| format!("{name}:{}", plain(value))).collect();
             format!("map[{}]", pairs.join(" "))
         }
         other => other.to_string(),
@@ -61,8 +63,9 @@ fn unescape(text: &str) -> String {
 }
 
 fn wrong(template: &str, reason: &str) -> Failure {
-    Failure::new(Kind::Invalid, format!("the template {template:?} cannot be used: {reason}"))
-        .hint("templates are {{.Field}}, {{.Field.Inner}} and {{json .Field}}; --format json shows every field")
+    Failure::new(Kind::Invalid, format!("the template {template:?} cannot be used: {reason}")).hint(
+        "templates are {{.Field}}, {{.Field.Inner}} and {{json .Field}}; --format json shows every field",
+    )
 }
 
 #[cfg(test)]

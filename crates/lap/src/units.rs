@@ -11,7 +11,13 @@ pub fn size(bytes: u64) -> String {
         value /= 1000.0;
         unit += 1;
     }
-    let digits = if unit == 0 || value >= 99.95 { 0 } else if value >= 9.995 { 1 } else { 2 };
+    let digits = if unit == 0 || value >= 99.95 {
+        0
+    } else if value >= 9.995 {
+        1
+    } else {
+        2
+    };
     let text = format!("{value:.digits$}");
     let text = if digits > 0 { text.trim_end_matches('0').trim_end_matches('.') } else { text.as_str() };
     format!("{text}{}", UNITS[unit])
@@ -81,9 +87,15 @@ mod tests {
 
     #[test]
     fn sizes_are_read() {
-        for (text, expected) in
-            [("1024", Some(1024)), ("64m", Some(64 << 20)), ("1.5GiB", Some(3 << 29)), ("2kb", Some(2048)), ("", None), ("x", None), ("-1", None)]
-        {
+        for (text, expected) in [
+            ("1024", Some(1024)),
+            ("64m", Some(64 << 20)),
+            ("1.5GiB", Some(3 << 29)),
+            ("2kb", Some(2048)),
+            ("", None),
+            ("x", None),
+            ("-1", None),
+        ] {
             assert_eq!(parse_size(text), expected, "{text}");
         }
     }

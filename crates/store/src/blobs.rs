@@ -161,7 +161,7 @@ impl Read for VerifiedBlob {
                 self.digester = Some(Digester::new(self.digest.algorithm()));
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    mismatch(&self.digest, &self.digest, found),
+                    mismatch(&self.digest, self.digest, found),
                 ));
             }
         }

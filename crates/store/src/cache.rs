@@ -143,6 +143,40 @@ impl Cache {
         Ok(keys)
     }
 
+    /// What does not belong among the records.
+    pub(crate) fn strays(&self) -> Result<Vec<PathBuf>> {
+        let all = self.store.at("cache");
+        let is_key = |name: &std::ffi::OsString| name.to_str().and_then(StepKey::parse).is_some();
+        let mut strays = Vec::new();
+        for name in files::names_in(&all)? {
+            let directory = all.join(&name);
+            if !is_key(&name) || !directory.is_dir() {
+                strays.push(directory);
+                continue;
+            }
+            let inside = files::names_in(&directory)?;
+            strays.extend(inside.iter().filter(|name| !is_key(name)).map(|name| directory.join(name)));
+        }
+        Ok(strays)
+    }
+
+    /// Why a record cannot be read. One of a newer version is not damaged.
+    pub(crate) fn damage(&self, definition: &StepKey, key: &StepKey) -> Result<Option<String>> {
+        let kept: Result<Option<Kept>> =
+            files::read_record(self.store.root(), &self.path(definition, key), RECORD_VERSION);
+        match kept {
+            Ok(Some(kept))
+                if (&kept.definition, &kept.key) != (&definition.to_string(), &key.to_string()) =>
+            {
+                Ok(Some("it is the record of another step".to_owned()))
+            }
+            Ok(_) | Err(StoreError::TooNew { .. }) => Ok(None),
+            Err(StoreError::Damaged { reason, .. }) => Ok(Some(reason)),
+            Err(error @ StoreError::TooLarge { .. }) => Ok(Some(error.to_string())),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A record, and when the step was built; `None` also for one that cannot be used.
     pub(crate) fn read(&self, definition: &StepKey, key: &StepKey) -> Result<Option<(StepRecord, u64)>> {
         let path = self.path(definition, key);

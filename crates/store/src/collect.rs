@@ -1,9 +1,22 @@
 //! Collection: removing what nothing needs.
+//!
+//! Under the exclusive lock it is decided what is needed, and what is not is renamed to the trash: moments. Sizes are
+//! taken, and things deleted, afterwards. A layer that somebody uses is locked, and stays with all its forms.
 
-use base::Cancel;
-use image::{ImageId, Reference};
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use crate::{Result, Store};
+use base::{Cancel, IoContext};
+use image::{DiffId, Digest, ImageId, Reference};
+use rustix::fs::FlockOperation;
+
+use crate::cache::StepKey;
+use crate::layers::{chain_owner, recorded_blobs};
+use crate::measure::Measure;
+use crate::names::NameRecord;
+use crate::reach::{CACHE, Reach, Reason};
+use crate::{Result, Store, TempDir, files, lease, lock, names, trees};
 
 /// What to remove besides what nothing refers to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,7 +53,320 @@ pub struct Report {
 impl Store {
     /// Removes what nothing needs, while other processes work on the store.
     pub fn collect(&self, policy: &Policy, cancel: &Cancel) -> Result<Report> {
-        let _ = (policy, cancel);
-        todo!()
+        let trash =
+            if policy.dry_run { None } else { Some(TempDir::create(&self.at("trash"), "collected")?) };
+        let alone = self.alone(cancel)?;
+        let mut collection = Collection {
+            store: self,
+            policy,
+            cancel,
+            reach: Reach::new(self),
+            trash: trash.as_ref().map(TempDir::path),
+            taken: Vec::new(),
+            report: Report::default(),
+        };
+        let collected = collection.run();
+        drop(alone);
+        let Collection { taken, mut report, .. } = collection;
+        // What was renamed to the trash before something failed is not needed by anybody: it goes, too.
+        collected?;
+        let mut measure = Measure::default();
+        for path in &taken {
+            report.bytes += measure.room(path)?;
+        }
+        Ok(report)
     }
+}
+
+struct Collection<'a> {
+    store: &'a Store,
+    policy: &'a Policy,
+    cancel: &'a Cancel,
+    reach: Reach<'a>,
+    /// Where things go; nowhere in a dry run.
+    trash: Option<&'a Path>,
+    /// Where what was taken away is now.
+    taken: Vec<PathBuf>,
+    report: Report,
+}
+
+impl Collection<'_> {
+    fn run(&mut self) -> Result<()> {
+        let leases = lease::live(self.store.root(), &self.store.at("leases"))?;
+        for lease in &leases {
+            self.reach.lease(lease)?;
+        }
+        let (forgotten_names, kept_names) = self.choose_names()?;
+        for name in &kept_names {
+            self.cancel.check()?;
+            self.reach.name(name)?;
+        }
+        let forgotten_images = self.choose_images()?;
+        let forgotten_steps = self.choose_steps()?;
+        // All roots are known: from here on things go, those that refer to others first. Whatever kills this process
+        // between two of them, nothing that stays refers to something that has gone.
+        self.forget_names(forgotten_names)?;
+        self.forget_images(forgotten_images)?;
+        self.forget_steps(forgotten_steps)?;
+        self.take_layers()?;
+        self.take_chains()?;
+        if self.policy.derived {
+            self.take_derived()?;
+        }
+        if self.trash.is_some() && self.report.layers > 0 {
+            // A power cut must not bring a layer back whose blobs have gone.
+            files::sync_directory(&self.store.at("layers"))?;
+        }
+        self.take_blobs()
+    }
+
+    /// Names to forget, and names to keep.
+    fn choose_names(&self) -> Result<(Vec<NameRecord>, Vec<NameRecord>)> {
+        let kept = |name: &NameRecord| !self.policy.all_images || self.reach.images.contains_key(&name.image);
+        Ok(self.store.names().list()?.into_iter().partition(|name| !kept(name)))
+    }
+
+    /// Images to forget; all others are needed from now on.
+    fn choose_images(&mut self) -> Result<Vec<ImageId>> {
+        let mut forgotten = Vec::new();
+        for id in self.store.images().ids()? {
+            self.cancel.check()?;
+            if self.reach.images.contains_key(&id) {
+                continue;
+            }
+            if self.policy.dangling_images || self.policy.all_images {
+                forgotten.push(id);
+            } else {
+                self.reach.image(&id, &Reason::root("images without a name".to_owned()))?;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    /// Records to forget; all others are needed from now on.
+    fn choose_steps(&mut self) -> Result<Vec<(StepKey, StepKey)>> {
+        let cache = self.store.cache();
+        let mut forgotten = Vec::new();
+        for (definition, key) in cache.keys()? {
+            self.cancel.check()?;
+            if self.reach.steps.contains(&(definition, key)) {
+                continue;
+            }
+            let layer = cache.read(&definition, &key)?.and_then(|(record, _)| record.layer);
+            let has_lost_its_layer = match layer {
+                Some(layer) => !files::exists(&self.store.layers().path(&layer))?,
+                None => false,
+            };
+            if self.policy.cache || has_lost_its_layer {
+                forgotten.push((definition, key));
+            } else {
+                self.reach.step(&definition, &key, &Reason::root(CACHE.to_owned()))?;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    fn forget_names(&mut self, forgotten: Vec<NameRecord>) -> Result<()> {
+        for name in forgotten {
+            if self.trash.is_some() {
+                let path = self.store.names().path(&name.reference)?;
+                names::forget(&self.store.at("names"), &path)?;
+            }
+            self.report.names.push(name.reference);
+        }
+        Ok(())
+    }
+
+    fn forget_images(&mut self, forgotten: Vec<ImageId>) -> Result<()> {
+        for id in forgotten {
+            self.take(&self.store.images().path(&id), &format!("image-{}", id.0.hex()))?;
+            self.report.images.push(id);
+        }
+        // Before what they need goes.
+        if self.trash.is_some() && !self.report.images.is_empty() {
+            files::sync_directory(&self.store.at("images"))?;
+        }
+        Ok(())
+    }
+
+    fn forget_steps(&mut self, forgotten: Vec<(StepKey, StepKey)>) -> Result<()> {
+        for (definition, key) in forgotten {
+            let path = self.store.cache().path(&definition, &key);
+            self.take(&path, &format!("step-{definition}-{key}"))?;
+            self.report.records += 1;
+            if let (Some(_), Some(directory)) = (self.trash, path.parent()) {
+                // Unless there are other records in it.
+                let _ = fs::remove_dir(directory);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_layers(&mut self) -> Result<()> {
+        for diff_id in self.store.layers().list()? {
+            self.cancel.check()?;
+            if self.reach.layers.contains_key(&diff_id) {
+                continue;
+            }
+            let path = self.store.layers().path(&diff_id);
+            match lock_alone(&path)? {
+                None => self.reach.layer(&diff_id, &Reason::root("in use".to_owned()))?,
+                Some(_alone) => {
+                    self.take(&path, &format!("layer-{}", diff_id.0.hex()))?;
+                    self.report.layers += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Trees on layers below go with their layer.
+    fn take_chains(&mut self) -> Result<()> {
+        let all = self.store.at("chains");
+        for name in files::names_in(&all)? {
+            let path = all.join(&name);
+            let is_needed = match chain_owner(&path)? {
+                Some(owner) => self.reach.layers.contains_key(&owner),
+                None => false,
+            };
+            if !is_needed {
+                self.take(&path, &format!("chain-{}", name.to_string_lossy()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_blobs(&mut self) -> Result<()> {
+        for (digest, _) in self.store.blobs().list()? {
+            self.cancel.check()?;
+            if !self.reach.needs_blob(&digest) {
+                self.take_blob(&digest)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_blob(&mut self, digest: &Digest) -> Result<()> {
+        self.take(&self.store.blobs().path(digest), &format!("blob-{}", digest.hex()))?;
+        self.report.blobs += 1;
+        Ok(())
+    }
+
+    /// Takes all forms but one from each layer that nobody uses right now.
+    fn take_derived(&mut self) -> Result<()> {
+        let needed: Vec<DiffId> = self.reach.layers.keys().copied().collect();
+        for diff_id in needed {
+            self.cancel.check()?;
+            if let Some(_alone) = lock_alone(&self.store.layers().path(&diff_id))? {
+                self.take_derived_of(&diff_id)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_derived_of(&mut self, diff_id: &DiffId) -> Result<()> {
+        let Forms { staying, made, has_pack, trees } = self.forms_of(diff_id)?;
+        let mut going = made;
+        let pack_is_free = has_pack && !self.reach.kept_blobs.contains(&diff_id.0);
+        let stays_anyway = staying || has_pack && !pack_is_free;
+        // The pack is the best to stay: everything else is made from it directly, and its digest says whether it is whole.
+        let last = match (stays_anyway, has_pack) {
+            (true, _) => Last::Other,
+            (false, true) => Last::Pack,
+            (false, false) if !going.is_empty() => {
+                going.remove(0);
+                Last::Other
+            }
+            (false, false) => return Ok(()),
+        };
+        if pack_is_free && last == Last::Other {
+            going.push(diff_id.0);
+        }
+        for directory in trees {
+            self.take_tree(&directory)?;
+        }
+        for digest in going {
+            self.take_blob(&digest)?;
+        }
+        Ok(())
+    }
+
+    fn forms_of(&self, diff_id: &DiffId) -> Result<Forms> {
+        let blobs = self.store.blobs();
+        let path = self.store.layers().path(diff_id);
+        let mut forms = Forms {
+            staying: false,
+            made: Vec::new(),
+            has_pack: blobs.size(&diff_id.0)?.is_some(),
+            trees: vec![path.clone()],
+        };
+        let mut seen = HashSet::from([diff_id.0]);
+        for blob in recorded_blobs(self.store, &path)?.into_iter().flatten() {
+            let digest = blob.descriptor.digest;
+            if blobs.size(&digest)? != Some(blob.descriptor.size) || !seen.insert(digest) {
+                continue;
+            }
+            // What came from outside cannot be made again; what a manifest or a process names is expected to be there.
+            if blob.is_as_came() || self.reach.blobs.contains_key(&digest) {
+                forms.staying = true;
+            } else {
+                forms.made.push(digest);
+            }
+        }
+        forms.trees.extend(crate::layers::chains_of(self.store, diff_id)?);
+        Ok(forms)
+    }
+
+    fn take_tree(&mut self, directory: &Path) -> Result<()> {
+        let tree = directory.join("tree");
+        if files::exists(&tree)? {
+            let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.take(&tree, &format!("tree-{name}"))?;
+            if self.trash.is_some() {
+                crate::remove::tree(&directory.join(trees::MARK))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Renames something to the trash.
+    fn take(&mut self, path: &Path, name: &str) -> Result<()> {
+        match self.trash {
+            None => self.taken.push(path.to_owned()),
+            Some(trash) => {
+                let place = trash.join(name);
+                fs::rename(path, &place).context("rename", path)?;
+                self.taken.push(place);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The forms of a layer that are there.
+struct Forms {
+    /// Whether there is a blob that stays in any case.
+    staying: bool,
+    /// Blobs that were made here, and can be made again.
+    made: Vec<Digest>,
+    has_pack: bool,
+    /// Where trees may be.
+    trees: Vec<PathBuf>,
+}
+
+/// Which form stays when none has to.
+#[derive(PartialEq, Eq)]
+enum Last {
+    Pack,
+    Other,
+}
+
+/// The exclusive lock of a layer's directory, unless somebody uses the layer.
+fn lock_alone(path: &Path) -> Result<Option<std::os::fd::OwnedFd>> {
+    let directory = match lock::open(path) {
+        Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        result => result?,
+    };
+    let alone = lock::attempt(&directory, FlockOperation::NonBlockingLockExclusive).context("lock", path)?;
+    Ok(alone.then_some(directory))
 }

@@ -127,6 +127,22 @@ impl FileDigests {
     }
 }
 
+/// Whether what is remembered will be forgotten, for it cannot be read. (What another version wrote is not damaged.)
+pub(crate) fn is_damaged(path: &std::path::Path) -> Result<bool> {
+    let bytes = match files::read_limited(path, LARGEST) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(false),
+        Err(crate::StoreError::TooLarge { .. }) => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    let is_newer = bytes.starts_with(MAGIC)
+        && bytes
+            .get(8..12)
+            .and_then(|version| version.first_chunk())
+            .is_some_and(|version| u32::from_le_bytes(*version) > VERSION);
+    Ok(!is_newer && decode(&bytes).is_none())
+}
+
 fn encode(files: &HashMap<(u64, u64), Remembered>) -> Vec<u8> {
     let mut body = Vec::with_capacity(files.len() * ENTRY);
     for Remembered { stamp, digest, used } in files.values() {
@@ -182,7 +198,7 @@ mod tests {
         let context = std::path::Path::new("/context");
         let digests = FileDigests::open(&store, context).expect("digests");
         let now = SystemTime::now();
-        let just_now = i128::try_from(files::to_nanoseconds(now)).expect("a time") - 1_000_000_000;
+        let just_now = i128::from(files::to_nanoseconds(now)) - 1_000_000_000;
         for number in 0..50_000 {
             digests.put(stamp(number), digest(number), now);
         }

@@ -87,6 +87,8 @@ impl Images {
         self.keep_parts(lease, &id, &manifest)?;
         let path = self.path(&id);
         let _changing = change(&self.store.at("images"))?;
+        // From here on no collection: what the record names already is kept by the note on the image.
+        let _publishing = self.store.publishing()?;
         let record = match self.get(&id)? {
             Some(record) if record.manifests.contains(&manifest) => record,
             Some(mut record) => {
@@ -103,7 +105,6 @@ impl Images {
             origin: record.origin,
         };
         let bytes = files::record_bytes(&path, &kept)?;
-        let _publishing = self.store.publishing()?;
         lease.note(Note::Image(id))?;
         self.store.replace(&path, &bytes)?;
         Ok(record)
@@ -178,7 +179,9 @@ impl Images {
     pub fn remove(&self, id: &ImageId) -> Result<bool> {
         let directory = self.store.at("images");
         let _changing = change(&directory)?;
-        if let Some(name) = self.store.names().list()?.into_iter().find(|name| name.image == *id) {
+        // A name that cannot be read must not stand in the way of repairing the store.
+        let names = self.store.names().list_all()?.into_iter().filter_map(|(_, name)| name.ok());
+        if let Some(name) = names.into_iter().find(|name| name.image == *id) {
             return Err(StoreError::HasName { image: *id, name: name.reference.to_string() });
         }
         let _publishing = self.store.publishing()?;

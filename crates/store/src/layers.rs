@@ -166,24 +166,22 @@ impl Layers {
         for blob in &table.blobs {
             write_blob_record(&self.store, directory.path(), blob)?;
         }
-        let has_tree = tree.is_some();
+        let mut mark = None;
         if let Some(tree) = tree {
-            trees::mark_unsynced(&self.store, directory.path())?;
+            mark = Some(trees::Mark::write(&self.store, directory.path())?);
             tree.publish(&directory.path().join("tree"))?;
         }
         files::sync_directory(directory.path())?;
         let published = {
             let _publishing = self.store.publishing()?;
             lease.note(Note::Layer(diff_id))?;
-            publish_or_give_back(directory, &place, has_tree)?
+            publish_or_give_back(directory, &place, mark.is_some())?
         };
         let lock = match published {
             Ok(lock) => lock,
             Err(given_back) => return Ok(Err(given_back)),
         };
-        if has_tree {
-            self.store.unsynced().push(place.join(trees::MARK));
-        }
+        self.store.unsynced().extend(mark.map(|mark| mark.moved_to(&place)));
         files::sync_directory(&self.store.at("layers"))?;
         // Nobody else could have it while it was a temporary directory; from now on it is shared.
         lock::wait(&lock, FlockOperation::LockShared).context("lock", &place)?;

@@ -54,7 +54,9 @@ pub mod usage;
 
 mod files;
 mod lock;
+mod measure;
 mod open;
+mod reach;
 mod remove;
 mod sys;
 mod trees;
@@ -63,8 +65,9 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use base::{IoContext, IoError};
+use base::{Cancel, IoContext, IoError};
 use image::DiffId;
 use rustix::fs::FlockOperation;
 
@@ -91,7 +94,7 @@ struct Inner {
     /// Where this process writes what it will rename into place.
     ingest: Mutex<Option<TempDir>>,
     /// The marks of trees that this process made, and that have not reached the disk.
-    unsynced: Mutex<Vec<PathBuf>>,
+    unsynced: Mutex<Vec<trees::Mark>>,
     /// Tables that were opened, and verified, by this process.
     tables: Mutex<HashMap<DiffId, layers::OpenTable>>,
 }
@@ -160,17 +163,17 @@ impl Store {
 
     /// Waits until all that was written to the store has reached the disk, and marks the trees made by this process so.
     pub fn sync(&self) -> Result<()> {
-        let marks = std::mem::take(&mut *self.unsynced());
+        let mut marks = std::mem::take(&mut *self.unsynced());
         let synced = lock::open(&self.0.root)
             .and_then(|root| rustix::fs::syncfs(root).context("sync", &self.0.root))
-            .and_then(|()| marks.iter().try_for_each(|mark| remove::tree(mark)));
+            .and_then(|()| marks.iter().try_for_each(trees::Mark::remove));
         if synced.is_err() {
-            self.unsynced().extend(marks);
+            self.unsynced().append(&mut marks);
         }
         Ok(synced?)
     }
 
-    fn unsynced(&self) -> std::sync::MutexGuard<'_, Vec<PathBuf>> {
+    fn unsynced(&self) -> std::sync::MutexGuard<'_, Vec<trees::Mark>> {
         self.0.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -200,6 +203,18 @@ impl Store {
             lock::wait(file, FlockOperation::LockShared).context("lock", &path)?;
         }
         Ok(Publishing { _lock: file })
+    }
+
+    /// The right to decide what is needed, and to take away what is not: nobody publishes meanwhile. Publishing takes
+    /// moments, so this does not wait long.
+    fn alone(&self, cancel: &Cancel) -> Result<OwnedFd> {
+        let path = self.at("lock");
+        let file = std::fs::OpenOptions::new().write(true).open(&path).context("open", &path)?;
+        while !lock::attempt(&file, FlockOperation::NonBlockingLockExclusive).context("lock", &path)? {
+            cancel.check()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(file.into())
     }
 
     /// Writes a small file: whole or not at all, and on the disk.

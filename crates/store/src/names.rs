@@ -144,25 +144,36 @@ impl Names {
     }
 
     /// The files of all records.
-    pub(crate) fn records(&self) -> Result<Vec<PathBuf>> {
-        let mut records = Vec::new();
+    fn records(&self) -> Result<Vec<PathBuf>> {
+        Ok(self.walk()?.0)
+    }
+
+    /// What does not belong among the names.
+    pub(crate) fn strays(&self) -> Result<Vec<PathBuf>> {
+        Ok(self.walk()?.1)
+    }
+
+    /// The files in directories of tags, and all others.
+    fn walk(&self) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+        let (mut records, mut strays) = (Vec::new(), Vec::new());
         let mut directories = vec![self.store.at("names")];
         while let Some(directory) = directories.pop() {
             let in_tags = directory.file_name().is_some_and(|name| name == TAGS);
             for name in files::names_in(&directory)? {
                 let path = directory.join(name);
-                if in_tags {
-                    records.push(path);
-                } else if path.is_dir() {
-                    directories.push(path);
+                let is_directory = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
+                match (in_tags, is_directory) {
+                    (true, false) => records.push(path),
+                    (false, true) => directories.push(path),
+                    (true, true) | (false, false) => strays.push(path),
                 }
             }
         }
-        Ok(records)
+        Ok((records, strays))
     }
 
     /// Where the record of a name is. Host, path and tag come from a parsed reference; what could leave the directory is refused all the same.
-    fn path(&self, reference: &Reference) -> Result<PathBuf> {
+    pub(crate) fn path(&self, reference: &Reference) -> Result<PathBuf> {
         let wrong =
             |reason: &str| StoreError::Name { name: reference.to_string(), reason: reason.to_owned() };
         let tag = reference.tag().ok_or_else(|| wrong("it has no tag"))?;

@@ -29,7 +29,7 @@ pub(crate) const DIRECTORIES: [&str; 12] = [
 ];
 
 /// How the version file is called until it is complete.
-const UNFINISHED: &str = ".version-";
+pub(crate) const UNFINISHED: &str = ".version-";
 
 /// Opens or makes the store; gives its canonical path, and whether it cannot be written.
 pub(crate) fn open(root: &Path) -> Result<(PathBuf, bool)> {

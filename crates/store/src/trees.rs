@@ -18,9 +18,41 @@ use crate::{Result, Store, StoreError, TempDir, files, lock};
 /// The file beside a tree that says in which boot it was made, until it has reached the disk.
 pub(crate) const MARK: &str = "tree.unsynced";
 
-/// Writes the mark for a tree that is about to be put into `directory`.
-pub(crate) fn mark_unsynced(store: &Store, directory: &Path) -> Result<()> {
-    Ok(store.replace(&directory.join(MARK), files::boot_id()?.as_bytes())?)
+/// The mark of a tree that this process made.
+pub(crate) struct Mark {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Mark {
+    /// Writes the mark for a tree that is about to be put into `directory`.
+    pub fn write(store: &Store, directory: &Path) -> Result<Self> {
+        let path = directory.join(MARK);
+        store.replace(&path, files::boot_id()?.as_bytes())?;
+        let metadata = fs::symlink_metadata(&path).context("stat", &path)?;
+        Ok(Self { path, device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    /// The same mark, when the directory has been renamed.
+    pub fn moved_to(self, directory: &Path) -> Self {
+        Self { path: directory.join(MARK), ..self }
+    }
+
+    /// Removes the mark, unless it is another one by now.
+    pub fn remove(&self) -> Result<(), IoError> {
+        match fs::symlink_metadata(&self.path) {
+            Ok(metadata) if (metadata.dev(), metadata.ino()) == (self.device, self.inode) => {
+                fs::remove_file(&self.path).or_else(ignore_missing).context("remove", &self.path)
+            }
+            Ok(_) => Ok(()),
+            Err(error) => ignore_missing(error).context("stat", &self.path),
+        }
+    }
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// Renames a tree into its directory. One that is there already stays.
@@ -30,9 +62,9 @@ pub(crate) fn install(store: &Store, directory: &Path, tree: TempDir) -> Result<
     if files::exists(&place)? {
         return Ok(place);
     }
-    mark_unsynced(store, directory)?;
+    let mark = Mark::write(store, directory)?;
     if tree.publish(&place)?.is_some() {
-        store.unsynced().push(directory.join(MARK));
+        store.unsynced().push(mark);
     }
     Ok(place)
 }

@@ -132,7 +132,7 @@ impl<'a> Finder<'a> {
             Lookup::Missing { directory, name, detail } => Err(CopyError::Missing {
                 source_path: source.written.to_owned(),
                 place: self.input.place(),
-                suggestion: self.suggestion(&directory, &name),
+                suggestion: if detail.is_none() { self.suggestion(&directory, &name) } else { None },
                 detail,
                 span: source.span,
             }),

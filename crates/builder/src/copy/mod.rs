@@ -32,6 +32,8 @@ mod pattern;
 mod plan;
 mod read_ahead;
 mod selection;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use dockerfile::Span;

@@ -96,7 +96,8 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
 }
 
 fn request(args: &Args, dockerfile: DockerfileText, outputs: &outputs::Outputs) -> Outcome<Request> {
-    let tags = args.tag.iter().map(|tag| Ok(Reference::parse(tag)?.or_latest())).collect::<Outcome<Vec<_>>>()?;
+    let tags =
+        args.tag.iter().map(|tag| Ok(Reference::parse(tag)?.or_latest())).collect::<Outcome<Vec<_>>>()?;
     let platform = args.platform.as_deref().map(Platform::parse).transpose()?.unwrap_or_else(Platform::host);
     Ok(Request {
         target: args.target.clone(),
@@ -133,7 +134,13 @@ fn epoch(args: &Args) -> Outcome<Option<i64>> {
     }
     match std::env::var(environment::SOURCE_DATE_EPOCH) {
         Ok(text) if !text.is_empty() => text.parse().map(Some).map_err(|_| {
-            Failure::new(Kind::Invalid, format!("SOURCE_DATE_EPOCH is {}, which is not a number of seconds", base::text::bytes(text.as_bytes())))
+            Failure::new(
+                Kind::Invalid,
+                format!(
+                    "SOURCE_DATE_EPOCH is {}, which is not a number of seconds",
+                    base::text::bytes(text.as_bytes())
+                ),
+            )
         }),
         _ => Ok(None),
     }
@@ -153,7 +160,14 @@ fn explain(context: &Context, request: &Request, error: BuildError) -> Failure {
         text.extend(tail.lines().map(|line| format!(" > {}\n", base::text::line(line))));
         text.push_str("------\n");
     }
-    text.push_str(&excerpt::render(name, source, &message, &place, hint.as_deref(), context.printer.colours()));
+    text.push_str(&excerpt::render(
+        name,
+        source,
+        &message,
+        &place,
+        hint.as_deref(),
+        context.printer.colours(),
+    ));
     failure.without_hints().with_excerpt(text)
 }
 
@@ -193,7 +207,10 @@ fn read_limited(path: &Path, reader: &mut dyn io::Read, limit: u64) -> Outcome<V
     let mut bytes = Vec::new();
     reader.take(limit + 1).read_to_end(&mut bytes).context("read", path)?;
     if bytes.len() as u64 > limit {
-        return Err(Failure::new(Kind::TooLarge, format!("{} is larger than {limit} bytes", base::text::path(path))));
+        return Err(Failure::new(
+            Kind::TooLarge,
+            format!("{} is larger than {limit} bytes", base::text::path(path)),
+        ));
     }
     Ok(bytes)
 }

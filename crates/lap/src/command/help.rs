@@ -26,9 +26,12 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
             command.build();
             for name in names {
                 command = command.find_subcommand(name).cloned().ok_or_else(|| {
-                    Failure::new(Kind::Invalid, format!("there is no command or topic {}", base::text::bytes(name.as_bytes())))
-                        .hint("`lap --help` lists the commands; the topics are exit-codes and environment")
-                        .with_code(exit::USAGE)
+                    Failure::new(
+                        Kind::Invalid,
+                        format!("there is no command or topic {}", base::text::bytes(name.as_bytes())),
+                    )
+                    .hint("`lap --help` lists the commands; the topics are exit-codes and environment")
+                    .with_code(exit::USAGE)
                 })?;
             }
             context.printer.data(command.render_long_help().to_string())?;

@@ -10,7 +10,9 @@ use crate::{table, template, units};
 
 /// Show how an image was made, the newest step first
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  lap history app\n  lap history --no-trunc --format '{{.Size}}\\t{{.CreatedBy}}' app")]
+#[command(
+    after_help = "Examples:\n  lap history app\n  lap history --no-trunc --format '{{.Size}}\\t{{.CreatedBy}}' app"
+)]
 pub struct Args {
     /// A name or an ID
     #[arg(value_name = "IMAGE")]
@@ -46,13 +48,20 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
         _ if args.quiet => steps.iter().try_for_each(|step| printer.line(&step.id))?,
         None | Some("table") => {
             let header = ["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"].map(str::to_owned).to_vec();
-            let rows = steps.into_iter().map(|step| vec![step.id, step.created_at, step.created_by, step.size, step.comment]);
+            let rows = steps
+                .into_iter()
+                .map(|step| vec![step.id, step.created_at, step.created_by, step.size, step.comment]);
             printer.data(table::columns(&std::iter::once(header).chain(rows).collect::<Vec<_>>()))?;
         }
         Some(format) => {
             for step in &steps {
-                let value = serde_json::to_value(step).map_err(|error| Failure::new(Kind::Internal, error.to_string()))?;
-                printer.line(if format == "json" { value.to_string() } else { template::render(format, &value)? })?;
+                let value = serde_json::to_value(step)
+                    .map_err(|error| Failure::new(Kind::Internal, error.to_string()))?;
+                printer.line(if format == "json" {
+                    value.to_string()
+                } else {
+                    template::render(format, &value)?
+                })?;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `lap images`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use base::Kind;
@@ -14,7 +14,9 @@ use crate::{table, template, units};
 
 /// List images
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  lap images\n  lap images app           only the repository app\n  lap images --format '{{.Repository}}:{{.Tag}} {{.Size}}'\n  lap images -q | xargs lap rmi")]
+#[command(
+    after_help = "Examples:\n  lap images\n  lap images app           only the repository app\n  lap images --format '{{.Repository}}:{{.Tag}} {{.Size}}'\n  lap images -q | xargs lap rmi"
+)]
 pub struct Args {
     /// Only this repository, or this name
     #[arg(value_name = "REPOSITORY[:TAG]")]
@@ -60,9 +62,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     let printer = context.printer;
     match args.format.as_deref() {
         _ if args.quiet => {
-            let mut seen = Vec::new();
-            for line in lines.iter().filter(|line| !std::mem::replace(&mut seen.contains(&line.whole_id), false)) {
-                seen.push(line.whole_id);
+            let mut seen = BTreeSet::new();
+            for line in lines.iter().filter(|line| seen.insert(line.whole_id)) {
                 printer.line(&line.id)?;
             }
         }
@@ -97,9 +98,9 @@ fn rows(lines: &[Line], digests: bool) -> Vec<Vec<String>> {
         row.into_iter().map(str::to_owned).collect()
     };
     let header = columns(["REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "ARRIVED", "SIZE"]);
-    let body = lines
-        .iter()
-        .map(|line| columns([&line.repository, &line.tag, &line.digest, &line.id, &line.created_since, &line.size]));
+    let body = lines.iter().map(|line| {
+        columns([&line.repository, &line.tag, &line.digest, &line.id, &line.created_since, &line.size])
+    });
     std::iter::once(header).chain(body).collect()
 }
 
@@ -119,7 +120,9 @@ fn lines(store: &Store, args: &Args) -> Outcome<Vec<Line>> {
         if named.is_empty() && wanted.is_none() && args.all {
             lines.push(line(image, None, size, now, args.no_trunc));
         }
-        let fitting = named.iter().filter(|record| wanted.as_ref().is_none_or(|wanted| fits(&record.reference, wanted)));
+        let fitting = named
+            .iter()
+            .filter(|record| wanted.as_ref().is_none_or(|wanted| fits(&record.reference, wanted)));
         lines.extend(fitting.map(|record| line(image, Some(record), size, now, args.no_trunc)));
     }
     Ok(lines)
@@ -134,7 +137,10 @@ fn fits(reference: &Reference, wanted: &Reference) -> bool {
 fn line(image: &ImageRecord, name: Option<&NameRecord>, size: u64, now: SystemTime, whole: bool) -> Line {
     let none = || "<none>".to_owned();
     let arrived = image::Timestamp::from_unix(
-        image.arrived.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().try_into().unwrap_or(0)),
+        image
+            .arrived
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs().try_into().unwrap_or(0)),
     );
     let digest = name.map(|name| name.target.digest).or_else(|| Some(image.manifests.first()?.digest));
     Line {

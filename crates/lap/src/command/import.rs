@@ -50,7 +50,10 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     let request = Request {
         name,
         config: builder::changes::apply(&args.change)?,
-        message: args.message.clone().unwrap_or_else(|| format!("Imported from {}", base::text::bytes(file.as_bytes()))),
+        message: args
+            .message
+            .clone()
+            .unwrap_or_else(|| format!("Imported from {}", base::text::bytes(file.as_bytes()))),
         platform,
     };
     let input = super::load::open(Some(&args.file))?;

@@ -26,7 +26,12 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     let mut found = Vec::new();
     let mut failure = None;
     for text in &args.images {
-        match store.images().resolve(text).map_err(Failure::from).and_then(|image| describe(&store, text, &image)) {
+        match store
+            .images()
+            .resolve(text)
+            .map_err(Failure::from)
+            .and_then(|image| describe(&store, text, &image))
+        {
             Ok(value) => found.push(value),
             Err(error) => {
                 failure.replace(error).iter().for_each(|earlier| context.printer.failure(earlier));
@@ -52,7 +57,8 @@ pub fn manifest_of(store: &Store, text: &str, image: &ImageRecord) -> Outcome<De
         Err(_) => None,
     };
     named.map(|record| record.target).or_else(|| image.manifests.first().cloned()).ok_or_else(|| {
-        Failure::new(Kind::Corrupt, format!("the image {} has no manifest", image.id)).hint("`lap system check` names every damage")
+        Failure::new(Kind::Corrupt, format!("the image {} has no manifest", image.id))
+            .hint("`lap system check` names every damage")
     })
 }
 

@@ -42,7 +42,11 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     let printer = context.printer;
     for image in loaded? {
         for (name, before) in &image.moved {
-            printer.note(format!("{} meant {} before, which stays without that name", name.familiar(), before.0.short()));
+            printer.note(format!(
+                "{} meant {} before, which stays without that name",
+                name.familiar(),
+                before.0.short()
+            ));
         }
         if args.quiet {
             printer.line(image.image)?;
@@ -61,7 +65,8 @@ pub fn open(path: Option<&Path>) -> Outcome<Box<dyn Read + Send>> {
     match path.filter(|path| path.as_os_str() != "-") {
         Some(path) => Ok(Box::new(File::open(path).context("open", path)?)),
         None if io::stdin().is_terminal() => {
-            Err(Failure::new(Kind::Invalid, "an archive cannot be read from a terminal").hint("name a file, or redirect the input"))
+            Err(Failure::new(Kind::Invalid, "an archive cannot be read from a terminal")
+                .hint("name a file, or redirect the input"))
         }
         None => Ok(Box::new(io::stdin())),
     }

@@ -32,7 +32,10 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
         let file = args.directory.join(format!("{name}.1"));
         let mut page = Vec::new();
         let static_name: &'static str = Box::leak(name.clone().into_boxed_str());
-        Man::new(command.clone().name(static_name)).render(&mut page).context("render", &file).map_err(Failure::from)?;
+        Man::new(command.clone().name(static_name))
+            .render(&mut page)
+            .context("render", &file)
+            .map_err(Failure::from)?;
         std::fs::write(&file, page).context("write", &file)?;
     }
     context.printer.note(format!("wrote {} pages to {}", pages.len(), base::text::path(&args.directory)));

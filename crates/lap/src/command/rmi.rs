@@ -10,7 +10,9 @@ use crate::failure::{Failure, Outcome};
 
 /// Remove names of images, and images that have none left
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  lap rmi app:1.0        this name; the image too, when it was its last one\n  lap rmi -f 4f5e6d7c    the image with all its names")]
+#[command(
+    after_help = "Examples:\n  lap rmi app:1.0        this name; the image too, when it was its last one\n  lap rmi -f 4f5e6d7c    the image with all its names"
+)]
 pub struct Args {
     /// Names or IDs
     #[arg(value_name = "IMAGE", required = true)]
@@ -49,17 +51,22 @@ fn remove(context: &Context, store: &Store, args: &Args, text: &str) -> Outcome 
         Err(StoreError::NoImage(_)) if args.force => return Ok(()),
         other => other?,
     };
-    let names: Vec<NameRecord> = store.names().list()?.into_iter().filter(|record| record.image == image.id).collect();
+    let names: Vec<NameRecord> =
+        store.names().list()?.into_iter().filter(|record| record.image == image.id).collect();
     let named = Reference::parse(text).ok().map(Reference::or_latest);
-    let chosen: Vec<&NameRecord> = match named.and_then(|named| names.iter().find(|record| record.reference == named)) {
-        Some(record) => vec![record],
-        None if names.len() > 1 && !args.force => {
-            let list: Vec<String> = names.iter().map(|record| record.reference.familiar()).collect();
-            return Err(Failure::new(Kind::Conflict, format!("the image {} has several names: {}", image.id.0.short(), list.join(", ")))
+    let chosen: Vec<&NameRecord> =
+        match named.and_then(|named| names.iter().find(|record| record.reference == named)) {
+            Some(record) => vec![record],
+            None if names.len() > 1 && !args.force => {
+                let list: Vec<String> = names.iter().map(|record| record.reference.familiar()).collect();
+                return Err(Failure::new(
+                    Kind::Conflict,
+                    format!("the image {} has several names: {}", image.id.0.short(), list.join(", ")),
+                )
                 .hint("remove them one by one, or all with -f"));
-        }
-        None => names.iter().collect(),
-    };
+            }
+            None => names.iter().collect(),
+        };
     for record in &chosen {
         store.names().remove(&record.reference)?;
         context.printer.line(format!("Untagged: {}", record.reference.familiar()))?;

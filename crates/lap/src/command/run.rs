@@ -78,12 +78,17 @@ pub struct Args {
 
 pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     // Whatever fails before the command runs is 125, as with docker (CT-1).
-    start(context, args).map_err(|failure| if failure.code == 1 { failure.with_code(exit::RUN_FAILED) } else { failure })
+    start(context, args)
+        .map_err(|failure| if failure.code == 1 { failure.with_code(exit::RUN_FAILED) } else { failure })
 }
 
 fn start(context: &Context, args: Args) -> Outcome<u8> {
     if !args.rm {
-        return Err(Failure::new(Kind::Unsupported, "containers that stay after their end are not supported").hint("add --rm"));
+        return Err(Failure::new(
+            Kind::Unsupported,
+            "containers that stay after their end are not supported",
+        )
+        .hint("add --rm"));
     }
     if args.tty && !std::io::stdin().is_terminal() {
         return Err(Failure::new(Kind::Invalid, "the input device is not a TTY").hint("leave out -t"));
@@ -93,10 +98,11 @@ fn start(context: &Context, args: Args) -> Outcome<u8> {
     let request = request(&args, image.id)?;
     let stdio = stdio(&args);
     let cancel = Cancel::new();
-    let container = engine::run::start(&store, &request, &Runner::default(), stdio, &cancel).map_err(|error| {
-        let code = error.exit_code();
-        Failure::from(error).with_code(code)
-    })?;
+    let container =
+        engine::run::start(&store, &request, &Runner::default(), stdio, &cancel).map_err(|error| {
+            let code = error.exit_code();
+            Failure::from(error).with_code(code)
+        })?;
     foreground::wait(container, args.interactive)
 }
 
@@ -139,10 +145,10 @@ fn request(args: &Args, image: image::ImageId) -> Outcome<RunRequest> {
 fn environment(args: &Args) -> Outcome<Vec<(String, String)>> {
     let mut pairs = Vec::new();
     for file in &args.env_file {
-        let text = std::fs::read_to_string(file).map_err(|source| {
-            Failure::from(base::IoError { action: "read", path: file.clone(), source })
-        })?;
-        let lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let text = std::fs::read_to_string(file)
+            .map_err(|source| Failure::from(base::IoError { action: "read", path: file.clone(), source }))?;
+        let lines =
+            text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
         pairs.extend(lines.filter_map(variable));
     }
     pairs.extend(args.env.iter().filter_map(|text| variable(text)));
@@ -159,11 +165,15 @@ fn variable(text: &str) -> Option<(String, String)> {
 /// `SOURCE:TARGET[:ro|rw]` (CT-43, CT-44). Named and anonymous volumes are not supported: an error, never an empty directory.
 fn volume(text: &str) -> Outcome<Mount> {
     let wrong = |reason: &str| {
-        Failure::new(Kind::Invalid, format!("invalid volume {}: {reason}", base::text::bytes(text.as_bytes())))
-            .hint("a volume is SOURCE:TARGET[:ro], both absolute paths")
+        Failure::new(
+            Kind::Invalid,
+            format!("invalid volume {}: {reason}", base::text::bytes(text.as_bytes())),
+        )
+        .hint("a volume is SOURCE:TARGET[:ro], both absolute paths")
     };
     let mut parts = text.split(':');
-    let (source, target) = (parts.next().unwrap_or_default(), parts.next().ok_or_else(|| wrong("there is no target"))?);
+    let (source, target) =
+        (parts.next().unwrap_or_default(), parts.next().ok_or_else(|| wrong("there is no target"))?);
     if !target.starts_with('/') {
         return Err(wrong("the target is not an absolute path"));
     }
@@ -190,7 +200,9 @@ fn volume(text: &str) -> Outcome<Mount> {
 }
 
 fn tmpfs(text: &str) -> Outcome<Mount> {
-    let wrong = |reason: &str| Failure::new(Kind::Invalid, format!("invalid tmpfs {}: {reason}", base::text::bytes(text.as_bytes())));
+    let wrong = |reason: &str| {
+        Failure::new(Kind::Invalid, format!("invalid tmpfs {}: {reason}", base::text::bytes(text.as_bytes())))
+    };
     let (target, options) = text.split_once(':').unwrap_or((text, ""));
     if !target.starts_with('/') {
         return Err(wrong("the target is not an absolute path"));
@@ -200,7 +212,10 @@ fn tmpfs(text: &str) -> Outcome<Mount> {
         match option.split_once('=') {
             Some(("size", size)) => {
                 let bytes = crate::units::parse_size(size).ok_or_else(|| wrong("the size is not a size"))?;
-                mount = Mount { source: sandbox::MountSource::Tmpfs { size: Some(bytes), mode: 0o1777 }, ..mount };
+                mount = Mount {
+                    source: sandbox::MountSource::Tmpfs { size: Some(bytes), mode: 0o1777 },
+                    ..mount
+                };
             }
             None if option == "ro" => mount.read_only = true,
             None if matches!(option, "rw" | "nosuid" | "nodev" | "noexec") => {}

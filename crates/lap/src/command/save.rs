@@ -47,8 +47,11 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     let items = items(&store, &args.images)?;
     let cancel = signals::cancel_on_signal()?;
     let progress = Progress::start(&args.progress, context.printer)?;
-    let options =
-        Options { encoding: args.compression, threads: command::threads(), docker: args.format == "docker-archive" };
+    let options = Options {
+        encoding: args.compression,
+        threads: command::threads(),
+        docker: args.format == "docker-archive",
+    };
     let mut out = Output::open(args.output.as_deref())?;
     let result = archive::save::save(&store, &lease, &items, options, &mut out, &progress.events(), &cancel);
     progress.finish();
@@ -91,7 +94,10 @@ fn meant(store: &Store, text: &str) -> Outcome<Vec<Meant>> {
         };
         let records: Vec<_> = store.names().list()?.into_iter().filter(of_repository).collect();
         if !records.is_empty() {
-            return Ok(records.into_iter().map(|record| (record.image, record.target, Some(record.reference))).collect());
+            return Ok(records
+                .into_iter()
+                .map(|record| (record.image, record.target, Some(record.reference)))
+                .collect());
         }
     }
     let image = store.images().resolve(text)?;
@@ -113,7 +119,10 @@ impl Output {
                 return Err(Failure::new(Kind::Invalid, "an archive cannot be written to a terminal")
                     .hint("name a file with -o, or redirect the output"));
             }
-            return Ok(Self { writer: BufWriter::with_capacity(1 << 20, Box::new(io::stdout())), rename: None });
+            return Ok(Self {
+                writer: BufWriter::with_capacity(1 << 20, Box::new(io::stdout())),
+                rename: None,
+            });
         };
         // A device or a pipe is written in place; a file gets its name at the end.
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
@@ -124,14 +133,20 @@ impl Output {
         name.push(format!(".{}.partial", std::process::id()));
         let partial = path.with_file_name(name);
         let file = File::create(&partial).context("create", &partial)?;
-        Ok(Self { writer: BufWriter::with_capacity(1 << 20, Box::new(file)), rename: Some((partial, path.to_owned())) })
+        Ok(Self {
+            writer: BufWriter::with_capacity(1 << 20, Box::new(file)),
+            rename: Some((partial, path.to_owned())),
+        })
     }
 
     /// Everything is written.
     pub fn commit(mut self) -> Outcome {
         match self.writer.flush() {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.rename.is_none() => return Ok(()),
-            other => other.context("write", self.rename.as_ref().map_or("standard output".as_ref(), |(_, path)| path.as_path()))?,
+            other => other.context(
+                "write",
+                self.rename.as_ref().map_or("standard output".as_ref(), |(_, path)| path.as_path()),
+            )?,
         }
         if let Some((partial, path)) = self.rename.take() {
             std::fs::rename(&partial, &path).context("rename to", &path)?;

@@ -29,7 +29,9 @@ enum Command {
 
 /// Remove what nothing needs: images without a name, the build cache
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  lap system prune            images without a name, and the build cache\n  lap system prune -a -f      all images that no container uses, without asking\n  lap system prune --dry-run  what would go")]
+#[command(
+    after_help = "Examples:\n  lap system prune            images without a name, and the build cache\n  lap system prune -a -f      all images that no container uses, without asking\n  lap system prune --dry-run  what would go"
+)]
 pub struct Prune {
     /// Also images that have a name
     #[arg(short, long)]
@@ -47,7 +49,9 @@ pub struct Prune {
 
 /// Find every damage in the store
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code 0 when everything is whole, 1 when something is damaged.\nNothing is changed.")]
+#[command(
+    after_help = "Exit code 0 when everything is whole, 1 when something is damaged.\nNothing is changed."
+)]
 pub struct Check {
     /// Do not read the contents: sizes, records and references only
     #[arg(long)]
@@ -69,7 +73,11 @@ fn df(context: &Context) -> Outcome<u8> {
     let usage = context.store()?.usage()?;
     let header = ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"].map(str::to_owned).to_vec();
     let row = |name: &str, line: Line| {
-        let share = if line.size == 0 { String::new() } else { format!(" ({}%)", line.reclaimable * 100 / line.size) };
+        let share = if line.size == 0 {
+            String::new()
+        } else {
+            format!(" ({}%)", line.reclaimable * 100 / line.size)
+        };
         vec![
             name.to_owned(),
             line.count.to_string(),
@@ -121,7 +129,8 @@ fn prune(context: &Context, args: &Prune) -> Outcome<u8> {
 
 fn confirm(context: &Context, args: &Prune) -> Outcome {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Kind::Invalid, "nobody is there to be asked").hint("use --force, or --dry-run to see what would go"));
+        return Err(Failure::new(Kind::Invalid, "nobody is there to be asked")
+            .hint("use --force, or --dry-run to see what would go"));
     }
     let what = if args.all { "all images that no container uses" } else { "all images without a name" };
     context.printer.note(format!("This removes {what}, and the build cache."));
@@ -153,6 +162,9 @@ fn check(context: &Context, args: &Check) -> Outcome<u8> {
             printer.note("everything is whole");
             Ok(0)
         }
-        count => Err(Failure::new(Kind::Corrupt, format!("{count} damage{} found", if count == 1 { " was" } else { "s were" }))),
+        count => Err(Failure::new(
+            Kind::Corrupt,
+            format!("{count} damage{} found", if count == 1 { " was" } else { "s were" }),
+        )),
     }
 }

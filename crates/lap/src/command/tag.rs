@@ -7,7 +7,9 @@ use crate::failure::Outcome;
 
 /// Give an image a further name
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  lap tag app app:1.0\n  lap tag 4f5e6d7c8b9a localhost:5000/team/app:latest")]
+#[command(
+    after_help = "Examples:\n  lap tag app app:1.0\n  lap tag 4f5e6d7c8b9a localhost:5000/team/app:latest"
+)]
 pub struct Args {
     /// The image: a name, an ID, or the beginning of one
     #[arg(value_name = "SOURCE_IMAGE[:TAG]")]

@@ -67,7 +67,7 @@ impl Bars {
     fn step(&self, vertex: &Vertex) -> ProgressBar {
         let bar = self.all.add(ProgressBar::new_spinner());
         bar.set_style(style("{spinner} {prefix} {elapsed} {wide_msg:.dim}"));
-        bar.set_prefix(base::text::line(&vertex.name).into_owned());
+        bar.set_prefix(shortened(&base::text::line(&vertex.name)));
         bar.enable_steady_tick(Duration::from_millis(100));
         bar
     }
@@ -93,10 +93,21 @@ impl Bars {
 
     fn log(&self, state: &State, log: &Log) {
         let text = String::from_utf8_lossy(&log.data);
-        if let (Some(bar), Some(line)) = (state.steps.get(&log.vertex), text.lines().rfind(|line| !line.trim().is_empty())) {
+        if let (Some(bar), Some(line)) =
+            (state.steps.get(&log.vertex), text.lines().rfind(|line| !line.trim().is_empty()))
+        {
             bar.set_message(base::text::line(line).into_owned());
         }
     }
+}
+
+/// A long name leaves room for what the step says.
+fn shortened(name: &str) -> String {
+    const WIDTH: usize = 60;
+    if name.chars().count() <= WIDTH {
+        return name.to_owned();
+    }
+    name.chars().take(WIDTH - 1).chain(['…']).collect()
 }
 
 /// The templates are constants; one that cannot be parsed gives the library's default.

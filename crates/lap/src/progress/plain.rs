@@ -97,7 +97,11 @@ impl State {
         let complete = std::mem::replace(pending, rest);
         for line in complete.split_inclusive(|byte| *byte == b'\n') {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
-            self.line(log.vertex, &[since.as_bytes(), b" ", line.strip_suffix(b"\r").unwrap_or(line)].concat(), text);
+            self.line(
+                log.vertex,
+                &[since.as_bytes(), b" ", line.strip_suffix(b"\r").unwrap_or(line)].concat(),
+                text,
+            );
         }
     }
 
@@ -111,7 +115,11 @@ impl State {
             Unit::Bytes => units::size(status.current),
             Unit::Items => status.current.to_string(),
         };
-        self.line(status.vertex, format!("{} {amount} done", base::text::line(&status.name)).as_bytes(), text);
+        self.line(
+            status.vertex,
+            format!("{} {amount} done", base::text::line(&status.name)).as_bytes(),
+            text,
+        );
     }
 
     fn flush(&mut self, vertex: VertexId, text: &mut Vec<u8>) {

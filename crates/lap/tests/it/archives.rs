@@ -30,9 +30,8 @@ fn an_image_travels_to_an_empty_store() {
 #[test]
 fn saving_twice_gives_the_same_bytes() {
     let lap = app();
-    let archives: Vec<Vec<u8>> = (0..2)
-        .map(|_| lap.command(["save", "app", "base:1"]).output().expect("lap runs").stdout)
-        .collect();
+    let archives: Vec<Vec<u8>> =
+        (0..2).map(|_| lap.command(["save", "app", "base:1"]).output().expect("lap runs").stdout).collect();
     assert!(archives[0].len() > 1000);
     assert!(archives[0] == archives[1], "two saves of the same images differ");
     let loaded = Environment::new().lap_with_input(["load"], &archives[0]).success();

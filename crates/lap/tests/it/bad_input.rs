@@ -4,22 +4,58 @@ use crate::environment::{Environment, path_text};
 
 /// Dockerfile, and what the error has to say.
 const TABLE: &[(&str, &str, &[&str])] = &[
-    ("an unknown instruction", "FROM base:1\nRUM true\n", &["unknown instruction: RUM", "RUN", "context/Dockerfile:2", "RUM true", "^"]),
+    (
+        "an unknown instruction",
+        "FROM base:1\nRUM true\n",
+        &["unknown instruction: RUM", "RUN", "context/Dockerfile:2", "RUM true", "^"],
+    ),
     ("a bad flag", "FROM base:1\nCOPY --form=x a /\n", &["--form", "--from", "context/Dockerfile:2"]),
-    ("a missing stage", "FROM base:1 AS build\nFROM base:1\nCOPY --from=biuld /a /\n", &["biuld", "build", "context/Dockerfile:3"]),
+    (
+        "a missing stage",
+        "FROM base:1 AS build\nFROM base:1\nCOPY --from=biuld /a /\n",
+        &["biuld", "build", "context/Dockerfile:3"],
+    ),
     ("a missing file", "FROM base:1\nCOPY nothing /\n", &["nothing", "context/Dockerfile:2"]),
-    ("an excluded file", "FROM base:1\nCOPY secret.txt /\n", &["secret.txt", "excluded", ".dockerignore", "2", "*.txt"]),
+    (
+        "an excluded file",
+        "FROM base:1\nCOPY secret.txt /\n",
+        &["secret.txt", "excluded", ".dockerignore", "2", "*.txt"],
+    ),
     ("bad JSON", "FROM base:1\nSHELL [\"/bin/sh\",]\n", &["SHELL", "JSON", "context/Dockerfile:2"]),
-    ("a list that is not of strings", "FROM base:1\nCMD [\"a\", 1]\n", &["CMD", "string", "context/Dockerfile:2"]),
-    ("an unterminated heredoc", "FROM base:1\nRUN <<EOF\ntrue\n", &["unterminated heredoc", "EOF", "context/Dockerfile:2"]),
+    (
+        "a list that is not of strings",
+        "FROM base:1\nCMD [\"a\", 1]\n",
+        &["CMD", "string", "context/Dockerfile:2"],
+    ),
+    (
+        "an unterminated heredoc",
+        "FROM base:1\nRUN <<EOF\ntrue\n",
+        &["unterminated heredoc", "EOF", "context/Dockerfile:2"],
+    ),
     ("a missing image", "FROM nowhere:1\n", &["nowhere:1", "context/Dockerfile:1", "lap import", "lap load"]),
     ("an empty file", "", &["empty"]),
     ("no FROM", "ARG A=1\n", &["FROM"]),
     ("a bad variable", "FROM base:1\nENV A=${B:=x}\n", &["context/Dockerfile:2"]),
-    ("what is not done yet", "FROM base:1\nRUN --mount=type=cache,target=/c true\n", &["--mount", "not supported", "context/Dockerfile:2"]),
-    ("a failing command", "FROM base:1\nRUN echo before; exit 42\n", &["exit code: 42", "before", "context/Dockerfile:2", "RUN echo before"]),
-    ("a missing command", "FROM base:1\nRUN [\"/nothing\"]\n", &["/nothing", "not found", "context/Dockerfile:2"]),
-    ("an unknown user", "FROM base:1\nUSER ghost\nRUN true\n", &["ghost", "/etc/passwd", "context/Dockerfile:3"]),
+    (
+        "what is not done yet",
+        "FROM base:1\nRUN --mount=type=cache,target=/c true\n",
+        &["--mount", "not supported", "context/Dockerfile:2"],
+    ),
+    (
+        "a failing command",
+        "FROM base:1\nRUN echo before; exit 42\n",
+        &["exit code: 42", "before", "context/Dockerfile:2", "RUN echo before"],
+    ),
+    (
+        "a missing command",
+        "FROM base:1\nRUN [\"/nothing\"]\n",
+        &["/nothing", "not found", "context/Dockerfile:2"],
+    ),
+    (
+        "an unknown user",
+        "FROM base:1\nUSER ghost\nRUN true\n",
+        &["ghost", "/etc/passwd", "context/Dockerfile:3"],
+    ),
 ];
 
 #[test]
@@ -36,7 +72,11 @@ fn every_kind_of_mistake_in_a_dockerfile() {
         }
     }
     let after = lap.lap(["images", "--no-trunc"]).success().stdout;
-    let ids = |text: &str| text.lines().map(|line| line.split_whitespace().take(3).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+    let ids = |text: &str| {
+        text.lines()
+            .map(|line| line.split_whitespace().take(3).collect::<Vec<_>>().join(" "))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(ids(&before), ids(&after));
     lap.check();
 }

@@ -107,7 +107,8 @@ fn a_step_sees_docker_s_surroundings_and_leaves_no_trace_of_them() {
     let table = lap.inspect("app", ".Layers");
     assert_eq!(layers.as_array().map(Vec::len), Some(2));
     assert_eq!(table[1]["Entries"], 0, "the step left something: {table}");
-    let capabilities = lap.sh("base:1", "grep CapEff /proc/self/status; grep Seccomp: /proc/self/status; umask");
+    let capabilities =
+        lap.sh("base:1", "grep CapEff /proc/self/status; grep Seccomp: /proc/self/status; umask");
     assert_eq!(capabilities, "CapEff:\t00000000a80425fb\nSeccomp:\t2\n0022\n");
     let denied = lap.build("FROM base:1\nRUN mount -t tmpfs none /tmp\n");
     denied.failure(1, &["exit code: 1"]);
@@ -133,7 +134,19 @@ fn files_about_the_result() {
     let lap = Environment::with_base();
     lap.write("context/Dockerfile", "FROM base:1\nLABEL x=y\n");
     let quiet = lap
-        .lap(["build", "-q", "-t", "app", "--label", "z=1", "--iidfile", "id", "--metadata-file", "meta", "context"])
+        .lap([
+            "build",
+            "-q",
+            "-t",
+            "app",
+            "--label",
+            "z=1",
+            "--iidfile",
+            "id",
+            "--metadata-file",
+            "meta",
+            "context",
+        ])
         .success();
     let id = std::fs::read_to_string(lap.path("id")).expect("a file");
     assert_eq!(quiet.stdout, format!("{id}\n"));
@@ -149,10 +162,18 @@ fn progress_as_json_lines() {
     let lap = Environment::with_base();
     lap.write("context/Dockerfile", "FROM base:1\nRUN echo said\n");
     let ran = lap.lap(["build", "--progress", "json", "context"]).success();
-    let lines: Vec<serde_json::Value> =
-        ran.stderr.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let lines: Vec<serde_json::Value> = ran
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
     assert!(lines.iter().any(|line| line["log"]["data"] == "said\n"), "{}", ran.stderr);
-    assert!(lines.iter().any(|line| line["vertex"]["name"].as_str().is_some_and(|name| name.contains("RUN echo said"))));
+    assert!(
+        lines
+            .iter()
+            .any(|line| line["vertex"]["name"].as_str().is_some_and(|name| name.contains("RUN echo said")))
+    );
 }
 
 #[test]
@@ -171,7 +192,8 @@ fn hardlinks_whiteouts_and_odd_files_survive() {
          RUN mkdir -p /d/e && echo 1 >/d/a && ln /d/a /d/b && mkfifo /d/p && touch '/d/a b' && chmod 2755 /d/e\n\
          RUN rm -r /d/e && mkdir /d/e && echo n >/d/e/new && rm '/d/a b' && mv /d/b /d/c\n",
     );
-    let seen = lap.sh("app", "cd /d; ls; ls e; stat -c %h a; [ a -ef c ] && echo same; [ -p p ] && echo pipe");
+    let seen =
+        lap.sh("app", "cd /d; ls; ls e; stat -c %h a; [ a -ef c ] && echo same; [ -p p ] && echo pipe");
     assert_eq!(seen, "a\nc\ne\np\nnew\n2\nsame\npipe\n");
     // The same out of an archive.
     let archive = lap.command(["save", "app"]).output().expect("lap runs").stdout;

@@ -76,7 +76,11 @@ impl Environment {
     }
 
     /// Runs the command with something on its standard input.
-    pub fn lap_with_input<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>, input: &[u8]) -> Ran {
+    pub fn lap_with_input<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        input: &[u8],
+    ) -> Ran {
         let mut child: Child = self
             .command(arguments)
             .stdin(Stdio::piped())
@@ -161,13 +165,16 @@ pub fn tool(program: &str, package: &str) -> PathBuf {
     std::env::split_paths(&path)
         .map(|directory| directory.join(program))
         .find(|candidate| candidate.is_file())
-        .unwrap_or_else(|| panic!("this test needs {program}: install the package {package} (scripts/install-tools does)"))
+        .unwrap_or_else(|| {
+            panic!("this test needs {program}: install the package {package} (scripts/install-tools does)")
+        })
 }
 
 /// A root filesystem with busybox.
 fn base_tar() -> Vec<u8> {
-    let busybox = std::fs::read("/bin/busybox")
-        .expect("this test needs /bin/busybox: install the package busybox-static (scripts/install-tools does)");
+    let busybox = std::fs::read("/bin/busybox").expect(
+        "this test needs /bin/busybox: install the package busybox-static (scripts/install-tools does)",
+    );
     let mut tar = tar::Builder::new(Vec::new());
     let mut add = |path: &str, kind: tar::EntryType, mode: u32, content: &[u8], link: Option<&str>| {
         let mut header = tar::Header::new_gnu();
@@ -183,7 +190,9 @@ fn base_tar() -> Vec<u8> {
         }
     };
     use tar::EntryType::{Directory, Regular, Symlink};
-    for (directory, mode) in [("bin/", 0o755), ("etc/", 0o755), ("home/", 0o755), ("root/", 0o700), ("tmp/", 0o1777)] {
+    for (directory, mode) in
+        [("bin/", 0o755), ("etc/", 0o755), ("home/", 0o755), ("root/", 0o700), ("tmp/", 0o1777)]
+    {
         add(directory, Directory, mode, b"", None);
     }
     add("bin/busybox", Regular, 0o755, &busybox, None);
@@ -193,7 +202,13 @@ fn base_tar() -> Vec<u8> {
     {
         add(&format!("bin/{applet}"), Symlink, 0o777, b"", Some("busybox"));
     }
-    add("etc/passwd", Regular, 0o644, b"root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001:app:/home:/bin/sh\n", None);
+    add(
+        "etc/passwd",
+        Regular,
+        0o644,
+        b"root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001:app:/home:/bin/sh\n",
+        None,
+    );
     add("etc/group", Regular, 0o644, b"root:x:0:\nwheel:x:10:app\napp:x:1001:\n", None);
     tar.into_inner().expect("a tar")
 }

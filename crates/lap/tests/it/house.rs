@@ -12,7 +12,10 @@ fn a_crate_uses_only_crates_below_it() {
     let mut seen = 0;
     for entry in std::fs::read_dir(&crates).expect("the crates") {
         let name = entry.expect("an entry").file_name().into_string().expect("a name");
-        let place = HOUSE.iter().position(|known| *known == name).unwrap_or_else(|| panic!("{name} is not in the house"));
+        let place = HOUSE
+            .iter()
+            .position(|known| *known == name)
+            .unwrap_or_else(|| panic!("{name} is not in the house"));
         let manifest = std::fs::read_to_string(crates.join(&name).join("Cargo.toml")).expect("a manifest");
         let dependencies = manifest.split("[dependencies]").nth(1).unwrap_or_default();
         let dependencies = dependencies.split("\n[").next().unwrap_or_default();
@@ -32,7 +35,13 @@ fn every_dependency_is_explained() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let manifest = std::fs::read_to_string(root.join("Cargo.toml")).expect("the manifest");
     let explained = std::fs::read_to_string(root.join("docs/dependencies.md")).expect("docs/dependencies.md");
-    let section = manifest.split("[workspace.dependencies]").nth(1).expect("dependencies").split("\n[").next().expect("a section");
+    let section = manifest
+        .split("[workspace.dependencies]")
+        .nth(1)
+        .expect("dependencies")
+        .split("\n[")
+        .next()
+        .expect("a section");
     for line in section.lines().filter(|line| !line.starts_with('#') && !line.contains("path =")) {
         let Some((name, _)) = line.split_once(" =") else { continue };
         assert!(explained.contains(&format!("`{name}`")), "{name} is not in docs/dependencies.md");

@@ -13,7 +13,8 @@ fn names_come_and_go() {
 
     let id = lap.inspect("base:1", ".Id");
     let id = id.as_str().expect("an ID").trim_start_matches("sha256:").to_owned();
-    lap.lap(["rmi", &id[..12]]).failure(1, &["has several names: base:1, localhost:5000/team/base:latest", "-f"]);
+    lap.lap(["rmi", &id[..12]])
+        .failure(1, &["has several names: base:1, localhost:5000/team/base:latest", "-f"]);
     let removed = lap.lap(["rmi", "base:1"]).success().stdout;
     assert_eq!(removed, "Untagged: base:1\n");
     let removed = lap.lap(["rmi", "localhost:5000/team/base"]).success().stdout;

@@ -7,8 +7,27 @@ fn the_whole_reference_is_a_snapshot() {
     let lap = Environment::new();
     let mut reference = String::new();
     for words in [
-        "", "build", "run", "images", "tag", "rmi", "inspect", "history", "save", "load", "import", "system", "system df",
-        "system prune", "system check", "image", "completions", "man", "help", "help exit-codes", "help environment",
+        "",
+        "build",
+        "run",
+        "images",
+        "tag",
+        "rmi",
+        "inspect",
+        "history",
+        "save",
+        "load",
+        "import",
+        "system",
+        "system df",
+        "system prune",
+        "system check",
+        "image",
+        "completions",
+        "man",
+        "help",
+        "help exit-codes",
+        "help environment",
     ] {
         let mut arguments: Vec<&str> = words.split_whitespace().collect();
         if !words.starts_with("help ") {

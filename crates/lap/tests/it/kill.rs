@@ -34,7 +34,10 @@ fn build_load_import_prune_and_run() {
     for index in 0..200 {
         lap.write(&format!("context/files/{index}"), vec![index as u8; 20_000]);
     }
-    lap.write("context/Dockerfile", "FROM base:1\nCOPY files /files\nRUN cp -r /files /again && sync\nRUN rm -r /files\n");
+    lap.write(
+        "context/Dockerfile",
+        "FROM base:1\nCOPY files /files\nRUN cp -r /files /again && sync\nRUN rm -r /files\n",
+    );
     let build = ["build", "-t", "app", "--no-cache", "context"];
     let started = std::time::Instant::now();
     lap.lap(build).success();

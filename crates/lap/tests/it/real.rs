@@ -67,7 +67,8 @@ fn podman_runs(lap: &Environment, archive: &std::path::Path) {
     let policy = lap.path("policy.json");
     podman(&["load", "--quiet", "--signature-policy", path_text(&policy), "-i", path_text(archive)]);
     let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
-    let run = [&["--runtime", "runc", "run", "--rm", "--network", "host"], &limits[..], &["app:latest"]].concat();
+    let run =
+        [&["--runtime", "runc", "run", "--rm", "--network", "host"], &limits[..], &["app:latest"]].concat();
     assert!(podman(&run).starts_with("git version 2."));
     Command::new("umount").arg(lap.path("podman/overlay")).status().expect("umount runs");
 }
@@ -75,7 +76,10 @@ fn podman_runs(lap: &Environment, archive: &std::path::Path) {
 #[test]
 fn a_c_program_from_one_stage_into_scratch() {
     let lap = with_debian();
-    lap.write("context/hello.c", "#include <stdio.h>\nint main(void) { puts(\"hello from C\"); return 0; }\n");
+    lap.write(
+        "context/hello.c",
+        "#include <stdio.h>\nint main(void) { puts(\"hello from C\"); return 0; }\n",
+    );
     lap.built(
         "FROM debian:bookworm AS build\n\
          RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev\n\

@@ -21,7 +21,8 @@ ENTRYPOINT [\"/bin/sh\"]
 fn context(lap: &Environment) {
     for (index, name) in ["src/a", "src/sub/b", "src/sub/deeper/c"].into_iter().enumerate() {
         let path = lap.write(&format!("context/{name}"), format!("content {index}"));
-        let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_500_000_000 + index as u64);
+        let time =
+            std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_500_000_000 + index as u64);
         std::fs::File::options().write(true).open(path).expect("a file").set_modified(time).expect("a time");
     }
     for directory in ["src/sub/deeper", "src/sub", "src"] {
@@ -48,7 +49,8 @@ fn without_run_nothing_but_the_input_counts() {
 
 #[test]
 fn reproducible_makes_run_the_same_too() {
-    let dockerfile = format!("{WITHOUT_RUN}RUN date +%s%N >/dev/null && mkdir /run-made && echo x >/run-made/x\n");
+    let dockerfile =
+        format!("{WITHOUT_RUN}RUN date +%s%N >/dev/null && mkdir /run-made && echo x >/run-made/x\n");
     let one = id(&dockerfile, &["--reproducible=1000"]);
     std::thread::sleep(std::time::Duration::from_millis(1100));
     assert_eq!(one, id(&dockerfile, &["--reproducible=1000", "--threads", "1"]));

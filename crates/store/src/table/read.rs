@@ -25,6 +25,11 @@ pub struct Table {
 
 impl Table {
     /// Opens and verifies a table; `root` is the store's, for the error about a newer format.
+    pub(crate) fn open(root: &Path, path: &Path) -> Result<Self> {
+        let file = File::open(path).context("open", path)?;
+        Self::of(root, path, &file)
+    }
+
     pub(crate) fn of(root: &Path, path: &Path, file: &File) -> Result<Self> {
         let damaged = |reason: &str| StoreError::Damaged { path: path.to_owned(), reason: reason.to_owned() };
         let length = file.metadata().context("stat", path)?.len();

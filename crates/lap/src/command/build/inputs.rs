@@ -38,8 +38,11 @@ pub fn read(context: &Path, file: Option<&Path>) -> Outcome<Inputs> {
     }
     let metadata = std::fs::metadata(context).context("open the context", context)?;
     if !metadata.is_dir() {
-        return Err(Failure::new(Kind::Invalid, format!("the context {} is not a directory", base::text::path(context)))
-            .hint("name the directory that COPY copies from; the Dockerfile is named with -f"));
+        return Err(Failure::new(
+            Kind::Invalid,
+            format!("the context {} is not a directory", base::text::path(context)),
+        )
+        .hint("name the directory that COPY copies from; the Dockerfile is named with -f"));
     }
     let (path, dockerfile) = match file {
         Some(file) if is_stdin(file) => (None, from_stdin()?),
@@ -56,7 +59,8 @@ pub fn read(context: &Path, file: Option<&Path>) -> Outcome<Inputs> {
 
 fn refuse_remote(context: &Path) -> Outcome {
     let text = context.to_string_lossy();
-    let remote = ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|prefix| text.starts_with(prefix));
+    let remote =
+        ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|prefix| text.starts_with(prefix));
     if remote && !context.exists() {
         return Err(Failure::new(Kind::Unsupported, "contexts from the network are not supported")
             .hint("clone or download it, and name the directory"));

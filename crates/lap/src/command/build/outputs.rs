@@ -68,12 +68,15 @@ impl Drop for Outputs {
 /// Reads all `-o`.
 pub fn parse(texts: &[String]) -> Outcome<Outputs> {
     let outputs = texts.iter().map(|text| parse_one(text)).collect::<Outcome<Vec<_>>>()?;
-    let to_stdout = outputs.iter().filter(|output| output.file.is_none() && is_stream(&output.export)).count();
+    let to_stdout =
+        outputs.iter().filter(|output| output.file.is_none() && is_stream(&output.export)).count();
     if to_stdout > 1 {
-        return Err(Failure::new(Kind::Invalid, "only one output can go to standard output").hint("give the others a dest"));
+        return Err(Failure::new(Kind::Invalid, "only one output can go to standard output")
+            .hint("give the others a dest"));
     }
     if to_stdout == 1 && io::stdout().is_terminal() {
-        return Err(Failure::new(Kind::Invalid, "an archive cannot be written to a terminal").hint("add dest=FILE, or redirect the output"));
+        return Err(Failure::new(Kind::Invalid, "an archive cannot be written to a terminal")
+            .hint("add dest=FILE, or redirect the output"));
     }
     Ok(Outputs(outputs))
 }
@@ -83,7 +86,12 @@ fn is_stream(export: &Export) -> bool {
 }
 
 fn parse_one(text: &str) -> Outcome<Output> {
-    let wrong = |reason: String| Failure::new(Kind::Invalid, format!("invalid output {}: {reason}", base::text::bytes(text.as_bytes())));
+    let wrong = |reason: String| {
+        Failure::new(
+            Kind::Invalid,
+            format!("invalid output {}: {reason}", base::text::bytes(text.as_bytes())),
+        )
+    };
     let of = |export, file| Output { export, file, partial: None };
     if text == "-" {
         return Ok(of(Export::Tar, None));
@@ -93,7 +101,8 @@ fn parse_one(text: &str) -> Outcome<Output> {
     }
     let mut fields: BTreeMap<&str, &str> = BTreeMap::new();
     for field in text.split(',') {
-        let (name, value) = field.split_once('=').ok_or_else(|| wrong(format!("{field} is not of the form name=value")))?;
+        let (name, value) =
+            field.split_once('=').ok_or_else(|| wrong(format!("{field} is not of the form name=value")))?;
         fields.insert(name, value);
     }
     let kind = fields.remove("type").ok_or_else(|| wrong("there is no type=".to_owned()))?;
@@ -109,14 +118,17 @@ fn parse_one(text: &str) -> Outcome<Output> {
         ("local", None) => Err(wrong("dest= is required for type=local".to_owned())),
         ("image", None) => Ok(of(Export::Store, None)),
         ("image", Some(_)) => Err(wrong("dest= has no meaning for type=image".to_owned())),
-        (other, _) => Err(wrong(format!("the type {other} is not supported")).hint("the types are oci, docker, local, tar and image")),
+        (other, _) => Err(wrong(format!("the type {other} is not supported"))
+            .hint("the types are oci, docker, local, tar and image")),
     }
 }
 
 /// Reads `KIND[:LEVEL]`.
 pub fn compression(text: &str) -> Result<Encoding, String> {
     let (kind, level) = match text.split_once(':') {
-        Some((kind, level)) => (kind, Some(level.parse::<u8>().map_err(|_| format!("{level} is not a level"))?)),
+        Some((kind, level)) => {
+            (kind, Some(level.parse::<u8>().map_err(|_| format!("{level} is not a level"))?))
+        }
         None => (text, None),
     };
     match (kind, level) {

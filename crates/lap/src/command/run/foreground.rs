@@ -16,7 +16,7 @@ use crate::failure::{Failure, Outcome};
 
 /// Waits for the end of the container, and gives its exit code.
 pub fn wait(mut container: Container, interactive: bool) -> Outcome<u8> {
-    let terminal = container.running().take_terminal();
+    let terminal = container.running().terminal()?;
     let raw = terminal.as_ref().and_then(|_| terminal::Raw::enter());
     let copier = terminal.as_ref().map(|master| pass_through(master, interactive)).transpose()?;
     let (signals, forwarder) = {
@@ -54,7 +54,10 @@ fn forward(running: &Running, mut signals: Signals) {
 
 fn pass_through(master: &File, interactive: bool) -> Outcome<std::thread::JoinHandle<()>> {
     let clone = || {
-        master.try_clone().map(Arc::new).map_err(|error| Failure::new(Kind::Io, format!("cannot use the terminal: {error}")))
+        master
+            .try_clone()
+            .map(Arc::new)
+            .map_err(|error| Failure::new(Kind::Io, format!("cannot use the terminal: {error}")))
     };
     let (reader, writer) = (clone()?, clone()?);
     if interactive {

@@ -1,0 +1,170 @@
+//! An image that is whole and verified, and not in the store yet.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use image::{Config, Descriptor, Digest, ImageId, Manifest, MediaType, Raw, Reference};
+use store::{Layer, Origin};
+
+use super::Loaded;
+use super::contents::{Contents, Found, config};
+use super::intake::Held;
+use crate::ArchiveError;
+
+/// An image of the archive.
+pub(super) struct Candidate {
+    pub(super) image: ImageId,
+    config: Raw<Config>,
+    manifest: Descriptor,
+    manifest_bytes: Vec<u8>,
+    pub(super) names: Vec<Reference>,
+    /// Held until all is done.
+    _layers: Vec<Layer>,
+}
+
+impl Candidate {
+    /// The same with these names.
+    pub(super) fn named(self, names: Vec<Reference>) -> Self {
+        Self { names, ..self }
+    }
+}
+
+impl Contents<'_> {
+    /// The image of a manifest: its digest is kept when the store has all blobs as they came.
+    pub(super) fn image_of(
+        &self,
+        descriptor: &Descriptor,
+        manifest: &Raw<Manifest>,
+        found: &Found,
+    ) -> Result<Candidate, ArchiveError> {
+        let config = config(found)?;
+        let layers = &manifest.value().layers;
+        let diff_ids = &config.value().rootfs.diff_ids;
+        let manifest_name = format!("the manifest {}", descriptor.digest);
+        check_count(&manifest_name, layers.len(), &found.path, diff_ids.len())?;
+        let mut held = Vec::new();
+        for (layer, diff_id) in layers.iter().zip(diff_ids) {
+            held.push(self.described_layer(layer, *diff_id)?.1);
+        }
+        let image = ImageId(manifest.value().config.digest);
+        if layers.iter().zip(&held).all(|(layer, held)| layer.digest == held.blob.digest) {
+            return Ok(Candidate {
+                image,
+                config,
+                manifest: descriptor.clone(),
+                manifest_bytes: manifest.bytes().to_vec(),
+                names: Vec::new(),
+                _layers: held.into_iter().map(|held| held.layer).collect(),
+            });
+        }
+        self.intake.events.warn(format!(
+            "{manifest_name} gets another digest: layers in bzip2 or xz are stored as plain tars, since no registry takes them"
+        ));
+        remade(image, config, held)
+    }
+
+    /// The image of a config and its layers, named by their paths.
+    pub(super) fn image_of_paths(&self, found: &Found, layers: &[String]) -> Result<Candidate, ArchiveError> {
+        let config = config(found)?;
+        let diff_ids = &config.value().rootfs.diff_ids;
+        check_count("manifest.json", layers.len(), &found.path, diff_ids.len())?;
+        let mut held = Vec::new();
+        for (name, diff_id) in layers.iter().zip(diff_ids) {
+            let (path, file) = self.named_file(name)?;
+            held.push(self.layer(&path, file, *diff_id)?);
+        }
+        remade(ImageId(config.digest()), config, held)
+    }
+
+    /// Puts images into the store and gives them their names.
+    pub(super) fn publish(&self, candidates: Vec<Candidate>) -> Result<Vec<Loaded>, ArchiveError> {
+        let (store, lease) = (self.intake.store, self.intake.lease);
+        for candidate in &candidates {
+            self.put(&candidate.image.0, candidate.config.bytes())?;
+            self.put(&candidate.manifest.digest, &candidate.manifest_bytes)?;
+        }
+        store.sync()?;
+        self.intake.cancel.check()?;
+        for candidate in &candidates {
+            store.images().add(lease, candidate.image, candidate.manifest.clone(), Origin::Loaded)?;
+        }
+        let mut loaded = Vec::new();
+        for candidate in candidates {
+            let mut moved = Vec::new();
+            for name in &candidate.names {
+                let before = store.names().set(lease, name, candidate.image, &candidate.manifest)?;
+                moved.extend(
+                    before
+                        .filter(|before| before.image != candidate.image)
+                        .map(|before| (name.clone(), before.image)),
+                );
+            }
+            let Candidate { image, manifest, names, .. } = candidate;
+            loaded.push(Loaded { image, manifest, names, moved });
+        }
+        Ok(loaded)
+    }
+
+    fn put(&self, digest: &Digest, bytes: &[u8]) -> Result<(), ArchiveError> {
+        let mut writer = self.intake.store.blobs().writer(self.intake.lease)?;
+        writer
+            .write_all(bytes)
+            .map_err(|source| ArchiveError::Stream { action: "store a part of", source })?;
+        writer.commit(Some((*digest, bytes.len() as u64)))?;
+        Ok(())
+    }
+}
+
+/// An image with a manifest of our own: the same archive gives the same everywhere.
+fn remade(image: ImageId, config: Raw<Config>, held: Vec<Held>) -> Result<Candidate, ArchiveError> {
+    let size = config.bytes().len() as u64;
+    let blobs = held.iter().map(|held| held.blob.clone()).collect();
+    let manifest = Manifest::oci(Descriptor::new(MediaType::OCI_CONFIG, image.0, size), blobs);
+    let manifest = Raw::write(manifest)
+        .map_err(|source| ArchiveError::Document { entry: b"manifest.json".to_vec(), source })?;
+    Ok(Candidate {
+        image,
+        config,
+        manifest: manifest.descriptor(MediaType::OCI_MANIFEST),
+        manifest_bytes: manifest.bytes().to_vec(),
+        names: Vec::new(),
+        _layers: held.into_iter().map(|held| held.layer).collect(),
+    })
+}
+
+fn check_count(what: &str, layers: usize, config: &[u8], diff_ids: usize) -> Result<(), ArchiveError> {
+    if layers == diff_ids {
+        return Ok(());
+    }
+    let config = base::text::bytes(config);
+    Err(ArchiveError::Refused(format!("{what} has {layers} layers, its config {config} has {diff_ids}")))
+}
+
+/// One entry for each image, with all its names; an error when a name means two images (ST-031).
+pub(super) fn merge(candidates: Vec<Candidate>) -> Result<Vec<Candidate>, ArchiveError> {
+    let mut meant: BTreeMap<Reference, ImageId> = BTreeMap::new();
+    let mut merged: Vec<Candidate> = Vec::new();
+    for candidate in candidates {
+        for name in &candidate.names {
+            if meant.insert(name.clone(), candidate.image).is_some_and(|before| before != candidate.image) {
+                return Err(ArchiveError::Refused(format!(
+                    "two images in it have the name {}",
+                    name.familiar()
+                )));
+            }
+        }
+        let same = |other: &&mut Candidate| {
+            other.image == candidate.image && other.manifest.digest == candidate.manifest.digest
+        };
+        let Some(other) = merged.iter_mut().find(same) else {
+            merged.push(candidate);
+            continue;
+        };
+        for name in candidate.names {
+            if !other.names.contains(&name) {
+                other.names.push(name);
+            }
+        }
+    }
+    Ok(merged)
+}

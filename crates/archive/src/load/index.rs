@@ -1,0 +1,221 @@
+//! The images of an OCI image layout (ST-013, ST-030 … ST-035).
+
+use std::collections::HashSet;
+
+use image::config::MAX_CONFIG_SIZE;
+use image::manifest::MAX_MANIFEST_SIZE;
+use image::{Descriptor, Digest, Document, Index, Manifest, MediaType, Platform, Raw, choice};
+
+use super::candidate::Candidate;
+use super::contents::{Contents, Found, document};
+use super::docker::DockerImages;
+use super::names::Annotated;
+use crate::ArchiveError;
+use crate::format::{INDEX, LAYOUT, LAYOUT_VERSION, Layout};
+
+/// How deep indexes lie in indexes: tools write one level.
+const MAX_DEPTH: usize = 4;
+/// How many manifests are looked at.
+const MAX_MANIFESTS: usize = 10_000;
+
+impl Contents<'_> {
+    /// The images of `index.json`, and those that only `manifest.json` knows (ST-002: docker leaves out images without a name).
+    pub(super) fn images_of_index(&self) -> Result<Vec<Candidate>, ArchiveError> {
+        self.check_layout()?;
+        let index = self.index()?;
+        let docker = self.docker_images()?;
+        let mut candidates = Vec::new();
+        for descriptor in self.chosen(&index) {
+            if let Some(candidate) = self.image_of_entry(descriptor)? {
+                let tags = docker.tags_of(&candidate.image.0);
+                let names = Annotated::new(descriptor).names(&tags, self.intake.events);
+                candidates.push(candidate.named(names));
+            }
+        }
+        candidates.extend(self.images_beside(&index, docker)?);
+        Ok(candidates)
+    }
+
+    /// ST-030: which layout it is.
+    fn check_layout(&self) -> Result<(), ArchiveError> {
+        let Some(found) = self.document(LAYOUT, MAX_MANIFEST_SIZE)? else { return Ok(()) };
+        let layout = Raw::<Layout>::parse("OCI layout", found.bytes.clone())
+            .map_err(|source| document(&found.path, source))?;
+        let version = &layout.value().image_layout_version;
+        if version == LAYOUT_VERSION {
+            return Ok(());
+        }
+        let version = base::text::bytes(version.as_bytes()).into_owned();
+        Err(ArchiveError::Refused(format!(
+            "it is an OCI image layout of version {version}, only {LAYOUT_VERSION} is known"
+        )))
+    }
+
+    fn index(&self) -> Result<Raw<Index>, ArchiveError> {
+        let found = self.document(INDEX, MAX_MANIFEST_SIZE)?.ok_or_else(|| {
+            ArchiveError::Damaged("it is an OCI image layout without an index.json".to_owned())
+        })?;
+        match Document::parse(&found.bytes).map_err(|source| document(&found.path, source))? {
+            Document::Index(index) => Ok(index),
+            Document::Manifest(_) => {
+                Err(ArchiveError::Refused("its index.json is the manifest of one image".to_owned()))
+            }
+        }
+    }
+
+    /// The entries that are loaded: where several of the same name are for different platforms, the one for this machine.
+    /// What is not an image is left out, and told when it is of an unknown type (ST-032).
+    fn chosen<'a>(&self, index: &'a Raw<Index>) -> Vec<&'a Descriptor> {
+        let mut images: Vec<&Descriptor> = Vec::new();
+        for descriptor in &index.value().manifests {
+            let is_known = descriptor.media_type.is_manifest() || descriptor.media_type.is_index();
+            if !is_known {
+                self.intake.events.warn(format!(
+                    "{} is not an image ({}), and is left out",
+                    descriptor.digest, descriptor.media_type
+                ));
+            } else if !is_attached(descriptor) {
+                images.push(descriptor);
+            }
+        }
+        let is_chosen = |descriptor: &&&Descriptor| {
+            let group = Annotated::new(descriptor).group();
+            let variants: Vec<&Descriptor> = images
+                .iter()
+                .copied()
+                .filter(|other| group.is_some() && Annotated::new(other).group() == group)
+                .collect();
+            is_variant_for_host(descriptor, &variants)
+        };
+        images.iter().filter(is_chosen).copied().collect()
+    }
+
+    fn image_of_entry(&self, descriptor: &Descriptor) -> Result<Option<Candidate>, ArchiveError> {
+        let (descriptor, manifest) = self.manifest(descriptor, 0)?;
+        let config = &manifest.value().config;
+        if !is_config(&config.media_type) {
+            let (digest, kind) = (descriptor.digest, &config.media_type);
+            self.intake.events.warn(format!(
+                "{digest} is an artifact, not an image (its config is {kind}), and is left out"
+            ));
+            return Ok(None);
+        }
+        let found =
+            self.described(config, MAX_CONFIG_SIZE)?.ok_or_else(|| missing("config", &config.digest))?;
+        self.image_of(&descriptor, &manifest, &found).map(Some)
+    }
+
+    /// The manifest that a descriptor means: of an index, that of the variant for this machine. (The index and its other variants are not kept.)
+    fn manifest(
+        &self,
+        descriptor: &Descriptor,
+        depth: usize,
+    ) -> Result<(Descriptor, Raw<Manifest>), ArchiveError> {
+        let found = self
+            .described(descriptor, MAX_MANIFEST_SIZE)?
+            .ok_or_else(|| missing("manifest", &descriptor.digest))?;
+        match self.parsed(&found, descriptor)? {
+            Document::Manifest(manifest) => {
+                let media_type = manifest.value().media_type.clone().unwrap_or(descriptor.media_type.clone());
+                Ok((Descriptor::new(media_type, descriptor.digest, descriptor.size), manifest))
+            }
+            Document::Index(_) if depth >= MAX_DEPTH => {
+                Err(ArchiveError::Refused("indexes in it lie in indexes too deep".to_owned()))
+            }
+            Document::Index(index) => self.manifest(variant(index.value(), &found)?, depth + 1),
+        }
+    }
+
+    /// Reads a manifest or an index, which has to be what its descriptor says.
+    fn parsed(&self, found: &Found, descriptor: &Descriptor) -> Result<Document, ArchiveError> {
+        let parsed = Document::parse(&found.bytes).map_err(|source| document(&found.path, source))?;
+        let is_index = matches!(parsed, Document::Index(_));
+        if is_index != descriptor.media_type.is_index() {
+            let path = base::text::bytes(&found.path).into_owned();
+            let is = if is_index { "an index" } else { "the manifest of one image" };
+            let says = &descriptor.media_type;
+            return Err(ArchiveError::Refused(format!("{path} is {is}, and is described as {says}")));
+        }
+        Ok(parsed)
+    }
+
+    /// The images of `manifest.json` that no manifest of the layout is about.
+    fn images_beside(
+        &self,
+        index: &Raw<Index>,
+        docker: DockerImages,
+    ) -> Result<Vec<Candidate>, ArchiveError> {
+        let mut known = Known::default();
+        self.look(index.value(), 0, &mut known);
+        docker
+            .0
+            .into_iter()
+            .filter(|image| !known.configs.contains(&image.digest))
+            .map(|image| self.image_of_docker(image))
+            .collect()
+    }
+
+    /// Collects the configs of all manifests that are there. What cannot be read is left alone here: it was refused where it is needed.
+    fn look(&self, index: &Index, depth: usize, known: &mut Known) {
+        for descriptor in &index.manifests {
+            known.count += 1;
+            if known.count > MAX_MANIFESTS || depth > MAX_DEPTH {
+                return;
+            }
+            let Ok(Some(found)) = self.described(descriptor, MAX_MANIFEST_SIZE) else { continue };
+            match Document::parse(&found.bytes) {
+                Ok(Document::Manifest(manifest)) => {
+                    {
+                    known.configs.insert(manifest.value().config.digest);
+                }
+                }
+                Ok(Document::Index(index)) => self.look(index.value(), depth + 1, known),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// What the manifests of a layout are about.
+#[derive(Default)]
+struct Known {
+    configs: HashSet<Digest>,
+    count: usize,
+}
+
+/// The variant of an index for this machine; of an index of one image that image, whatever it is for.
+fn variant<'a>(index: &'a Index, found: &Found) -> Result<&'a Descriptor, ArchiveError> {
+    let chosen = choice::require(index, &Platform::host());
+    match (chosen, choice::platforms(index).as_slice()) {
+        (Ok(chosen), _) => Ok(chosen),
+        (Err(source), [only]) => image::choose(index, only)
+            .ok_or_else(|| ArchiveError::Platform { entry: found.path.clone(), source }),
+        (Err(source), _) => Err(ArchiveError::Platform { entry: found.path.clone(), source }),
+    }
+}
+
+/// Whether a descriptor is the one to take among those of the same name. Without platforms all are taken, and one name for two images is refused later.
+fn is_variant_for_host(descriptor: &Descriptor, variants: &[&Descriptor]) -> bool {
+    let are_variants = variants.iter().any(|other| other.digest != descriptor.digest)
+        && variants.iter().all(|other| other.platform.is_some());
+    if !are_variants {
+        return true;
+    }
+    let index = Index::oci(variants.iter().map(|other| (*other).clone()).collect());
+    image::choose(&index, &Platform::host()).is_none_or(|chosen| chosen.digest == descriptor.digest)
+}
+
+/// Attestations and signatures: they are about an image, and not one.
+fn is_attached(descriptor: &Descriptor) -> bool {
+    let is_artifact = descriptor.artifact_type.as_ref().is_some_and(|kind| !is_config(kind));
+    let is_nowhere = descriptor.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
+    is_artifact || is_nowhere || descriptor.annotations.contains_key("vnd.docker.reference.type")
+}
+
+fn is_config(media_type: &MediaType) -> bool {
+    *media_type == MediaType::OCI_CONFIG || *media_type == MediaType::DOCKER_CONFIG
+}
+
+fn missing(what: &str, digest: &Digest) -> ArchiveError {
+    ArchiveError::Damaged(format!("the {what} {digest} is not in it"))
+}

@@ -1,0 +1,202 @@
+//! What is saved of each image: the manifest that it came with, or one that is made for the journey.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base::{Cancel, Events};
+use image::{Config, Descriptor, DiffId, ImageId, Manifest, MediaType, Raw, Reference};
+use layer::forms;
+use store::{Layer, Lease, Origin, Store};
+
+use super::{Item, Options};
+use crate::ArchiveError;
+use crate::progress::Task;
+
+/// Layers from this size on are compressed one after the other, each by all threads; smaller ones side by side.
+const LARGE: u64 = 16 << 20;
+
+/// An image, ready to be written.
+pub(super) struct Plan {
+    pub(super) image: ImageId,
+    pub(super) config: Raw<Config>,
+    pub(super) manifest: Raw<Manifest>,
+    pub(super) manifest_descriptor: Descriptor,
+    pub(super) names: Vec<Reference>,
+}
+
+/// An image whose manifest is known, and which of its layers need a blob made.
+struct Draft<'a> {
+    item: &'a Item,
+    config: Raw<Config>,
+    manifest: Raw<Manifest>,
+    /// For each layer the descriptor that stays, or none.
+    stays: Vec<Option<Descriptor>>,
+}
+
+pub(super) struct Planner<'a> {
+    pub(super) store: &'a Store,
+    pub(super) lease: &'a Lease,
+    pub(super) options: Options,
+    pub(super) events: &'a Events,
+    pub(super) cancel: &'a Cancel,
+}
+
+impl Planner<'_> {
+    /// Plans all images, and makes the blobs that are missing.
+    pub(super) fn plan(&self, items: &[Item]) -> Result<Vec<Plan>, ArchiveError> {
+        let drafts: Vec<Draft<'_>> = items.iter().map(|item| self.draft(item)).collect::<Result<_, _>>()?;
+        let mut wanted = BTreeMap::new();
+        for draft in &drafts {
+            for (diff_id, _) in draft.layers().filter(|(_, stays)| stays.is_none()) {
+                wanted.insert(diff_id, self.layer(&draft.item.image, diff_id)?);
+            }
+        }
+        let made = self.compress(wanted)?;
+        drafts.into_iter().map(|draft| self.finish(draft, &made)).collect()
+    }
+
+    fn draft<'a>(&self, item: &'a Item) -> Result<Draft<'a>, ArchiveError> {
+        let incomplete = |what: String| ArchiveError::Incomplete { image: item.image, what };
+        let images = self.store.images();
+        let config = images.config(&item.image)?;
+        let manifest = images.manifest(&item.manifest)?;
+        let (layers, diff_ids) = (&manifest.value().layers, &config.value().rootfs.diff_ids);
+        if manifest.value().config.digest != item.image.0 || layers.len() != diff_ids.len() {
+            return Err(incomplete(format!("the manifest {} is not one of it", item.manifest.digest)));
+        }
+        // Layers that were made here lie in the store as plain tars; what came plain from outside stays so.
+        let origin = images.get(&item.image)?.map(|record| record.origin);
+        let came = matches!(origin, Some(Origin::Loaded | Origin::Pulled));
+        let mut stays = Vec::new();
+        for (layer, diff_id) in layers.iter().zip(diff_ids) {
+            let is_pack = layer.digest == diff_id.0 && layer.media_type == MediaType::OCI_LAYER;
+            let is_there = (came || !is_pack) && self.is_there(layer)?;
+            stays.push(is_there.then(|| layer.clone()));
+        }
+        Ok(Draft { item, config, manifest, stays })
+    }
+
+    fn is_there(&self, blob: &Descriptor) -> Result<bool, ArchiveError> {
+        let blobs = self.store.blobs();
+        Ok(blobs.keep(self.lease, &blob.digest)? && blobs.size(&blob.digest)? == Some(blob.size))
+    }
+
+    fn layer(&self, image: &ImageId, diff_id: DiffId) -> Result<Layer, ArchiveError> {
+        let what = || format!("the layer {diff_id} is not in the store");
+        let layer = self.store.layers().get(&diff_id)?;
+        layer.ok_or_else(|| ArchiveError::Incomplete { image: *image, what: what() })
+    }
+
+    /// Makes blobs of layers. Their bytes do not depend on how the work is divided.
+    fn compress(
+        &self,
+        layers: BTreeMap<DiffId, Layer>,
+    ) -> Result<BTreeMap<DiffId, Descriptor>, ArchiveError> {
+        let is_large = |layer: &Layer| layer.table().tar_size() >= LARGE;
+        let (large, small): (Vec<_>, Vec<_>) = layers.into_values().partition(is_large);
+        let threads = self.options.threads.max(1);
+        let mut made = BTreeMap::new();
+        for layer in large {
+            made.insert(layer.diff_id(), self.blob(&layer, threads)?);
+        }
+        made.extend(self.side_by_side(&small, threads)?);
+        Ok(made)
+    }
+
+    fn side_by_side(
+        &self,
+        layers: &[Layer],
+        threads: usize,
+    ) -> Result<Vec<(DiffId, Descriptor)>, ArchiveError> {
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new(Vec::new());
+        let work = || {
+            while let Some(layer) = layers.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let result = self.blob(layer, 1).map(|blob| (layer.diff_id(), blob));
+                let is_bad = result.is_err();
+                results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(result);
+                if is_bad {
+                    // The others need not begin.
+                    next.store(layers.len(), Ordering::Relaxed);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads.min(layers.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).into_iter().collect()
+    }
+
+    fn blob(&self, layer: &Layer, threads: usize) -> Result<Descriptor, ArchiveError> {
+        self.cancel.check()?;
+        Task::run(self.events, format!("compress layer {}", layer.diff_id().0.short()), |task| {
+            let count = task.count(Some(layer.table().tar_size()));
+            let blob =
+                forms::blob(self.store, self.lease, layer, self.options.encoding, threads, self.cancel)?;
+            count.end();
+            Ok(blob)
+        })
+    }
+
+    /// The manifest as it came if all of its layers stay; else a new one, with the blobs that were made.
+    fn finish(&self, draft: Draft<'_>, made: &BTreeMap<DiffId, Descriptor>) -> Result<Plan, ArchiveError> {
+        let Item { image, manifest: descriptor, names } = draft.item;
+        let (manifest, manifest_descriptor) = if draft.stays.iter().all(Option::is_some) {
+            let media_type = draft.manifest.value().media_type.clone();
+            let descriptor = Descriptor::new(
+                media_type.unwrap_or_else(|| descriptor.media_type.clone()),
+                descriptor.digest,
+                draft.manifest.bytes().len() as u64,
+            );
+            (draft.manifest, descriptor)
+        } else {
+            let manifest = draft.remade(made)?;
+            self.store.blobs().put(self.lease, manifest.bytes())?;
+            let descriptor = manifest.descriptor(MediaType::OCI_MANIFEST);
+            (manifest, descriptor)
+        };
+        for digest in [&image.0, &manifest_descriptor.digest] {
+            if !self.store.blobs().keep(self.lease, digest)? {
+                return Err(store::StoreError::NoBlob(*digest).into());
+            }
+        }
+        Ok(Plan { image: *image, config: draft.config, manifest, manifest_descriptor, names: names.clone() })
+    }
+}
+
+impl Draft<'_> {
+    /// The layers: DiffIDs, and the descriptors that stay.
+    fn layers(&self) -> impl Iterator<Item = (DiffId, Option<&Descriptor>)> {
+        self.config.value().rootfs.diff_ids.iter().copied().zip(self.stays.iter().map(Option::as_ref))
+    }
+
+    /// An OCI manifest with the notes of the one there is. (Docker's own media types do not go with those of layers made here.)
+    fn remade(&self, made: &BTreeMap<DiffId, Descriptor>) -> Result<Raw<Manifest>, ArchiveError> {
+        let image = self.item.image;
+        let mut layers = Vec::new();
+        for (diff_id, stays) in self.layers() {
+            let what = || format!("the layer {diff_id} has no blob");
+            let layer = stays.or_else(|| made.get(&diff_id));
+            let mut layer = layer.cloned().ok_or_else(|| ArchiveError::Incomplete { image, what: what() })?;
+            layer.media_type = as_oci(layer.media_type);
+            layers.push(layer);
+        }
+        let size = self.config.bytes().len() as u64;
+        let mut manifest = Manifest::oci(Descriptor::new(MediaType::OCI_CONFIG, image.0, size), layers);
+        manifest.annotations = self.manifest.value().annotations.clone();
+        Raw::write(manifest).map_err(|source| ArchiveError::Document { entry: b"manifest".to_vec(), source })
+    }
+}
+
+fn as_oci(media_type: MediaType) -> MediaType {
+    match media_type {
+        docker if docker == MediaType::DOCKER_LAYER => MediaType::OCI_LAYER,
+        docker if docker == MediaType::DOCKER_LAYER_GZIP => MediaType::OCI_LAYER_GZIP,
+        docker if docker == MediaType::DOCKER_LAYER_FOREIGN => MediaType::OCI_LAYER_FOREIGN_GZIP,
+        other => other,
+    }
+}
