@@ -12,6 +12,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -31,6 +32,9 @@ use alone::{Work, alone};
 const TREES_AT_A_TIME: usize = 2;
 
 /// The trees of a stack, to be mounted: the lowest layer first. Those that are missing are made, several at a time.
+///
+/// A layer that is in the stack twice gives one tree, at its uppermost place: overlayfs refuses the same directory twice, and what the lower one does
+/// is done again above.
 pub fn trees(store: &Store, lease: &Lease, stack: &[Layer], cancel: &Cancel) -> Result<Vec<PathBuf>> {
     let chains = chains(stack);
     let job = |place: usize| -> Result<PathBuf> {
@@ -50,7 +54,15 @@ pub fn trees(store: &Store, lease: &Lease, stack: &[Layer], cancel: &Cancel) -> 
             *known = path;
         }
     }
-    Ok(paths)
+    Ok(uppermost(paths))
+}
+
+/// Each path once, where it comes last.
+fn uppermost(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut seen = HashSet::new();
+    let mut unique: Vec<PathBuf> = paths.into_iter().rev().filter(|path| seen.insert(path.clone())).collect();
+    unique.reverse();
+    unique
 }
 
 /// The chain below each layer.
