@@ -211,6 +211,13 @@ fn host_name_and_network() -> Outcome {
     let mut spec = lab.script("ls /sys/class/net; ifconfig lo | grep -c -E 'UP LOOPBACK RUNNING|127.0.0.1'");
     spec.network = Network::None;
     same!(output(&spec)?, "lo\n2\n");
+    // CT-35.
+    let settings = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+    let before = std::fs::read_to_string(settings)?;
+    let mut spec = lab.command(&["cat", settings]);
+    spec.network = Network::None;
+    same!(output(&spec)?, "0\n");
+    same!(std::fs::read_to_string(settings)?, before);
     Ok(())
 }
 
@@ -227,7 +234,8 @@ fn no_descriptor_is_left() -> Outcome {
     let mut running = running.map_err(explain)?;
     let mut text = String::new();
     std::io::Read::read_to_string(&mut running.take_stdout().ok_or("no pipe")?, &mut text)?;
-    // What is counted is the directory that the shell reads while it expands the pattern, which is closed again.
+    // What is counted is the directory that the shell reads while it expands the pattern, which is closed
+    // again.
     same!(text, "0\n0\n");
     Ok(())
 }
