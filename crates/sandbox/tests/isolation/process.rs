@@ -112,8 +112,8 @@ fn init_reaps() -> Outcome {
     same!(run(&with_init("kill -TERM $$")).map_err(explain)?.exit.status, Status::Code(143));
     // An orphan goes to process 1, which reaps it: no zombie is left.
     let orphan = "(sleep 0.01 &); zombies() { ps -o stat | grep -c '^Z'; }; i=0; \
-                  while [ $(zombies) != 0 ] && [ $i -lt 500 ]; do i=$((i+1)); sleep 0.01; done; zombies; true";
-    same!(output(&with_init(orphan))?, "0\n");
+                  while [ $(zombies) != 0 ] && [ $i -lt 500 ]; do i=$((i+1)); sleep 0.01; done; test $i -lt 500 && echo clean";
+    same!(output(&with_init(orphan))?, "clean\n");
     // The program of the host that is process 1 cannot be looked at.
     let exe = with_init(
         "cat /proc/1/exe > /dev/null 2>&1 && echo seen; readlink /proc/1/fd/0; readlink /proc/1/root; readlink /proc/1/cwd; true",
