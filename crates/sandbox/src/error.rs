@@ -171,7 +171,8 @@ fn permission_hint(action: &str) -> String {
     };
     format!(
         "{what} needs CAP_SYS_ADMIN: run as root, and inside a container allow it \
-         (docker: --privileged, or --cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined)"
+         (docker: --privileged, or --cap-add SYS_ADMIN with --security-opt seccomp=unconfined \
+         and apparmor=unconfined)"
     )
 }
 
