@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -58,8 +58,16 @@ fn other_process() {
     }
 }
 
+/// Killed at the latest when it is dropped: a test that fails leaves no processes.
 struct Other {
     process: Child,
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 impl Other {
@@ -84,14 +92,22 @@ impl Other {
         Self { process }
     }
 
-    fn kill(mut self) {
-        self.process.kill().expect("a kill");
-        self.process.wait().expect("an end");
+    fn kill(self) {
+        drop(self);
     }
 
-    fn finish(self) {
-        let output = self.process.wait_with_output().expect("an end");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    /// Kills it, unless it has ended by itself, which it should not.
+    fn kill_working(mut self) {
+        if self.process.try_wait().expect("a look").is_some() {
+            self.finish();
+            panic!("a process ended before it was killed");
+        }
+    }
+
+    fn finish(mut self) {
+        let mut said = String::new();
+        self.process.stderr.take().expect("a pipe").read_to_string(&mut said).expect("read");
+        assert!(self.process.wait().expect("an end").success(), "{said}");
     }
 }
 
@@ -111,7 +127,7 @@ fn st_094_a_store_is_whole_whenever_its_processes_are_killed() {
         let others: Vec<_> =
             (0..2).map(|_| Other::start(place.root(), "work and collect until killed")).collect();
         std::thread::sleep(Duration::from_micros(700 * round % 23_000 + 137 * round));
-        others.into_iter().for_each(Other::kill);
+        others.into_iter().for_each(Other::kill_working);
         let store = Store::open(place.root()).expect("a store");
         assert_whole(&store);
         for directory in ["tmp", "trash", "leases", "steps"] {
