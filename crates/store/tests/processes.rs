@@ -37,13 +37,14 @@ fn other_process() {
             begun();
             (0..60).for_each(|_| drop(collect(&store, EVERYTHING)));
         }
-        "work and collect until killed" => {
+        "work until killed" => {
             begun();
-            for round in 0.. {
-                work(&store, round % 3, round);
-                if round % 4 == 3 {
-                    collect(&store, EVERYTHING);
-                }
+            (0..).for_each(|round| work_on_several(&store, round));
+        }
+        "collect until killed" => {
+            begun();
+            loop {
+                collect(&store, EVERYTHING);
             }
         }
         "hold until killed" => {
@@ -55,6 +56,21 @@ fn other_process() {
             std::thread::sleep(Duration::from_secs(600));
         }
         other => panic!("no such task: {other}"),
+    }
+}
+
+/// Makes several images, so that a collection has something to take for a while.
+fn work_on_several(store: &Store, round: u32) {
+    let lease = store.lease("several").expect("a lease");
+    for number in 0..8 {
+        let material = material(&format!("several {round} {number}"));
+        let layer = match number % 3 {
+            0 => material.add_tree_layer(store, &lease),
+            1 => material.add_pack_layer(store, &lease),
+            _ => material.add_compressed_layer(store, &lease).0,
+        };
+        let (id, manifest) = add_image(store, &lease, &[&layer], "several");
+        store.names().set(&lease, &name(&format!("several:{number}")), id, &manifest).expect("a name");
     }
 }
 
@@ -123,9 +139,9 @@ fn processes_work_while_others_collect() {
 #[test]
 fn st_094_a_store_is_whole_whenever_its_processes_are_killed() {
     let place = place();
-    for round in 0..30u64 {
-        let others: Vec<_> =
-            (0..2).map(|_| Other::start(place.root(), "work and collect until killed")).collect();
+    for round in 0..40u64 {
+        let tasks = ["work until killed", "collect until killed"];
+        let others: Vec<_> = tasks.iter().map(|task| Other::start(place.root(), task)).collect();
         std::thread::sleep(Duration::from_micros(700 * round % 23_000 + 137 * round));
         others.into_iter().for_each(Other::kill_working);
         let store = Store::open(place.root()).expect("a store");
