@@ -71,7 +71,7 @@ use base::{Cancel, IoContext, IoError};
 use image::DiffId;
 use rustix::fs::FlockOperation;
 
-pub use blobs::{Blob, BlobWriter, Blobs};
+pub use blobs::{Blob, BlobWriter, Blobs, VerifiedBlob};
 pub use cache::{Cache, StepKey, StepRecord};
 pub use error::StoreError;
 pub use images::{ImageRecord, Images, Origin};
