@@ -39,7 +39,9 @@ fn other_process() {
         }
         "work until killed" => {
             begun();
-            (0..).for_each(|round| work_on_several(&store, round));
+            for round in 0.. {
+                work_on_several(&store, round);
+            }
         }
         "collect until killed" => {
             begun();
