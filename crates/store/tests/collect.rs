@@ -316,10 +316,9 @@ fn nothing_that_is_needed_is_lost_to_a_collection() {
             }
             removed
         });
-        for worker in workers {
-            worker.join().expect("no worker lost anything");
-        }
+        let worked: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
         stop.store(true, Ordering::SeqCst);
+        assert!(worked.iter().all(Result::is_ok), "a worker lost what it needed");
         assert!(collector.join().expect("no panic") > 0, "the collections had something to do");
     });
     assert_whole(&place.store);

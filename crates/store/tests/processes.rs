@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -37,13 +37,16 @@ fn other_process() {
             begun();
             (0..60).for_each(|_| drop(collect(&store, EVERYTHING)));
         }
-        "work and collect until killed" => {
+        "work until killed" => {
             begun();
             for round in 0.. {
-                work(&store, round % 3, round);
-                if round % 4 == 3 {
-                    collect(&store, EVERYTHING);
-                }
+                work_on_several(&store, round);
+            }
+        }
+        "collect until killed" => {
+            begun();
+            loop {
+                collect(&store, EVERYTHING);
             }
         }
         "hold until killed" => {
@@ -58,8 +61,31 @@ fn other_process() {
     }
 }
 
+/// Makes several images, so that a collection has something to take for a while.
+fn work_on_several(store: &Store, round: u32) {
+    let lease = store.lease("several").expect("a lease");
+    for number in 0..8 {
+        let material = material(&format!("several {round} {number}"));
+        let layer = match number % 3 {
+            0 => material.add_tree_layer(store, &lease),
+            1 => material.add_pack_layer(store, &lease),
+            _ => material.add_compressed_layer(store, &lease).0,
+        };
+        let (id, manifest) = add_image(store, &lease, &[&layer], "several");
+        store.names().set(&lease, &name(&format!("several:{number}")), id, &manifest).expect("a name");
+    }
+}
+
+/// Killed at the latest when it is dropped: a test that fails leaves no processes.
 struct Other {
     process: Child,
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 impl Other {
@@ -84,14 +110,22 @@ impl Other {
         Self { process }
     }
 
-    fn kill(mut self) {
-        self.process.kill().expect("a kill");
-        self.process.wait().expect("an end");
+    fn kill(self) {
+        drop(self);
     }
 
-    fn finish(self) {
-        let output = self.process.wait_with_output().expect("an end");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    /// Kills it, unless it has ended by itself, which it should not.
+    fn kill_working(mut self) {
+        if self.process.try_wait().expect("a look").is_some() {
+            self.finish();
+            panic!("a process ended before it was killed");
+        }
+    }
+
+    fn finish(mut self) {
+        let mut said = String::new();
+        self.process.stderr.take().expect("a pipe").read_to_string(&mut said).expect("read");
+        assert!(self.process.wait().expect("an end").success(), "{said}");
     }
 }
 
@@ -107,11 +141,11 @@ fn processes_work_while_others_collect() {
 #[test]
 fn st_094_a_store_is_whole_whenever_its_processes_are_killed() {
     let place = place();
-    for round in 0..30u64 {
-        let others: Vec<_> =
-            (0..2).map(|_| Other::start(place.root(), "work and collect until killed")).collect();
+    for round in 0..40u64 {
+        let tasks = ["work until killed", "collect until killed"];
+        let others: Vec<_> = tasks.iter().map(|task| Other::start(place.root(), task)).collect();
         std::thread::sleep(Duration::from_micros(700 * round % 23_000 + 137 * round));
-        others.into_iter().for_each(Other::kill);
+        others.into_iter().for_each(Other::kill_working);
         let store = Store::open(place.root()).expect("a store");
         assert_whole(&store);
         for directory in ["tmp", "trash", "leases", "steps"] {
