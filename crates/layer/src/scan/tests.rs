@@ -12,12 +12,14 @@ use store::table::{Entry, EntryKind};
 use super::*;
 use crate::tar_writer::header::{Header, pad};
 
+/// Path → what it is, in a line.
+type Lines = Vec<(String, String)>;
+
 /// A table that remembers everything.
 #[derive(Default)]
 struct Collected {
     framing: Vec<u8>,
-    /// Path → what it is, in a line.
-    entries: Vec<(String, String)>,
+    entries: Lines,
     /// Where contents lie: place and length.
     contents: Vec<(u64, u64)>,
 }
@@ -62,7 +64,7 @@ impl Collector for Collected {
 }
 
 /// Scans, twice when needed; checks that framing and contents make the very bytes again.
-fn scanned(tar: &[u8]) -> Result<(Vec<(String, String)>, Vec<String>)> {
+fn scanned(tar: &[u8]) -> Result<(Lines, Vec<String>)> {
     let cancel = Cancel::new();
     let Pass { tree, mut collector, size, warnings } = read(&mut &*tar, Collected::default(), &cancel)?;
     assert_eq!(size, tar.len() as u64);
@@ -88,7 +90,7 @@ fn scanned(tar: &[u8]) -> Result<(Vec<(String, String)>, Vec<String>)> {
     Ok((entries, warnings))
 }
 
-fn entries(tar: &[u8]) -> Vec<(String, String)> {
+fn entries(tar: &[u8]) -> Lines {
     scanned(tar).expect("a valid archive").0
 }
 
