@@ -6,9 +6,9 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 
-/// Extended attributes, in order of their names. Most things have none: then this is one word.
+/// Extended attributes, in order of their names. Most things have none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Xattrs(Option<Box<Vec<Xattr>>>);
+pub(crate) struct Xattrs(Box<[Xattr]>);
 
 /// A name and a value.
 type Xattr = (Vec<u8>, Vec<u8>);
@@ -16,7 +16,7 @@ type Xattr = (Vec<u8>, Vec<u8>);
 impl Xattrs {
     /// All of them.
     pub fn as_slice(&self) -> &[Xattr] {
-        self.0.as_deref().map_or(&[], Vec::as_slice)
+        &self.0
     }
 }
 
@@ -24,7 +24,7 @@ impl FromIterator<Xattr> for Xattrs {
     fn from_iter<I: IntoIterator<Item = Xattr>>(all: I) -> Self {
         let mut all: Vec<Xattr> = all.into_iter().collect();
         all.sort_unstable();
-        Self((!all.is_empty()).then(|| Box::new(all)))
+        Self(all.into_boxed_slice())
     }
 }
 

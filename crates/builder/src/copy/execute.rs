@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 
-use base::Cancel;
+use base::{Cancel, Cancelled};
 use layer::packer::PackOptions;
 use layer::{Meta, Packer, View};
 use store::table::{ContentDigest, EntryKind};
@@ -101,8 +101,8 @@ impl Writer<'_> {
     }
 
     fn file(&mut self, path: &[u8], meta: &Meta, place: usize) -> Result<(), CopyError> {
-        let Some(opened) = self.ahead.take() else { return Ok(()) };
-        let mut opened = opened?;
+        // Reading stops early only when a reader panicked; the panic goes on when the readers are joined.
+        let mut opened = self.ahead.take().ok_or(Cancelled)??;
         let size = self.selection.contents.get(place).map_or(0, Content::size);
         let digest = match &mut opened {
             Opened::Whole { bytes, learned } => {
