@@ -9,6 +9,8 @@ mod contents;
 mod links;
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
 
 use std::io::Read;

@@ -12,6 +12,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -31,6 +32,9 @@ use alone::{Work, alone};
 const TREES_AT_A_TIME: usize = 2;
 
 /// The trees of a stack, to be mounted: the lowest layer first. Those that are missing are made, several at a time.
+///
+/// A tree that is in the stack several times (layers that change nothing are common) is given once, at its upper-most place: overlayfs refuses a directory that
+/// it has already, and whatever the lower one has or hides, the upper one has or hides as well.
 pub fn trees(store: &Store, lease: &Lease, stack: &[Layer], cancel: &Cancel) -> Result<Vec<PathBuf>> {
     let chains = chains(stack);
     let job = |place: usize| -> Result<PathBuf> {
@@ -50,6 +54,10 @@ pub fn trees(store: &Store, lease: &Lease, stack: &[Layer], cancel: &Cancel) -> 
             *known = path;
         }
     }
+    let mut seen = HashSet::new();
+    paths.reverse();
+    paths.retain(|path| seen.insert(path.clone()));
+    paths.reverse();
     Ok(paths)
 }
 
