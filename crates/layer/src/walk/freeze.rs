@@ -83,7 +83,7 @@ struct First {
 }
 
 fn identity(stat: &Stat) -> (u64, u64) {
-    (stat.st_dev as u64, stat.st_ino as u64)
+    (stat.st_dev, stat.st_ino)
 }
 
 impl Freezer<'_> {
@@ -163,7 +163,7 @@ impl Freezer<'_> {
             names,
             hidden: opaque || !merges,
             holds_whiteouts: attributes.holds_whiteouts,
-            mtime: stat.st_mtime as i64,
+            mtime: stat.st_mtime,
         })
     }
 
@@ -190,7 +190,7 @@ impl Freezer<'_> {
             self.links.insert(identity(&stat), first);
         }
         let size = u64::try_from(stat.st_size).unwrap_or_default();
-        let time = rooted::times(self.clamped(stat.st_mtime as i64));
+        let time = rooted::times(self.clamped(stat.st_mtime));
         let handle = file.try_clone().context("open", &full)?;
         let mut contents: Box<dyn Read> = if (stat.st_blocks as u64).saturating_mul(512) < size {
             Box::new(HoleReader::new(file, size))
@@ -234,7 +234,7 @@ impl Freezer<'_> {
         stat: &Stat,
         kind: EntryKind<'_>,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let mtime = self.clamped(stat.st_mtime as i64);
+        let mtime = self.clamped(stat.st_mtime);
         let full = self.rooted.name(path);
         let (parent, name) = self.rooted.parent(path)?;
         let attributes = Attributes::take(&Target::name(parent, name.as_bytes()))
@@ -293,7 +293,7 @@ fn is_directory(view: &View, path: &[u8]) -> bool {
 }
 
 fn meta(stat: &Stat, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Meta {
-    let mtime = stat.st_mtime as i64;
+    let mtime = stat.st_mtime;
     Meta { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, mtime, xattrs }
 }
 
