@@ -9,6 +9,8 @@ mod contents;
 mod links;
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
 
 use std::io::Read;
@@ -134,7 +136,7 @@ fn finish_directories(table: &Table, below: &View, rooted: &mut Rooted, cancel: 
         }
         let Some(entry) = table.entry(index) else { continue };
         let EntryKind::Directory { opaque, .. } = entry.kind else { continue };
-        let entry = below.with_metadata(below.layers().len(), entry);
+        let entry = below.with_metadata(below.layers().len(), table, entry);
         let full = rooted.name(entry.path);
         let directory = rooted.directory(entry.path)?;
         if opaque {

@@ -182,8 +182,3 @@ pub(crate) fn is_private(name: &[u8]) -> bool {
 fn is_below(path: &[u8], directory: &[u8]) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/"))
 }
-
-/// Whether a layer holds an extended attribute of this name: capabilities and the user's own (ST-052).
-pub(crate) fn is_kept(name: &[u8]) -> bool {
-    name == b"security.capability" || name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")
-}

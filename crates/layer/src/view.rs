@@ -13,7 +13,7 @@ mod tests;
 use std::io::Read;
 use std::sync::Arc;
 
-use store::table::{Entry, EntryKind};
+use store::table::{Entry, EntryKind, Table};
 use store::{Layer, Lease, Store};
 
 use crate::{FIXED_TIME, LayerError, Result, forms};
@@ -87,16 +87,17 @@ impl View {
     ///
     /// The metadata of a hardlink is that of the file which it means: ask for the entry of [`View::file`].
     pub fn entry(&self, node: Node) -> Entry<'_> {
-        match self.recorded(node) {
-            Some(entry) => self.with_metadata(node.layer, entry),
-            None => implied_directory(),
+        match (self.place(node), self.recorded(node)) {
+            (Some((layer, _)), Some(entry)) => self.with_metadata(node.layer, layer.table(), entry),
+            _ => implied_directory(),
         }
     }
 
-    /// An entry that lies on the `count` lowest layers; an implied directory gets the metadata that it has there.
-    pub(crate) fn with_metadata<'a>(&'a self, count: usize, entry: Entry<'a>) -> Entry<'a> {
+    /// An entry of a table that lies on the `count` lowest layers; an implied directory gets the metadata that it has there.
+    pub(crate) fn with_metadata<'a>(&'a self, count: usize, table: &Table, entry: Entry<'a>) -> Entry<'a> {
         let EntryKind::Directory { implied: true, opaque } = entry.kind else { return entry };
-        let below = if opaque { None } else { self.directory_below(count, entry.path) };
+        let hidden = opaque || merge::hides_below(table, entry.path);
+        let below = if hidden { None } else { self.directory_below(count, entry.path) };
         Entry { path: entry.path, kind: entry.kind, ..below.unwrap_or_else(implied_directory) }
     }
 

@@ -160,6 +160,15 @@ fn trees_that_need_what_lies_below_are_made_for_each_chain() {
 }
 
 #[test]
+fn a_tree_is_mounted_once() {
+    let scratch = scratch();
+    let [one, other] = ["one", "other"].map(|name| layer(&scratch, &[file(name, name)]));
+    let stack = [one.clone(), other.clone(), other.clone(), one.clone()];
+    let paths = trees(&scratch.store, &scratch.lease, &stack, &Cancel::new()).expect("trees");
+    assert_eq!(paths, [one_tree(&scratch, &other), one_tree(&scratch, &one)]);
+}
+
+#[test]
 fn many_threads_get_the_same_tree() {
     let scratch = scratch();
     let layer = layer(&scratch, &everything());
@@ -182,4 +191,86 @@ fn boundaries_lie_behind_contents() {
     assert_eq!(boundaries(&layer), [512]);
     let layer = crate::testing::layer(&scratch, &[make("a", What::File(vec![0; 1024])), file("b", "y")]);
     assert_eq!(boundaries(&layer), [512, 1536]);
+}
+
+fn gzip(scratch: &Scratch, layer: &Layer) -> Descriptor {
+    blob(&scratch.store, &scratch.lease, layer, Encoding::DEFAULT, 2, &Cancel::new()).expect("a blob")
+}
+
+#[test]
+fn st_065_blobs_are_made_once_and_give_every_other_form() {
+    let scratch = scratch();
+    let layer = layer(&scratch, &everything());
+    let from_pack = tar_bytes(&scratch, &layer).expect("a tar");
+    let contents_of_pack = contents(&scratch, &layer);
+    let tree = one_tree(&scratch, &layer);
+    let made = gzip(&scratch, &layer);
+    assert_eq!(made.media_type, MediaType::OCI_LAYER_GZIP);
+    assert_eq!(scratch.store.blobs().size(&made.digest).expect("asked"), Some(made.size));
+    // The same blob from the tree, at another number of threads.
+    std::fs::remove_file(scratch.store.blobs().path(&made.digest)).expect("removed");
+    remove_pack(&scratch, &layer);
+    let again =
+        blob(&scratch.store, &scratch.lease, &layer, Encoding::DEFAULT, 1, &Cancel::new()).expect("a blob");
+    assert_eq!(again, made);
+    let time = |path: &std::path::Path| std::fs::metadata(path).expect("a stat").modified().expect("a time");
+    let written = time(&scratch.store.blobs().path(&made.digest));
+    assert_eq!(gzip(&scratch, &layer), made);
+    assert_eq!(time(&scratch.store.blobs().path(&made.digest)), written);
+    // From the blob alone: the tar, the tree, the contents (by way of the pack).
+    let before = look(&tree);
+    std::fs::remove_dir_all(&tree).expect("removed");
+    assert!(tar_bytes(&scratch, &layer).expect("a tar") == from_pack);
+    let unlike_whiteouts = |mut seen: std::collections::BTreeMap<String, crate::testing::Seen>| {
+        seen.remove("w");
+        seen
+    };
+    assert_eq!(unlike_whiteouts(look(&one_tree(&scratch, &layer))), unlike_whiteouts(before));
+    assert!(!layer.has_pack().expect("asked"));
+    std::fs::remove_dir_all(&tree).expect("removed");
+    assert!(contents(&scratch, &layer) == contents_of_pack);
+    assert!(layer.has_pack().expect("asked"));
+}
+
+#[test]
+fn a_blob_that_came_from_outside_is_used_wherever_a_compressed_one_is_asked_for() {
+    let scratch = scratch();
+    let layer = layer(&scratch, &everything());
+    let plain = tar_bytes(&scratch, &layer).expect("a tar");
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(9));
+    encoder.write_all(&plain).expect("compressed");
+    let bytes = encoder.finish().expect("compressed");
+    let digest = scratch.store.blobs().put(&scratch.lease, &bytes).expect("stored");
+    let descriptor = Descriptor::new(MediaType::OCI_LAYER_GZIP, digest, bytes.len() as u64);
+    let encoding = format!("as-came-{}", digest.hex());
+    layer.add_blob(&LayerBlob { encoding, descriptor: descriptor.clone() }).expect("remembered");
+    for encoding in [Encoding::DEFAULT, Encoding::Gzip(9), Encoding::Zstd(3)] {
+        let found =
+            blob(&scratch.store, &scratch.lease, &layer, encoding, 1, &Cancel::new()).expect("a blob");
+        assert_eq!(found, descriptor);
+    }
+    let found =
+        blob(&scratch.store, &scratch.lease, &layer, Encoding::Plain, 1, &Cancel::new()).expect("a blob");
+    assert_eq!((found.digest, found.size), (layer.diff_id().0, plain.len() as u64));
+}
+
+#[test]
+fn a_damaged_blob_gives_nothing() {
+    let scratch = scratch();
+    let damaged = layer(&scratch, &everything());
+    let made = gzip(&scratch, &damaged);
+    remove_pack(&scratch, &damaged);
+    let path = scratch.store.blobs().path(&made.digest);
+    let mut bytes = std::fs::read(&path).expect("a blob");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::write(&path, bytes).expect("written");
+    let stack = std::slice::from_ref(&damaged);
+    let cancel = Cancel::new();
+    assert!(trees(&scratch.store, &scratch.lease, stack, &cancel).is_err());
+    assert!(pack(&scratch.store, &scratch.lease, &damaged, &cancel).is_err());
+    assert!(tar_bytes(&scratch, &damaged).is_err());
+    assert!(!damaged.has_pack().expect("asked"));
+    assert_eq!(damaged.tree(None).expect("asked"), None);
 }

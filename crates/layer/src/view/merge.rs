@@ -25,12 +25,14 @@ pub(super) struct Parts<'a, 'p> {
     layers: &'a [Layer],
     path: &'p [u8],
     remaining: usize,
+    /// The table of the last part, when more may show through it.
+    above: Option<&'a Table>,
 }
 
 impl<'a, 'p> Parts<'a, 'p> {
     /// Looks at the `count` lowest layers.
     pub fn new(layers: &'a [Layer], count: usize, path: &'p [u8]) -> Self {
-        Self { layers, path, remaining: count.min(layers.len()) }
+        Self { layers, path, remaining: count.min(layers.len()), above: None }
     }
 }
 
@@ -38,6 +40,10 @@ impl Iterator for Parts<'_, '_> {
     type Item = Part;
 
     fn next(&mut self) -> Option<Part> {
+        // Looked at only now: most who ask want no more than the first part.
+        if self.above.take().is_some_and(|table| hides_below(table, self.path)) {
+            self.remaining = 0;
+        }
         while let Some(layer) = self.remaining.checked_sub(1) {
             self.remaining = layer;
             let table = self.layers.get(layer)?.table();
@@ -51,7 +57,9 @@ impl Iterator for Parts<'_, '_> {
                 continue;
             };
             let kind = table.entry(index)?.kind;
-            if !merges(&kind) {
+            if merges(&kind) {
+                self.above = Some(table);
+            } else {
                 self.remaining = 0;
             }
             let directory = matches!(kind, EntryKind::Directory { .. });
@@ -66,8 +74,8 @@ fn merges(kind: &EntryKind<'_>) -> bool {
     matches!(kind, EntryKind::Directory { opaque: false, .. })
 }
 
-/// Whether a table without an entry at `path` hides it in the layers below: by one of its parents.
-fn hides_below(table: &Table, path: &[u8]) -> bool {
+/// Whether a table hides what the layers below have at `path`: by what it has at one of its parents.
+pub(super) fn hides_below(table: &Table, path: &[u8]) -> bool {
     let entry_at = |path| table.find(path).and_then(|index| table.entry(index));
     if entry_at(b"").is_some_and(|root| !merges(&root.kind)) {
         return true;

@@ -117,6 +117,16 @@ fn st_041_layers_merge() {
             &[&[("real", "d"), ("real/x", "f"), ("link", ">real")], &[("link/x", "w")]],
             &[":0", "link:0", "real:1", "real/x:1"],
         ),
+        (
+            "an opaque parent hides what a directory in it would be merged with",
+            &[&[("d/e", "d"), ("d/e/x", "f")], &[("d", "o"), ("d/e", "d")], &[("d/e/y", "f")]],
+            &[":0", "d:2", "d/e:2", "d/e/y:3"],
+        ),
+        (
+            "and what an implied directory in it would have its metadata from",
+            &[&[("d/e", "d")], &[("d", "o"), ("d/e/y", "f")]],
+            &[":0", "d:2", "d/e:0", "d/e/y:2"],
+        ),
         ("an opaque root", &[&[("a", "f")], &[("", "o"), ("b", "f")]], &[":2", "b:2"]),
         (
             "names around the slash",
@@ -126,7 +136,15 @@ fn st_041_layers_merge() {
     ];
     for (what, layers, expected) in cases {
         let view = view_of(&store, layers);
-        assert_eq!(listing(&view), *expected, "{what}");
+        let listing = listing(&view);
+        assert_eq!(listing, *expected, "{what}");
+        for line in listing {
+            let path = line.rsplit_once(':').expect("a colon").0.as_bytes();
+            let children = view.children(path).len();
+            let below =
+                view.walk(path).skip(1).filter(|(found, _)| store::table::parent_of(found) == Some(path));
+            assert_eq!(children, below.count(), "{what}: {line}");
+        }
     }
 }
 
@@ -309,7 +327,7 @@ fn is_consistent(layer: &BTreeMap<String, char>) -> bool {
 fn random_stacks_are_what_unpacking_them_gives() {
     let (_directory, store) = scratch();
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        cases: 96,
+        cases: 48,
         failure_persistence: None,
         ..ProptestConfig::default()
     });

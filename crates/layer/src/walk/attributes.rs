@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, Result};
 
-use crate::rooted::is_kept;
+use crate::tar_writer::keeps_xattr;
 
 const OVERLAY: &[u8] = b"trusted.overlay.";
 /// The sizes with which is asked: nearly always, and at most (Linux has no longer lists or values).
@@ -87,7 +87,7 @@ impl Attributes {
             list => list?,
         };
         for name in list.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-            if is_kept(name) {
+            if keeps_xattr(name) {
                 attributes.kept.push((name.to_vec(), target.get(name)?));
             } else if let Some(private) = name.strip_prefix(OVERLAY) {
                 attributes.understand(private, target.get(name)?);

@@ -1,7 +1,6 @@
 //! One pass over an upper directory: every entry goes to the packer, and is left as its layer has it.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -74,7 +73,17 @@ struct Freezer<'a> {
     below: &'a View,
     clamp: Option<i64>,
     /// Files with several names: device and inode → the first name.
-    links: HashMap<(u64, u64), Vec<u8>>,
+    links: HashMap<(u64, u64), First>,
+}
+
+/// The first name of a file that has several; every one of them has the attributes.
+struct First {
+    path: Vec<u8>,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
 }
 
 impl Freezer<'_> {
@@ -127,21 +136,11 @@ impl Freezer<'_> {
         Ok(None)
     }
 
-    /// Packs another name of a file that was packed before; the first name of a file that has several is remembered.
+    /// Packs another name of a file that was packed before.
     fn is_hardlink(&mut self, path: &[u8], stat: &Stat) -> Result<bool> {
-        if stat.st_nlink < 2 {
-            return Ok(false);
-        }
-        match self.links.entry((stat.st_dev as u64, stat.st_ino as u64)) {
-            Entry::Occupied(first) => {
-                self.packer.hardlink(path, &meta(stat, Vec::new()), first.get())?;
-                Ok(true)
-            }
-            Entry::Vacant(place) => {
-                place.insert(path.to_vec());
-                Ok(false)
-            }
-        }
+        let Some(first) = self.links.get(&identity(stat)) else { return Ok(false) };
+        self.packer.hardlink(path, &meta(stat, first.xattrs.clone()), &first.path)?;
+        Ok(true)
     }
 
     fn directory(&mut self, path: &[u8], hidden: bool) -> Result<Open> {
@@ -164,7 +163,7 @@ impl Freezer<'_> {
             names,
             hidden: opaque || !merges,
             holds_whiteouts: attributes.holds_whiteouts,
-            mtime: stat.st_mtime as i64,
+            mtime: stat.st_mtime,
         })
     }
 
@@ -186,8 +185,12 @@ impl Freezer<'_> {
             return self.become_whiteout(path, hidden);
         }
         refuse_elsewhere(path, &attributes)?;
+        if stat.st_nlink > 1 {
+            let first = First { path: path.to_vec(), xattrs: attributes.kept.clone() };
+            self.links.insert(identity(&stat), first);
+        }
         let size = u64::try_from(stat.st_size).unwrap_or_default();
-        let time = rooted::times(self.clamped(stat.st_mtime as i64));
+        let time = rooted::times(self.clamped(stat.st_mtime));
         let handle = file.try_clone().context("open", &full)?;
         let mut contents: Box<dyn Read> = if (stat.st_blocks as u64).saturating_mul(512) < size {
             Box::new(HoleReader::new(file, size))
@@ -231,7 +234,7 @@ impl Freezer<'_> {
         stat: &Stat,
         kind: EntryKind<'_>,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let mtime = self.clamped(stat.st_mtime as i64);
+        let mtime = self.clamped(stat.st_mtime);
         let full = self.rooted.name(path);
         let (parent, name) = self.rooted.parent(path)?;
         let attributes = Attributes::take(&Target::name(parent, name.as_bytes()))
@@ -290,7 +293,7 @@ fn is_directory(view: &View, path: &[u8]) -> bool {
 }
 
 fn meta(stat: &Stat, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Meta {
-    let mtime = stat.st_mtime as i64;
+    let mtime = stat.st_mtime;
     Meta { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, mtime, xattrs }
 }
 

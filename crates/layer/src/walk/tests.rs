@@ -245,11 +245,11 @@ fn check(scratch: &Scratch, stack: &[Layer], before: &Looked, what: &str) {
     expected.retain(|_, seen| seen.what != "device false (0, 0)");
     for seen in expected.values_mut() {
         seen.mtime.1 = 0;
-        seen.xattrs.retain(|name, _| crate::rooted::is_kept(name.as_bytes()));
+        seen.xattrs.retain(|name, _| crate::tar_writer::keeps_xattr(name.as_bytes()));
     }
     let trees = forms::trees(&scratch.store, &scratch.lease, stack, &Cancel::new()).expect("trees");
     assert_same(&mounted(scratch, &trees), &expected, what);
-    let (top, below) = (stack.last().expect("a layer"), stack.len() - 1);
+    let (top, below) = (stack.last().expect("a layer"), trees.len() - 1);
     let again = unpack_again(scratch, stack);
     let mut from_tar = trees[..below].to_vec();
     from_tar.push(again.path().to_owned());
