@@ -52,3 +52,49 @@ pub fn changes(below: &View, layer: &Layer) -> Vec<(Vec<u8>, Change)> {
     changes.sort_by(|(one, _), (other, _)| store::table::compare_paths(one, other));
     changes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{What, file, layer, make, scratch};
+
+    #[test]
+    fn st_045_changes_are_listed_as_docker_lists_them() {
+        let scratch = scratch();
+        let lower = layer(
+            &scratch,
+            &[
+                file("d/a", ""),
+                file("d/b", ""),
+                file("e/f", ""),
+                file("gone/x", ""),
+                file("o/old", ""),
+                file("o/kept", ""),
+                make("o/sub", What::Directory),
+                file("o/sub/deep", ""),
+            ],
+        );
+        let upper = layer(
+            &scratch,
+            &[
+                make("d", What::Directory),
+                file("d/a", "changed"),
+                file("d/new", ""),
+                make("gone", What::Whiteout),
+                make("never", What::Whiteout),
+                make("o", What::Opaque),
+                file("o/kept", ""),
+                make("n", What::Directory),
+                make("n/sym", What::Symlink("x")),
+            ],
+        );
+        let found: Vec<String> = changes(&View::new(&[lower]), &upper)
+            .into_iter()
+            .map(|(path, change)| format!("{} {}", change.letter(), String::from_utf8_lossy(&path)))
+            .collect();
+        assert_eq!(
+            found,
+            ["C d", "C d/a", "A d/new", "D gone", "A n", "A n/sym", "C o", "C o/kept", "D o/old", "D o/sub"]
+        );
+    }
+}

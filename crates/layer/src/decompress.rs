@@ -10,7 +10,7 @@ use crate::limits::{MAX_XZ_MEMORY, MAX_ZSTD_WINDOW_LOG};
 mod tests;
 
 /// How many bytes tell what a stream is compressed with.
-const BEGINNING: usize = 10;
+pub(crate) const BEGINNING: usize = 10;
 /// How much of a compressed stream is read at a time.
 const BUFFER: usize = 128 << 10;
 
@@ -57,7 +57,8 @@ pub fn reader<'a>(
     Ok((compression, decoder(compression, stream)?))
 }
 
-fn decoder<'a>(
+/// A reader of the plain bytes of a stream whose compression is known.
+pub(crate) fn decoder<'a>(
     compression: Compression,
     stream: impl Read + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {

@@ -15,6 +15,11 @@ impl<R: Read> DigestReader<R> {
         Self { inner, digester: Digester::new(Algorithm::Sha256) }
     }
 
+    /// The reader, and the digest of what was read.
+    pub(crate) fn into_parts(self) -> (R, Digest) {
+        (self.inner, self.digester.finish())
+    }
+
     /// The digest of what was read.
     pub(crate) fn finish(self) -> Digest {
         self.digester.finish()

@@ -58,6 +58,18 @@ pub enum LayerError {
         /// The path that came too late, or twice.
         path: Vec<u8>,
     },
+    /// Compression was asked for at a level that there is not.
+    #[error("{format} has no level {level}: they go from {lowest} to {highest}")]
+    Level {
+        /// The format.
+        format: &'static str,
+        /// What was asked for.
+        level: u8,
+        /// The fastest.
+        lowest: u8,
+        /// The smallest.
+        highest: u8,
+    },
     /// A limit was reached.
     #[error("{what} is larger than the limit of {limit}")]
     TooLarge {
@@ -99,7 +111,7 @@ impl Classified for LayerError {
             LayerError::Store(error) => error.kind(),
             LayerError::Cancelled(error) => error.kind(),
             LayerError::Stream { source, .. } => Kind::of_io(source),
-            LayerError::Entry { .. } | LayerError::Resolve { .. } => Kind::Invalid,
+            LayerError::Entry { .. } | LayerError::Resolve { .. } | LayerError::Level { .. } => Kind::Invalid,
             LayerError::Unwritable { .. } => Kind::Unsupported,
             LayerError::Changed { .. } | LayerError::Destination { .. } => Kind::Conflict,
             LayerError::Order { .. } => Kind::Internal,

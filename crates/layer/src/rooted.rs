@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -143,7 +143,7 @@ pub(crate) fn finish_open(fd: impl AsFd, entry: &Entry<'_>) -> rustix::io::Resul
     rustix::fs::futimens(&fd, &times(entry.mtime))
 }
 
-/// The same for a symbolic link, a device or a pipe. Linux gives these no attributes of the user; what else a layer may hold means nothing on them.
+/// The same for a symbolic link, a device or a pipe, which cannot be opened. Linux gives these no attributes of the user.
 pub(crate) fn finish_closed(
     parent: BorrowedFd<'_>,
     name: &OsStr,
@@ -152,6 +152,13 @@ pub(crate) fn finish_closed(
 ) -> rustix::io::Result<()> {
     let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
     rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+    for (attribute, value) in
+        entry.xattrs.iter().filter(|(name, _)| !is_private(name) && !name.starts_with(b"user."))
+    {
+        let mut path = format!("/proc/self/fd/{}/", parent.as_raw_fd()).into_bytes();
+        path.extend_from_slice(name.as_bytes());
+        rustix::fs::lsetxattr(path, *attribute, value, rustix::fs::XattrFlags::empty())?;
+    }
     if !link {
         rustix::fs::chmodat(parent, name, Mode::from_raw_mode(entry.mode & 0o7777), AtFlags::empty())?;
     }

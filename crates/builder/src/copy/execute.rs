@@ -97,7 +97,7 @@ impl Writer<'_> {
     fn meta(&self, planned: &Planned<'_>) -> Meta {
         let Item { mode, uid, gid, mtime, ref xattrs, .. } = *planned.item;
         let Owner { uid, gid } = self.chown.filter(|_| !planned.is_above).unwrap_or(Owner { uid, gid });
-        Meta { mode, uid, gid, mtime, xattrs: xattrs.clone() }
+        Meta { mode, uid, gid, mtime, xattrs: xattrs.as_slice().to_vec() }
     }
 
     fn file(&mut self, path: &[u8], meta: &Meta, place: usize) -> Result<(), CopyError> {

@@ -1,6 +1,7 @@
 //! One pass over an upper directory: every entry goes to the packer, and is left as its layer has it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,11 +10,11 @@ use std::path::Path;
 
 use base::{Cancel, IoContext};
 use rustix::fs::{AtFlags, FileType, Mode, Stat};
-use store::table::EntryKind;
+use store::table::{self, EntryKind};
 
 use super::attributes::{Attributes, Target};
 use super::holes::HoleReader;
-use crate::apply::OPAQUE;
+use crate::apply::{OPAQUE, make_other};
 use crate::limits::{MAX_DEPTH, MAX_PATH};
 use crate::packer::{Meta, Packer, Special};
 use crate::rooted::{self, Rooted};
@@ -115,15 +116,32 @@ impl Freezer<'_> {
         let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).context("examine", &full)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => return self.directory(path, hidden).map(Some),
-            FileType::RegularFile => self.file(path, &stat, hidden, holds_whiteouts)?,
-            FileType::Symlink => self.symlink(path, &stat)?,
-            FileType::Socket => {
-                rustix::fs::unlinkat(parent, name, AtFlags::empty()).context("remove", &full)?;
-            }
+            // It is left out; what it replaced does not come back.
+            FileType::Socket => self.become_whiteout(path, hidden)?,
             FileType::CharacterDevice if stat.st_rdev == 0 => self.whiteout(path, hidden)?,
+            FileType::RegularFile if self.is_hardlink(path, &stat)? => {}
+            FileType::RegularFile => self.file(path, hidden, holds_whiteouts)?,
+            FileType::Symlink => self.symlink(path, &stat)?,
             kind => self.special(path, &stat, kind)?,
         }
         Ok(None)
+    }
+
+    /// Packs another name of a file that was packed before; the first name of a file that has several is remembered.
+    fn is_hardlink(&mut self, path: &[u8], stat: &Stat) -> Result<bool> {
+        if stat.st_nlink < 2 {
+            return Ok(false);
+        }
+        match self.links.entry((stat.st_dev as u64, stat.st_ino as u64)) {
+            Entry::Occupied(first) => {
+                self.packer.hardlink(path, &meta(stat, Vec::new()), first.get())?;
+                Ok(true)
+            }
+            Entry::Vacant(place) => {
+                place.insert(path.to_vec());
+                Ok(false)
+            }
+        }
     }
 
     fn directory(&mut self, path: &[u8], hidden: bool) -> Result<Open> {
@@ -158,21 +176,14 @@ impl Freezer<'_> {
         Ok(())
     }
 
-    fn file(&mut self, path: &[u8], seen: &Stat, hidden: bool, holds_whiteouts: bool) -> Result<()> {
-        let identity = (seen.st_dev as u64, seen.st_ino as u64);
-        if seen.st_nlink > 1 {
-            if let Some(first) = self.links.get(&identity) {
-                return self.packer.hardlink(path, &meta(seen, Vec::new()), first);
-            }
-            self.links.insert(identity, path.to_vec());
-        }
+    fn file(&mut self, path: &[u8], hidden: bool, holds_whiteouts: bool) -> Result<()> {
         let full = self.rooted.name(path);
         let file = self.rooted.read(path)?;
         let stat = rustix::fs::fstat(&file).context("examine", &full)?;
         let attributes =
             Attributes::take(&Target::Open(file.as_fd())).context("read the attributes of", &full)?;
         if holds_whiteouts && attributes.whiteout && stat.st_size == 0 {
-            return self.plain_whiteout(path, hidden);
+            return self.become_whiteout(path, hidden);
         }
         refuse_elsewhere(path, &attributes)?;
         let size = u64::try_from(stat.st_size).unwrap_or_default();
@@ -192,33 +203,51 @@ impl Freezer<'_> {
         let full = self.rooted.name(path);
         let (parent, name) = self.rooted.parent(path)?;
         let target = rustix::fs::readlinkat(parent, name, Vec::new()).context("read", &full)?;
-        self.freeze_closed(path, stat)?;
-        self.packer.symlink(path, &meta(stat, Vec::new()), target.to_bytes())
+        let target = target.to_bytes();
+        let xattrs = self.freeze_closed(path, stat, EntryKind::Symlink { target })?;
+        self.packer.symlink(path, &meta(stat, xattrs), target)
     }
 
     fn special(&mut self, path: &[u8], stat: &Stat, kind: FileType) -> Result<()> {
         let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
-        let special = match kind {
-            FileType::CharacterDevice => Special::CharacterDevice { major, minor },
-            FileType::BlockDevice => Special::BlockDevice { major, minor },
-            FileType::Fifo => Special::Fifo,
+        let (special, kind) = match kind {
+            FileType::CharacterDevice => {
+                (Special::CharacterDevice { major, minor }, EntryKind::CharacterDevice { major, minor })
+            }
+            FileType::BlockDevice => {
+                (Special::BlockDevice { major, minor }, EntryKind::BlockDevice { major, minor })
+            }
+            FileType::Fifo => (Special::Fifo, EntryKind::Fifo),
             _ => return Err(wrong(path, "it is of a type that no layer can hold")),
         };
-        self.freeze_closed(path, stat)?;
-        self.packer.special(path, &meta(stat, Vec::new()), special)
+        let xattrs = self.freeze_closed(path, stat, kind)?;
+        self.packer.special(path, &meta(stat, xattrs), special)
     }
 
-    /// Freezes what cannot be opened.
-    fn freeze_closed(&mut self, path: &[u8], stat: &Stat) -> Result<()> {
-        let times = rooted::times(self.clamped(stat.st_mtime as i64));
+    /// Freezes what cannot be opened; gives its attributes. When it has several names, each becomes one of its own: in a layer, only files have hardlinks.
+    fn freeze_closed(
+        &mut self,
+        path: &[u8],
+        stat: &Stat,
+        kind: EntryKind<'_>,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mtime = self.clamped(stat.st_mtime as i64);
         let full = self.rooted.name(path);
         let (parent, name) = self.rooted.parent(path)?;
         let attributes = Attributes::take(&Target::name(parent, name.as_bytes()))
             .context("read the attributes of", &full)?;
         refuse_elsewhere(path, &attributes)?;
-        rustix::fs::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)
-            .context("set the time of", full)?;
-        Ok(())
+        if stat.st_nlink > 1 {
+            self.remove(path)?;
+            let xattrs =
+                attributes.kept.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+            let (mode, uid, gid) = (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid);
+            make_other(&mut self.rooted, &table::Entry { path, kind, mode, uid, gid, mtime, xattrs })?;
+        } else {
+            rustix::fs::utimensat(parent, name, &rooted::times(mtime), AtFlags::SYMLINK_NOFOLLOW)
+                .context("set the time of", full)?;
+        }
+        Ok(attributes.kept)
     }
 
     fn whiteout(&mut self, path: &[u8], hidden: bool) -> Result<()> {
@@ -228,8 +257,8 @@ impl Freezer<'_> {
         self.remove(path)
     }
 
-    /// A whiteout that is an empty file becomes one of the usual form.
-    fn plain_whiteout(&mut self, path: &[u8], hidden: bool) -> Result<()> {
+    /// Replaces something by a whiteout, or removes it when a whiteout says nothing.
+    fn become_whiteout(&mut self, path: &[u8], hidden: bool) -> Result<()> {
         self.remove(path)?;
         if !hidden && self.below.find(path).is_some() {
             let full = self.rooted.name(path);

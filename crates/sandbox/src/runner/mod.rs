@@ -29,6 +29,7 @@ use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::thread::UnshareFlags;
 
 pub(crate) use device::window;
+pub(crate) use kernel::Hierarchy;
 
 use crate::error::{Doing, Error, Failure};
 use crate::spec::{Network, Spec};

@@ -196,6 +196,7 @@ fn limits() -> Outcome {
     let mut spec = lab.script("ulimit -Sn; ulimit -Hn");
     spec.process.rlimits = vec![Rlimit { resource: Resource::Nofile, soft: 99, hard: 100 }];
     same!(output(&spec)?, "99\n100\n");
+    let mut spec = lab.script("true");
     spec.process.rlimits = vec![Rlimit { resource: Resource::Nofile, soft: 100, hard: 99 }];
     let Err(error) = run(&spec) else { return Err("soft above hard was accepted".into()) };
     same!(error.to_string(), "cannot set the limit nofile to 100:99");

@@ -100,6 +100,14 @@ impl BlobWriter {
         Ok((digest, size))
     }
 
+    /// Verifies what was written, and drops it: for whoever has to tell whether a failure came from wrong bytes.
+    pub fn check(mut self, expected: (Digest, u64)) -> Result<()> {
+        self.flush_chunk().context("write", &self.path)?;
+        let size = self.in_file;
+        let sha256 = self.take_hash().context("hash", &self.path)?;
+        self.verify(sha256, size, Some(expected)).map(drop)
+    }
+
     fn verify(&mut self, sha256: Digest, size: u64, expected: Option<(Digest, u64)>) -> Result<Digest> {
         let Some((expected, expected_size)) = expected else { return Ok(sha256) };
         if size != expected_size {
