@@ -7,7 +7,7 @@ use store::{Layer, Lease, Origin, Store};
 
 use crate::error::BuildError;
 use crate::outcome::Named;
-use crate::plan::{Base, HistoryEntry, Plan};
+use crate::plan::{Base, HistoryEntry, Plan, Stage};
 use crate::request::Request;
 use crate::solve::Solved;
 
@@ -81,24 +81,39 @@ fn config(request: &Request, plan: &Plan, solved: &Solved) -> Config {
 
 /// The whole history of a stage, that of what it stands on first.
 fn history(plan: &Plan, solved: &Solved, place: usize) -> Vec<History> {
-    let Some(stage) = plan.stages.get(place) else { return Vec::new() };
-    let mut history = match &stage.base {
-        Base::Scratch => Vec::new(),
-        Base::Stage(below) => history(plan, solved, *below),
-        Base::Image(image) => history_of_image(&image.config),
-    };
-    let mut last = match &stage.base {
-        Base::Image(image) => history.last().and_then(|entry| entry.created).or(image.config.created),
-        _ => history.last().and_then(|entry| entry.created),
-    };
-    for entry in &stage.history {
-        let layer = entry.step.and_then(|step| solved.layer(place, step));
-        let newest = layer.and_then(|layer| layer.table().newest());
-        let created = entry_time(newest, last, plan.epoch);
-        history.push(written(entry, created, layer.is_none()));
-        last = Some(created);
+    let mut history = Vec::new();
+    let mut last = None;
+    for (place, stage) in lineage(plan, place) {
+        if let Base::Image(image) = &stage.base {
+            history = history_of_image(&image.config);
+            last = history.last().and_then(|entry| entry.created).or(image.config.created);
+        }
+        for entry in &stage.history {
+            let layer = entry.step.and_then(|step| solved.layer(place, step));
+            let newest = layer.and_then(|layer| layer.table().newest());
+            let created = entry_time(newest, last, plan.epoch);
+            history.push(written(entry, created, layer.is_none()));
+            last = Some(created);
+        }
     }
     history
+}
+
+/// A stage and all that it stands on, the lowest first.
+fn lineage(plan: &Plan, place: usize) -> Vec<(usize, &Stage)> {
+    let mut lineage = Vec::new();
+    let mut next = Some(place);
+    while let Some(place) = next {
+        let Some(stage) = plan.stages.get(place) else { break };
+        lineage.push((place, stage));
+        next = match stage.base {
+            // They refer to earlier ones only.
+            Base::Stage(below) if below < place => Some(below),
+            _ => None,
+        };
+    }
+    lineage.reverse();
+    lineage
 }
 
 /// No clock enters it: the newest time in the layer, else the predecessor's, else the fixed one.

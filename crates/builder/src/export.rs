@@ -39,7 +39,7 @@ pub(crate) fn export(
             Export::Tar => job.tar(number, plan, solved),
             Export::Local { directory } => job.directory(directory, plan, solved),
         };
-        written.map_err(|source| BuildError::Export { export: name(export), source })?;
+        written.map_err(|source| BuildError::Export { export: name(export), source: Box::new(source) })?;
     }
     Ok(())
 }
