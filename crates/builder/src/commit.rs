@@ -42,16 +42,19 @@ pub(crate) fn commit(
     Ok(Committed { image, manifest: manifest.descriptor(MediaType::OCI_MANIFEST) })
 }
 
-/// Makes the image known, and gives it its names: not before everything that it needs is on the disk.
+/// Makes the image known, and gives it its names: not before everything that it needs is on the disk. An image that is known already was synced then.
 pub(crate) fn publish(
     store: &Store,
     lease: &Lease,
     request: &Request,
     committed: &Committed,
 ) -> Result<Vec<Named>, BuildError> {
-    store.sync()?;
     if !request.keeps_image() {
         return Ok(Vec::new());
+    }
+    let known = store.images().get(&committed.image)?;
+    if !known.is_some_and(|record| record.manifests.contains(&committed.manifest)) {
+        store.sync()?;
     }
     store.images().add(lease, committed.image, committed.manifest.clone(), Origin::Built)?;
     let mut names = Vec::new();

@@ -105,6 +105,7 @@ fn df_182_identical_steps_run_once() {
     let results: Vec<_> = builds.into_iter().map(|build| build.join().expect("no panic")).collect();
     let outputs: String = results.iter().map(|(_, heard)| heard.output()).collect();
     assert_eq!(outputs, "once\n");
+    assert!(results.iter().any(|(_, heard)| heard.has_waited()), "and says so");
     let images: Vec<_> = results.into_iter().map(|(result, _)| result.expect("a build").image).collect();
     assert_eq!(images[0], images[1]);
     assert_eq!(lab.read(images[0], "a"), lab.read(images[0], "b"));
