@@ -17,7 +17,8 @@ pub struct Facts {
     pub root: bool,
     /// Whether this process may mount overlays.
     pub overlay: bool,
-    /// Whether overlays take layers one by one (Linux 6.5): up to 498 of them. Otherwise there is room for some 200.
+    /// Whether overlays take layers one by one (Linux 6.5): up to 498 of them. Otherwise there is room for
+    /// some 200.
     pub overlay_append: bool,
     /// Whether somebody who is not root can enter a user namespace.
     pub user_namespaces: bool,

@@ -47,8 +47,8 @@ pub(super) fn mount_sys(place: &OwnedFd, root: &OwnedFd, security: Security) -> 
     let sys = Filesystem::new("sysfs")?.mount(attributes)?;
     mounts::attach(&sys, place).doing("mount sysfs on /sys")?;
     let Some(place) = resolve::open(root, Path::new("/sys/fs/cgroup"))? else { return Ok(()) };
-    // What of the cgroups cannot be had (a controller that is not mounted on the host, a version 2 of which nothing is left)
-    // is not shown; nothing inside depends on it.
+    // What of the cgroups cannot be had (a controller that is not mounted on the host, a version 2 of which
+    // nothing is left) is not shown; nothing inside depends on it.
     let hierarchies = Hierarchy::all();
     match hierarchies.as_slice() {
         [] => Ok(()),

@@ -18,8 +18,9 @@ const STACK: usize = 500;
 /// How many layers a root may have: two more are needed while looking for what is missing in it.
 pub(super) const LOWERS: usize = STACK - 2;
 
-/// Options that hold for every overlay here. Off is what lets an upper directory be read as a plain tree afterwards; `xino` gives
-/// every file one inode number for its life, also where layers lie on several filesystems.
+/// Options that hold for every overlay here. Off is what lets an upper directory be read as a plain tree
+/// afterwards; `xino` gives every file one inode number for its life, also where layers lie on several
+/// filesystems.
 const OPTIONS: [(&str, &str); 4] =
     [("xino", "on"), ("index", "off"), ("redirect_dir", "off"), ("metacopy", "off")];
 
@@ -92,8 +93,8 @@ fn append(layers: &Layers<'_>, attributes: MountAttrFlags) -> Result<Option<Owne
     overlay.mount(attributes).map(Some)
 }
 
-/// The same through mount(2), which takes one page of options: paths through `/proc` are short, and hold nothing that would have
-/// to be escaped.
+/// The same through mount(2), which takes one page of options: paths through `/proc` are short, and hold
+/// nothing that would have to be escaped.
 fn page(layers: &Layers<'_>, attributes: MountAttrFlags, scaffold: &Scaffold) -> Result<OwnedFd, Error> {
     let lowers: Vec<String> = layers.lowers.iter().map(path_of).collect();
     let mut options = format!("lowerdir={}", lowers.join(":"));

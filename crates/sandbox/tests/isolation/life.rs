@@ -147,7 +147,8 @@ enum Who {
     Both,
 }
 
-/// Becomes a caller with a sandbox that holds a lock: prints the numbers of the runner's and the contained process, and waits.
+/// Becomes a caller with a sandbox that holds a lock: prints the numbers of the runner's and the contained
+/// process, and waits.
 pub fn become_victim(directory: &Path) -> Result<(), Failed> {
     let lab = Lab::at(directory)?;
     let mut spec =
@@ -209,7 +210,8 @@ fn killing(who: Who) -> Outcome {
     Ok(())
 }
 
-/// Whether a process is more than a status that nobody has asked for: without its runner it is left to the host's init.
+/// Whether a process is more than a status that nobody has asked for: without its runner it is left to the
+/// host's init.
 fn is_alive(process: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     !status.is_empty() && !status.contains("State:\tZ")
