@@ -133,7 +133,8 @@ impl Intake<'_> {
         // Of these the store keeps the plain tar, whose digest is another.
         let is_unpacked = matches!(compression, Compression::Bzip2 | Compression::Xz);
         let digester = (named.is_none() && is_unpacked).then(|| Digester::new(Algorithm::Sha256));
-        Task::run(self.events, format!("load {}", base::text::bytes(path)), |task| {
+        let what = named.map_or_else(|| base::text::bytes(path).into_owned(), |digest| digest.short());
+        Task::run(self.events, format!("load layer {what}"), |task| {
             let hashed = Hashed { inner: stream, digester };
             let mut counted = Counted { inner: hashed, count: task.count(Some(size)) };
             let ingested = ingest(self.store, self.lease, &mut counted, expected, self.cancel)
