@@ -43,7 +43,7 @@ pub(super) enum File {
     /// A blob of the store: digest and size.
     Stored(Digest, u64),
     /// A layer of the store.
-    Layer(Held),
+    Layer(Arc<Held>),
 }
 
 /// A layer that came in.
@@ -109,7 +109,9 @@ impl Intake<'_> {
         let is_small = size <= MAX_SMALL && *in_memory + size <= MAX_IN_MEMORY;
         let mut stream = Cursor::new(beginning).chain(contents);
         match compression {
-            Some(compression) => self.layer(path, size, &mut stream, compression).map(File::Layer),
+            Some(compression) => {
+                self.layer(path, size, &mut stream, compression).map(|held| File::Layer(Arc::new(held)))
+            }
             None if is_small => {
                 *in_memory += size;
                 let mut bytes = Vec::new();

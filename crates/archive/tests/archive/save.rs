@@ -170,7 +170,7 @@ fn what_came_from_outside_leaves_as_it_came() {
         let item =
             archive::save::Item { image: loaded.image, manifest: loaded.manifest, names: loaded.names };
         let (saved, manifests) = place.save(std::slice::from_ref(&item), GZIP);
-        assert_eq!(manifests, [item.manifest.clone()]);
+        assert_eq!(manifests, std::slice::from_ref(&item.manifest));
         let saved = Tar::read(&saved);
         for name in tar.names().iter().filter(|name| name.starts_with("blobs/")) {
             assert_eq!(saved.get(name), tar.get(name));
