@@ -93,14 +93,25 @@ fn a_c_program_from_one_stage_into_scratch() {
     lap.check();
 }
 
+/// The certificates that this machine trusts: it may stand behind a proxy with one of its own.
+fn certificates() -> Vec<u8> {
+    let file =
+        std::env::var_os("SSL_CERT_FILE").unwrap_or_else(|| "/etc/ssl/certs/ca-certificates.crt".into());
+    std::fs::read(&file).expect(
+        "this test needs certificates: install the package ca-certificates (scripts/install-tools does)",
+    )
+}
+
 #[test]
 fn a_python_image() {
     let lap = with_debian();
+    lap.write("context/ca.crt", certificates());
     lap.write("context/main.py", "import sys, six\nprint('six', six.__version__, *sys.argv[1:])\n");
     lap.built(
         "FROM debian:bookworm\n\
          RUN apt-get update && apt-get install -y --no-install-recommends python3-pip\n\
-         RUN pip install --break-system-packages --no-cache-dir six==1.16.0\n\
+         COPY ca.crt /usr/local/share/ca.crt\n\
+         RUN PIP_CERT=/usr/local/share/ca.crt pip install --break-system-packages --no-cache-dir six==1.16.0\n\
          WORKDIR /app\n\
          COPY main.py .\n\
          ENTRYPOINT [\"python3\", \"main.py\"]\n\
