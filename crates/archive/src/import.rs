@@ -1,6 +1,6 @@
 //! Importing: a root filesystem as a tar → an image of one layer (ST-042).
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use base::{Cancel, Cancelled, Events};
 use image::{
@@ -14,6 +14,9 @@ use crate::ArchiveError;
 use crate::format::{INDEX, MANIFEST};
 use crate::load::Cancellable;
 use crate::progress::{Counted, Task};
+
+/// Bytes of zeros that end a tar.
+const END_MARK: usize = 1024;
 
 /// What the image will be.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +55,32 @@ pub fn import(
     match read(store, lease, stream, events, cancel) {
         Err(_) if cancel.is_cancelled() => Err(Cancelled.into()),
         Err(error) => Err(error),
+        Ok(ingested) if !has_end(&ingested)? => Err(ArchiveError::Damaged(
+            "it ends without the two blocks of zeros that end a tar, so something may be missing".to_owned(),
+        )),
         Ok(ingested) => add(store, lease, ingested, request),
+    }
+}
+
+/// Whether the tar has an end mark. Layers do without (ST-057), their digests say whether they are whole; of a root filesystem
+/// nothing else tells that the command which wrote it did not fail half-way.
+fn has_end(ingested: &Ingested) -> Result<bool, ArchiveError> {
+    let mut framing = BufReader::new(ingested.layer.table().framing()?);
+    // Within headers and padding there are never so many.
+    let mut zeros = 0_usize;
+    loop {
+        let bytes = framing.fill_buf().map_err(crate::entries::read_error)?;
+        for byte in bytes {
+            zeros = if *byte == 0 { zeros + 1 } else { 0 };
+            if zeros == END_MARK {
+                return Ok(true);
+            }
+        }
+        let count = bytes.len();
+        if count == 0 {
+            return Ok(false);
+        }
+        framing.consume(count);
     }
 }
 

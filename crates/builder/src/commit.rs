@@ -74,7 +74,8 @@ fn config(request: &Request, plan: &Plan, solved: &Solved) -> Config {
     config.config.labels.extend(request.labels.iter().cloned());
     config.rootfs.diff_ids = solved.layers(plan.target).iter().map(Layer::diff_id).collect();
     config.history = history(plan, solved, plan.target);
-    config.created = config.history.last().and_then(|entry| entry.created).or(Some(clamped(FIXED_TIME, plan.epoch)));
+    config.created =
+        config.history.last().and_then(|entry| entry.created).or(Some(clamped(FIXED_TIME, plan.epoch)));
     config
 }
 
@@ -129,11 +130,8 @@ fn history_of_image(config: &Config) -> Vec<History> {
     for entry in history.iter_mut().filter(|entry| !entry.empty_layer).take(surplus) {
         entry.empty_layer = true;
     }
-    let unmentioned = || History {
-        created: config.created,
-        comment: UNMENTIONED.to_owned(),
-        ..History::default()
-    };
+    let unmentioned =
+        || History { created: config.created, comment: UNMENTIONED.to_owned(), ..History::default() };
     history.extend(std::iter::repeat_with(unmentioned).take(layers.saturating_sub(mentioned)));
     history
 }

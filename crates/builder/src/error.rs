@@ -1,8 +1,8 @@
 //! What can go wrong in a build, and where in the Dockerfile.
 
-use base::{Cancelled, Classified, IoError, Kind};
+use base::{Cancelled, Classified, Kind};
 use dockerfile::{Note, Span};
-use image::ParseError;
+use image::{DiffId, ImageId, ParseError};
 use layer::LayerError;
 use store::StoreError;
 
@@ -23,12 +23,12 @@ pub enum BuildError {
     /// A step failed.
     #[error("{} failed", base::text::line(&.0.step))]
     Step(#[source] Box<StepError>),
+    /// The layers of an image could not be found.
+    #[error(transparent)]
+    Image(Box<StepFailure>),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Layers.
-    #[error(transparent)]
-    Layer(#[from] LayerError),
     /// The image's documents could not be written.
     #[error(transparent)]
     Document(#[from] ParseError),
@@ -57,7 +57,7 @@ pub enum BuildError {
         context: String,
         /// Why.
         #[source]
-        source: CopyError,
+        source: Box<CopyError>,
     },
     /// An ignore file is not valid.
     #[error("{} is not valid", base::text::bytes(.file.as_bytes()))]
@@ -108,22 +108,33 @@ pub enum StepFailure {
     Run(#[from] RunError),
     /// Files could not be copied.
     #[error(transparent)]
-    Copy(#[from] CopyError),
+    Copy(#[from] Box<CopyError>),
     /// Layers.
     #[error(transparent)]
     Layer(#[from] LayerError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The system.
-    #[error(transparent)]
-    Io(#[from] IoError),
+    /// A layer of an image is not in the store.
+    #[error("the image {image} cannot be built on: its layer {layer} is not in the store")]
+    MissingLayer {
+        /// The image.
+        image: Box<ImageId>,
+        /// The layer.
+        layer: Box<DiffId>,
+    },
     /// The step was cancelled.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
     /// A fault of this program.
     #[error("{0}")]
     Internal(String),
+}
+
+impl From<CopyError> for StepFailure {
+    fn from(error: CopyError) -> Self {
+        StepFailure::Copy(Box::new(error))
+    }
 }
 
 /// Why a result could not be written.
@@ -197,7 +208,7 @@ impl Classified for BuildError {
             BuildError::Plan(error) => error.kind(),
             BuildError::Step(error) => error.cause.kind(),
             BuildError::Store(error) => error.kind(),
-            BuildError::Layer(error) => error.kind(),
+            BuildError::Image(error) => error.kind(),
             BuildError::Document(error) => error.kind(),
             BuildError::Export { source, .. } => source.kind(),
             BuildError::Context { source, .. } => Kind::of_io(source),
@@ -214,7 +225,7 @@ impl Classified for BuildError {
             BuildError::Plan(error) => error.hint(),
             BuildError::Step(error) => error.cause.hint(),
             BuildError::Store(error) => error.hint(),
-            BuildError::Layer(error) => error.hint(),
+            BuildError::Image(error) => error.hint(),
             BuildError::Export { source, .. } => source.hint(),
             _ => self.kind().hint().map(str::to_owned),
         }
@@ -228,7 +239,7 @@ impl Classified for StepFailure {
             StepFailure::Copy(error) => error.kind(),
             StepFailure::Layer(error) => error.kind(),
             StepFailure::Store(error) => error.kind(),
-            StepFailure::Io(error) => error.kind(),
+            StepFailure::MissingLayer { .. } => Kind::Corrupt,
             StepFailure::Cancelled(error) => error.kind(),
             StepFailure::Internal(_) => Kind::Internal,
         }
@@ -240,6 +251,7 @@ impl Classified for StepFailure {
             StepFailure::Copy(error) => error.hint(),
             StepFailure::Layer(error) => error.hint(),
             StepFailure::Store(error) => error.hint(),
+            StepFailure::MissingLayer { .. } => Some("`lap system check` names every damage".to_owned()),
             _ => self.kind().hint().map(str::to_owned),
         }
     }

@@ -25,7 +25,12 @@ pub(crate) struct Job<'a> {
 }
 
 /// Writes the target to everywhere it was asked for.
-pub(crate) fn export(job: &Job<'_>, plan: &Plan, solved: &Solved, committed: &Committed) -> Result<(), BuildError> {
+pub(crate) fn export(
+    job: &Job<'_>,
+    plan: &Plan,
+    solved: &Solved,
+    committed: &Committed,
+) -> Result<(), BuildError> {
     for (number, export) in job.request.exports.iter().enumerate() {
         let written = match export {
             Export::Store => Ok(()),
@@ -69,10 +74,21 @@ impl Job<'_> {
         Ok(out.flush()?)
     }
 
-    fn directory(&self, directory: &std::path::Path, plan: &Plan, solved: &Solved) -> Result<(), ExportError> {
+    fn directory(
+        &self,
+        directory: &std::path::Path,
+        plan: &Plan,
+        solved: &Solved,
+    ) -> Result<(), ExportError> {
         let view = target(plan, solved);
-        let left_out =
-            layer::output::write_directory(self.store, self.lease, &view, directory, plan.epoch, self.cancel)?;
+        let left_out = layer::output::write_directory(
+            self.store,
+            self.lease,
+            &view,
+            directory,
+            plan.epoch,
+            self.cancel,
+        )?;
         for line in left_out {
             self.events.warn(line);
         }

@@ -26,7 +26,12 @@ impl Resolver for StoreImages<'_> {
 
     fn image_names(&self) -> Result<Vec<String>, ResolverError> {
         let names = self.store.names().list()?;
-        Ok(names.iter().map(|record| Reference::familiar(&record.reference)).collect())
+        // `latest` is what nobody writes.
+        let name = |reference: &Reference| match reference.tag() {
+            Some("latest") => reference.familiar_repository(),
+            _ => reference.familiar(),
+        };
+        Ok(names.iter().map(|record| name(&record.reference)).collect())
     }
 
     fn has_context(&self, name: &str) -> Result<bool, ResolverError> {

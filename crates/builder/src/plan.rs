@@ -21,7 +21,6 @@ use std::collections::BTreeMap;
 
 use dockerfile::{Dockerfile, InstructionKind, Span};
 
-
 pub use error::{PlanError, PlanProblem};
 pub use graph::{
     Base, BaseImage, CopyFrom, HistoryEntry, Operation, Plan, RunStep, Script, Stage, Step, WorkdirStep,
@@ -63,8 +62,13 @@ pub fn plan(request: &Request, resolver: &dyn Resolver) -> Result<Plan, BuildErr
     let mut plan = Plan { stages: Vec::new(), images: references.images(), target: 0, epoch, warnings };
     let mut planned: BTreeMap<usize, Planned> = BTreeMap::new();
     for index in references.needed() {
-        let surroundings =
-            stage::Surroundings { request, file: &file, globals: &globals, references: &references, planned: &planned };
+        let surroundings = stage::Surroundings {
+            request,
+            file: &file,
+            globals: &globals,
+            references: &references,
+            planned: &planned,
+        };
         let mut stage = stage::plan(&surroundings, index)?;
         plan.warnings.append(&mut stage.warnings);
         plan.target = plan.stages.len();
@@ -154,4 +158,3 @@ fn at_from(error: BuildError, span: Span) -> BuildError {
         other => other,
     }
 }
-

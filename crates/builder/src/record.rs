@@ -173,14 +173,16 @@ mod tests {
     #[test]
     fn df_176_what_changes_a_run() {
         let plain = record(run());
-        let changes: [(&str, fn(&mut RunStep)); 6] = [
+        type Change = fn(&mut RunStep);
+        let changes: [(&str, Change); 6] = [
             ("arguments", |run| run.arguments.push("x".to_owned())),
             ("environment", |run| run.environment.push(("B".to_owned(), String::new()))),
             ("directory", |run| run.directory = "/x".to_owned()),
             ("user", |run| run.user = "daemon".to_owned()),
             ("network", |run| run.network = Network::None),
             ("script", |run| {
-                run.script = Some(crate::plan::Script { path: "/dev/pipes/A".to_owned(), content: String::new() });
+                run.script =
+                    Some(crate::plan::Script { path: "/dev/pipes/A".to_owned(), content: String::new() });
             }),
         ];
         for (what, change) in changes {

@@ -26,8 +26,8 @@ use crate::request::Network;
 /// The name of the machine inside, as BuildKit gives it (DF-090).
 pub(crate) const HOSTNAME: &str = "buildkitsandbox";
 
-/// How long a command has, when the build is cancelled, between SIGTERM and SIGKILL.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long a command has, when the build is cancelled, between SIGTERM and SIGKILL: nothing that it could still do would be kept.
+const GRACE: Duration = Duration::ZERO;
 
 /// Where the changes of a command go: the name of the directory within the temporary one.
 const UPPER: &str = "upper";
@@ -104,9 +104,15 @@ fn process(step: &RunStep, account: &Account) -> Process {
     Process {
         env,
         cwd: PathBuf::from(&step.directory),
-        user: User { uid: account.uid, gid: account.gid, groups: account.groups.clone() },
+        user: User { uid: account.uid, gid: account.gid, groups: groups_of(account) },
         ..Process::new(&step.arguments)
     }
+}
+
+/// The supplementary groups, the primary one among them, as containerd gives them (CVE-2022-36109).
+fn groups_of(account: &Account) -> Vec<u32> {
+    let others = account.groups.iter().copied().filter(|group| *group != account.gid);
+    std::iter::once(account.gid).chain(others).collect()
 }
 
 /// Names are resolved as on the machine, whose network is shared.

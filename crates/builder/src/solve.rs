@@ -151,21 +151,30 @@ struct Solver<'a> {
 
 impl Solver<'_> {
     /// Does one task; `None` when it failed, which ends the solve.
-    fn task(&self, graph: &Graph, task: usize, below: Option<&Stack>, source: Option<&Stack>) -> Option<Stack> {
+    fn task(
+        &self,
+        graph: &Graph,
+        task: usize,
+        below: Option<&Stack>,
+        source: Option<&Stack>,
+    ) -> Option<Stack> {
         if self.stop.is_cancelled() {
             return None;
         }
         let empty = Stack::empty();
         let below = below.unwrap_or(&empty);
-        let result = match graph.task(task)? {
-            Task::Image(image) => self.image(task, image).map_err(|error| (None, error)),
+        self.progress.started(task);
+        let done = match graph.task(task)? {
+            Task::Image(image) => guarded(|| self.image(image)).map_err(|error| (None, error)),
             Task::Step { stage, step } => {
                 let step = self.plan.stages.get(*stage)?.steps.get(*step)?;
-                self.step(task, step, below, source).map_err(|error| (Some(step), error))
+                guarded(|| self.step(task, step, below, source)).map_err(|error| (Some(step), error))
             }
         };
-        match result {
-            Ok(stack) => Some(stack),
+        let cached = done.as_ref().is_ok_and(|done| done.cached);
+        self.progress.ended(task, cached, done.as_ref().err().map(|(_, error)| error));
+        match done {
+            Ok(done) => Some(done.stack),
             Err((step, failure)) => {
                 self.fail(step, failure);
                 None
@@ -181,8 +190,7 @@ impl Solver<'_> {
             (Some(step), cause) => {
                 BuildError::Step(Box::new(StepError { step: step.name.clone(), span: step.span, cause }))
             }
-            (None, StepFailure::Store(error)) => BuildError::Store(error),
-            (None, cause) => BuildError::Internal(cause.to_string()),
+            (None, cause) => BuildError::Image(Box::new(cause)),
         };
         let mut failure = self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if failure.is_none() {
@@ -193,36 +201,40 @@ impl Solver<'_> {
     }
 
     /// The layers of an image: their tables, nothing more.
-    fn image(&self, task: usize, image: &BaseImage) -> Result<Stack, StepFailure> {
-        self.progress.started(task);
-        let result = self.layers_of(image);
-        self.progress.ended(task, result.is_ok(), result.as_ref().err());
-        result.map(|layers| Stack::of(&layers))
-    }
-
-    fn layers_of(&self, image: &BaseImage) -> Result<Vec<Layer>, StepFailure> {
+    fn image(&self, image: &BaseImage) -> Result<Done, StepFailure> {
         let layers = self.job.store.layers();
         let mut found = Vec::new();
         for diff_id in &image.config.rootfs.diff_ids {
-            let Some(layer) = layers.get(diff_id)? else {
-                return Err(store::StoreError::NoBlob(diff_id.0).into());
-            };
-            found.push(layer);
+            let layer = layers.get(diff_id)?;
+            let missing =
+                || StepFailure::MissingLayer { image: Box::new(image.id), layer: Box::new(*diff_id) };
+            found.push(layer.ok_or_else(missing)?);
         }
-        Ok(found)
+        Ok(Done { stack: Stack::of(&found), cached: true })
     }
 
-    fn step(&self, task: usize, step: &Step, below: &Stack, source: Option<&Stack>) -> Result<Stack, StepFailure> {
-        self.progress.started(task);
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            self.find_or_execute(task, step, below, source)
-        }))
-        .unwrap_or_else(|_| Err(StepFailure::Internal("a step panicked: please report this".to_owned())));
-        let cached = result.as_ref().is_ok_and(|made| made.cached);
-        self.progress.ended(task, cached, result.as_ref().err());
-        let made = result?;
-        let counter = if cached { &self.cached } else { &self.executed };
+    fn step(
+        &self,
+        task: usize,
+        step: &Step,
+        below: &Stack,
+        source: Option<&Stack>,
+    ) -> Result<Done, StepFailure> {
+        let made = self.find_or_execute(task, step, below, source)?;
+        let counter = if made.cached { &self.cached } else { &self.executed };
         counter.fetch_add(1, Ordering::Relaxed);
-        Ok(below.with(made.layer))
+        Ok(Done { stack: below.with(made.layer), cached: made.cached })
     }
+}
+
+/// What a task gave.
+struct Done {
+    stack: Stack,
+    cached: bool,
+}
+
+/// A panic in one step must not leave the others waiting.
+fn guarded<T>(work: impl FnOnce() -> Result<T, StepFailure>) -> Result<T, StepFailure> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(StepFailure::Internal("a step panicked: please report this".to_owned())))
 }

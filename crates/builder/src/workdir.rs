@@ -25,7 +25,8 @@ pub(crate) fn make(
     if let Some(node) = resolved.node {
         return match view.entry(node).kind {
             EntryKind::Directory { .. } => Ok(None),
-            _ => Err(LayerError::Resolve { path: step.path.clone().into(), reason: "it is not a directory" }.into()),
+            _ => Err(LayerError::Resolve { path: step.path.clone().into(), reason: "it is not a directory" }
+                .into()),
         };
     }
     let (uid, gid) = Users::read(store, lease, view)?.owner(&step.user)?;

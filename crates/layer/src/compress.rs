@@ -5,7 +5,7 @@
 //! of threads, and a piece of an unchanged file is the same again.
 //!
 //! gzip: one member, its deflate blocks made piece by piece and joined by sync flushes, as pigz does it. Several members would let libdeflate work, but readers
-//! exist that stop behind the first without a word (streams of Python's tarfile, simple loops around zlib). zstd: a frame for each piece.
+//! exist that stop behind the first (Python's tarfile when it streams, simple loops around zlib). zstd: a frame for each piece.
 
 mod codec;
 mod pool;

@@ -10,6 +10,7 @@ mod raw;
 mod tests;
 
 use std::io::{self, Cursor, Read, Write};
+use std::thread::ScopedJoinHandle;
 
 use base::Cancel;
 use image::{Algorithm, Descriptor, DiffId, Digest, Digester, MediaType};
@@ -115,17 +116,18 @@ impl Intake<'_> {
     fn run(&self, stream: &mut dyn Read, mut raw: Raw) -> Result<Ingested> {
         let (pumped, found) = std::thread::scope(|scope| {
             let (to, from) = pipe();
-            let plain = match self.compression {
-                Compression::Plain => from,
+            let (decompressing, plain) = match self.compression {
+                Compression::Plain => (None, from),
                 compression => {
                     let (plain_to, plain_from) = pipe();
-                    scope.spawn(move || decompress(compression, from, &plain_to));
-                    plain_from
+                    (Some(scope.spawn(move || decompress(compression, from, &plain_to))), plain_from)
                 }
             };
             let scanning = scope.spawn(move || self.scan(plain));
             let pumped = raw.pump(stream, &to, self.cancel);
             drop(to);
+            // When the decompressing thread has failed, the scan has seen it.
+            let _ = decompressing.map(ScopedJoinHandle::join);
             (pumped, scanning.join())
         });
         pumped?;
@@ -212,7 +214,11 @@ fn decompress(compression: Compression, from: PipeReader, to: &PipeWriter) {
             let result = fill(&mut piece, &mut decoder);
             let is_end = piece.is_empty();
             // What came before an error counts: it says where the error is.
-            if to.send(piece).is_err() || is_end && result.is_ok() {
+            if to.send(piece).is_err() {
+                return Ok(());
+            }
+            if is_end && result.is_ok() {
+                to.end();
                 return Ok(());
             }
             result?;

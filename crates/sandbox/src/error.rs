@@ -171,9 +171,13 @@ fn permission_hint(action: &str) -> String {
     };
     format!(
         "{what} needs CAP_SYS_ADMIN: run as root, and inside a container allow it \
-         (docker: --privileged, or --cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined)"
+         (docker: --privileged, or --cap-add SYS_ADMIN with --security-opt seccomp=unconfined \
+         and apparmor=unconfined)"
     )
 }
+
+/// How much of a text travels, in bytes.
+const TEXT: usize = 4096;
 
 /// An [`Error`] on its way from the runner to the caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,8 +222,27 @@ impl From<Failure> for Error {
     }
 }
 
+impl Failure {
+    /// A message has a limit, and a command may be longer than that.
+    fn shortened(mut self) -> Self {
+        for text in [Some(&mut self.text), self.detail.as_mut()].into_iter().flatten() {
+            if text.len() > TEXT {
+                text.truncate(text.floor_char_boundary(TEXT));
+                text.push('…');
+            }
+        }
+        self
+    }
+}
+
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
+        Failure::whole(error).shortened()
+    }
+}
+
+impl Failure {
+    fn whole(error: &Error) -> Self {
         let errno = |source: &io::Error| source.raw_os_error().unwrap_or(libc::EIO);
         let failure = |what, text: &str, errno| Failure {
             what,
@@ -287,6 +310,13 @@ mod tests {
                 (error.kind(), error.hint(), error.exit_code())
             );
         }
+    }
+
+    #[test]
+    fn a_long_command_is_cut_between_characters() {
+        let error = Error::CommandNotFound { command: "ü".repeat(100_000), detail: None };
+        let failure = Failure::from(&error);
+        assert_eq!(failure.text, format!("{}…", "ü".repeat(TEXT / 2)));
     }
 
     #[test]

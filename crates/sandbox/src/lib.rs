@@ -1,11 +1,32 @@
 //! One process in isolation: mounts, namespaces, limits. Knows nothing of images.
 //!
 //! [`spawn`] executes this same program again as a *runner*: a new, single-threaded process that enters new
-//! namespaces, mounts, and becomes the parent of the contained process. The program therefore calls [`intercept`] first
-//! thing in `main`.
+//! mount, pid, ipc, uts, cgroup and (with [`Network::None`]) network namespaces, builds the root, and becomes the
+//! parent of the contained process. The program therefore calls [`intercept`] first thing in `main`:
+//!
+//! ```text
+//! caller ── socket ── runner ── fork ── process 1: the command
+//!                     new namespaces    /proc, limits, seccomp, capabilities, user
+//!                     overlay, /dev, /sys, mounts, pivot_root
+//! ```
+//!
+//! - **Nothing stays.** Every mount lives in the runner's mount namespace; what the image lacks as a mount
+//!   point is shown by one more layer in memory, so the upper directory holds what the command changed and
+//!   nothing else. When the caller dies, the runner kills the process; when the runner dies, the kernel
+//!   does (and the caller, for a set-user-ID command, of whose parent's death the kernel says nothing).
+//! - **Nothing comes along.** Descriptors travel through the socket, not by inheritance. Of the host's mounts
+//!   nothing can be reached after `pivot_root`.
+//! - **Docker's defaults**: 14 capabilities, its seccomp profile, its masked paths (CT-31 … CT-36). Every
+//!   mount is `nodev` but the few devices in `/dev`, which takes the place of a device cgroup.
+//! - **No cgroup is made**: limits on memory and processors are not part of a [`Spec`] yet, and resource
+//!   limits (`ulimit`) are. So nothing says whether the kernel was out of memory when a process ended with
+//!   SIGKILL.
+//! - Needs Linux 5.12, and root. [`IdMap`] is where a user namespace will be described; for now it is an
+//!   error.
 
 mod capability;
 mod error;
+mod probe;
 mod program;
 mod runner;
 mod running;
@@ -17,6 +38,7 @@ mod wire;
 
 pub use capability::CapabilitySet;
 pub use error::Error;
+pub use probe::{Cgroups, Facts, probe};
 pub use running::{CreatedMountPoint, Exit, Input, Output, Runner, Running, Status, Stdio};
 pub use spawn::spawn;
 pub use spec::{

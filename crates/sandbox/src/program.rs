@@ -1,9 +1,9 @@
 //! The runner's program, in a form that nothing inside can write to.
 //!
-//! Process 1 is this program until it executes the command, and a command `/proc/self/exe` would be this program again. Whoever
-//! opens it for writing from inside would change the host's file (CVE-2019-5736). So it is executed from a read-only mount of
-//! that one file, which is attached nowhere and which nobody can make writable; where the kernel does not permit that,
-//! from a sealed copy in memory.
+//! Process 1 is this program until it executes the command, and a command `/proc/self/exe` would be this
+//! program again. Whoever opens it for writing from inside would change the host's file (CVE-2019-5736). So
+//! it is executed from a read-only mount of that one file, which is attached nowhere and which nobody can
+//! make writable; where the kernel does not permit that, from a sealed copy in memory.
 
 use std::fs::File;
 use std::io;

@@ -100,8 +100,8 @@ pub enum Root {
         /// An empty directory beside `upper`, on the same filesystem.
         #[serde(with = "crate::wire::path")]
         work: PathBuf,
-        /// Whether syncing is left out: what was written is lost when the power goes (the caller's concern), and
-        /// `work` cannot be mounted again.
+        /// Whether syncing is left out: what was written is lost when the power goes (the caller's concern),
+        /// and `work` cannot be mounted again.
         volatile: bool,
     },
     /// A directory, changed in place.
@@ -111,7 +111,8 @@ pub enum Root {
 /// What is executed, as whom, and with what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// The command and its arguments. A command without a slash is looked up in the `PATH` of `env`, in the root.
+    /// The command and its arguments. A command without a slash is looked up in the `PATH` of `env`, in the
+    /// root.
     pub args: Vec<String>,
     /// The whole environment: `NAME=value`.
     pub env: Vec<String>,
@@ -260,8 +261,8 @@ impl Resource {
 
 /// One mount that the caller asks for.
 ///
-/// Where the target does not exist it is shown without a trace in the upper directory where that is possible, and
-/// created (and removed afterwards) where it is not; see [`crate::Exit::created_mount_points`].
+/// Where the target does not exist it is shown without a trace in the upper directory where that is possible,
+/// and created (and removed afterwards) where it is not; see [`crate::Exit::created_mount_points`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// Where, absolute, resolved inside the root.

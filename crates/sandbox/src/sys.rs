@@ -26,8 +26,8 @@ pub(crate) fn fork() -> io::Result<Option<Pid>> {
 
 /// Enters new namespaces; the next child is the first process of a new pid namespace.
 pub(crate) fn unshare(namespaces: UnshareFlags) -> io::Result<()> {
-    // SAFETY: the file descriptor table, whose separation can surprise other threads, is not among the flags used
-    // here, and the runner has no other threads.
+    // SAFETY: the file descriptor table, whose separation can surprise other threads, is not among the flags
+    // used here, and the runner has no other threads.
     Ok(unsafe { rustix::thread::unshare_unsafe(namespaces) }?)
 }
 
@@ -75,11 +75,13 @@ pub(crate) fn join_session_keyring() -> io::Result<()> {
 ///
 /// Rust's runtime ignores SIGPIPE, and an ignored signal stays ignored in the program that is executed.
 pub(crate) fn reset_signals() {
-    // All zero: the default action, no flags, an empty mask. The C library would refuse the signals that it uses itself.
+    // All zero: the default action, no flags, an empty mask. The C library would refuse the signals that it
+    // uses itself.
     let default = [0_u64; 4];
     let previous: *mut u64 = ptr::null_mut();
     for signal in 1..=64 {
-        // SAFETY: the kernel reads its `struct sigaction`, at most four words; the default action runs no code of ours.
+        // SAFETY: the kernel reads its `struct sigaction`, at most four words; the default action runs no
+        // code of ours.
         unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), previous, 8) };
     }
     // SAFETY: the set is initialised by `sigemptyset` before it is read.
@@ -139,7 +141,8 @@ pub(crate) fn close_on_execute() -> io::Result<()> {
 
 /// Closes every descriptor above the standard ones, for a process that will use none of them again.
 pub(crate) fn close_all() -> io::Result<()> {
-    // SAFETY: the one caller runs a loop that uses no descriptor, and leaves by `_exit`, which runs no destructor.
+    // SAFETY: the one caller runs a loop that uses no descriptor, and leaves by `_exit`, which runs no
+    // destructor.
     check(unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) })?;
     Ok(())
 }

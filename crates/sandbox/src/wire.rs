@@ -1,8 +1,9 @@
 //! What the caller and the runner say to each other, and how descriptors travel with it.
 //!
 //! The runner finds one end of a `SOCK_SEQPACKET` pair as its standard input. The first messages to it carry
-//! descriptors: the description (in memory), standard streams, and what is to be kept open. Nothing
-//! is inherited by number, so another thread of the caller that starts a process at the same time gets none of it.
+//! descriptors: the description (in memory), standard streams, and what is to be kept open. Nothing is
+//! inherited by number, so another thread of the caller that starts a process at the same time gets none of
+//! it.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -100,7 +101,8 @@ pub(crate) struct Keep;
 /// What the runner says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Reply {
-    /// The command has been executed; with the descriptor of its process, and the terminal's master if there is one.
+    /// The command has been executed; with the descriptor of its process, and the terminal's master if there
+    /// is one.
     Started {
         /// The process, as the host sees it.
         process: u32,

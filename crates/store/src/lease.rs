@@ -133,7 +133,11 @@ pub(crate) fn live(root: &Path, directory: &Path) -> Result<Vec<Noted>> {
     let mut live = Vec::new();
     for name in files::names_in(directory)? {
         let path = directory.join(name);
-        let Ok(file) = lock::open(&path) else { continue };
+        let file = match lock::open(&path) {
+            // Ended meanwhile. Whatever else keeps a lease from being read, it may be one that lives.
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => continue,
+            result => result?,
+        };
         if !lock::attempt(&file, FlockOperation::NonBlockingLockShared).context("lock", &path)?
             && let Some(bytes) = files::read_limited(&path, u64::MAX)?
         {

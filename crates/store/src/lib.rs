@@ -32,8 +32,8 @@
 //! Whoever publishes something (renames it into place, and notes it in a lease) holds `lock` shared for that moment; a collection holds it
 //! exclusively while it decides and renames what nothing needs to the trash. Deleting happens afterwards, without it. A layer's
 //! directory is locked by whoever uses the layer, for as long as that takes; a collection leaves such layers alone. `images` and `names` are
-//! locked (the directories themselves) while a record in them is read, changed and replaced. Locks are taken in this order: `images` or
-//! `names`, then `lock`, then a layer.
+//! locked (the directories themselves) while a record in them is read, changed and replaced. Locks are taken in this order: `images`,
+//! `names`, `lock`, a layer.
 //!
 //! A power cut can undo what was not synced. Small files and blobs are synced before they get their names; trees are not, and
 //! carry the mark `tree.unsynced` until [`Store::sync`]: in a later boot such a tree is compared with its table before anybody uses it.
@@ -71,7 +71,7 @@ use base::{Cancel, IoContext, IoError};
 use image::DiffId;
 use rustix::fs::FlockOperation;
 
-pub use blobs::{Blob, BlobWriter, Blobs};
+pub use blobs::{Blob, BlobWriter, Blobs, VerifiedBlob};
 pub use cache::{Cache, StepKey, StepRecord};
 pub use error::StoreError;
 pub use images::{ImageRecord, Images, Origin};

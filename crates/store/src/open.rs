@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn many_make_one_store_at_a_time() {
-        for _ in 0..20 {
+        for _ in 0..8 {
             let directory = tempfile::tempdir().expect("a directory");
             let root = directory.path().join("store");
             std::thread::scope(|scope| {

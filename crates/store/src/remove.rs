@@ -157,16 +157,16 @@ mod tests {
     fn removes_trees_deeper_than_any_path() {
         let root = tempfile::tempdir().expect("a directory");
         let mut directory: OwnedFd = File::open(root.path()).expect("open").into();
-        for _ in 0..3000 {
-            rustix::fs::mkdirat(&directory, "deeper", Mode::RWXU).expect("mkdir");
+        for _ in 0..400 {
+            rustix::fs::mkdirat(&directory, "deeper-still", Mode::RWXU).expect("mkdir");
             rustix::fs::openat(&directory, "file", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR)
                 .expect("create");
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-            directory = rustix::fs::openat(&directory, "deeper", flags, Mode::empty()).expect("open");
+            directory = rustix::fs::openat(&directory, "deeper-still", flags, Mode::empty()).expect("open");
         }
         drop(directory);
-        tree(&root.path().join("deeper")).expect("removal");
-        assert!(!root.path().join("deeper").exists());
+        tree(&root.path().join("deeper-still")).expect("removal");
+        assert!(!root.path().join("deeper-still").exists());
     }
 
     #[test]

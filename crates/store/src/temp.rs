@@ -103,9 +103,12 @@ pub(crate) fn sweep(directory: &Path) -> Result<u64, IoError> {
 }
 
 fn sweep_one(path: &Path) -> Result<bool, IoError> {
-    let Ok(file) = lock::open(path) else {
-        // Gone already, or nothing that can be locked: then nobody has it.
-        return remove::tree(path).map(|()| true);
+    let file = match lock::open(path) {
+        Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        // A symbolic link or a socket: nothing that can be locked, so nobody has it.
+        Err(error) if is_not_lockable(&error) => return remove::tree(path).map(|()| true),
+        // It may be somebody's.
+        result => result?,
     };
     if !lock::attempt(&file, FlockOperation::NonBlockingLockExclusive).context("lock", path)? {
         return Ok(false);
@@ -114,6 +117,11 @@ fn sweep_one(path: &Path) -> Result<bool, IoError> {
         remove::tree(path)?;
     }
     Ok(true)
+}
+
+fn is_not_lockable(error: &IoError) -> bool {
+    use rustix::io::Errno;
+    [Errno::LOOP, Errno::NXIO].iter().any(|errno| error.source.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 #[cfg(test)]
@@ -132,7 +140,11 @@ mod tests {
         // As if the process had died: the descriptor is closed, nothing is removed.
         let mut left = std::mem::ManuallyDrop::new(left);
         drop(left.lock.take());
+        let link = root.path().join("link");
+        std::os::unix::fs::symlink(held.path(), &link).expect("symlink");
+        let _socket = std::os::unix::net::UnixListener::bind(root.path().join("socket")).expect("a socket");
         assert_eq!(sweep(root.path()).expect("a sweep"), 1);
+        assert!(!link.is_symlink() && !root.path().join("socket").exists());
         assert!(held.path().join("sub").exists());
         assert!(!left_path.exists());
         let path = held.path().to_owned();

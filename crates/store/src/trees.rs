@@ -26,10 +26,13 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// Writes the mark for a tree that is about to be put into `directory`.
+    /// Writes the mark for a tree that is about to be put into `directory`, which the caller syncs before that: a mark of which only
+    /// the name reached the disk is none of this boot, and says enough.
     pub fn write(store: &Store, directory: &Path) -> Result<Self> {
         let path = directory.join(MARK);
-        store.replace(&path, files::boot_id()?.as_bytes())?;
+        let unfinished = store.unfinished()?;
+        fs::write(&unfinished, files::boot_id()?).context("write", &path)?;
+        fs::rename(&unfinished, &path).context("rename to", &path)?;
         let metadata = fs::symlink_metadata(&path).context("stat", &path)?;
         Ok(Self { path, device: metadata.dev(), inode: metadata.ino() })
     }
@@ -63,6 +66,7 @@ pub(crate) fn install(store: &Store, directory: &Path, tree: TempDir) -> Result<
         return Ok(place);
     }
     let mark = Mark::write(store, directory)?;
+    files::sync_directory(directory)?;
     if tree.publish(&place)?.is_some() {
         store.unsynced().push(mark);
     }

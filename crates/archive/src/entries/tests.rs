@@ -58,7 +58,11 @@ fn st_057_names_and_sizes_come_from_the_strongest_header() {
         ("plain", file("a", b"1"), vec![("a", b"1".to_vec())]),
         ("GNU name", [gnu(), file("a", b"1")].concat(), vec![(&*long, b"1".to_vec())]),
         ("PAX name", [pax(&[("path", "p")]), file("a", b"1")].concat(), vec![("p", b"1".to_vec())]),
-        ("PAX over GNU", [gnu(), pax(&[("path", "p")]), file("a", b"1")].concat(), vec![("p", b"1".to_vec())]),
+        (
+            "PAX over GNU",
+            [gnu(), pax(&[("path", "p")]), file("a", b"1")].concat(),
+            vec![("p", b"1".to_vec())],
+        ),
         (
             "CVE-2025-62518",
             [pax(&[("size", &size)]), header("a", EntryType::Regular, 0), inner.clone()].concat(),
@@ -70,7 +74,8 @@ fn st_057_names_and_sizes_come_from_the_strongest_header() {
             vec![("a", b"1".to_vec())],
         ),
     ] {
-        let expected: Vec<_> = expected.into_iter().map(|(name, contents)| (name.to_owned(), contents)).collect();
+        let expected: Vec<_> =
+            expected.into_iter().map(|(name, contents)| (name.to_owned(), contents)).collect();
         for end in [&END[..], &END[..512], &[]] {
             let found = read(&[&bytes, end].concat()).unwrap_or_else(|error| panic!("{what}: {error}"));
             assert_eq!(found, expected, "{what}");

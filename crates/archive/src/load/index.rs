@@ -165,9 +165,7 @@ impl Contents<'_> {
             let Ok(Some(found)) = self.described(descriptor, MAX_MANIFEST_SIZE) else { continue };
             match Document::parse(&found.bytes) {
                 Ok(Document::Manifest(manifest)) => {
-                    {
                     known.configs.insert(manifest.value().config.digest);
-                }
                 }
                 Ok(Document::Index(index)) => self.look(index.value(), depth + 1, known),
                 Err(_) => {}

@@ -10,6 +10,8 @@ mod filter;
 mod open;
 mod resolve;
 mod status;
+#[cfg(test)]
+mod tests;
 mod walk;
 mod xattrs;
 
@@ -32,6 +34,7 @@ pub(crate) use open::{FileReader, Opener};
 pub(crate) use resolve::{Named, components};
 pub(crate) use status::{Kind, Stamp, Status};
 pub(crate) use walk::{Walked, join};
+pub(crate) use xattrs::Xattrs;
 
 /// A local directory that a build copies from. Cheap to clone; safe to use from several threads.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use base::{IoContext, IoError};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::{Context, Kind, Stamp, Status};
+use super::{Context, Kind, Stamp, Status, Xattrs};
 use crate::copy::CopyError;
 
 impl Context {
@@ -37,7 +37,7 @@ impl Context {
     }
 
     /// The extended attributes of a file or a directory (a path without links) that a layer keeps.
-    pub(crate) fn xattrs(&self, path: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, IoError> {
+    pub(crate) fn xattrs(&self, path: &[u8]) -> Result<Xattrs, IoError> {
         let found = self.open(path, OFlags::PATH).and_then(|file| super::xattrs::of_open(&file));
         found.context("read the attributes of", self.full_path(path))
     }

@@ -21,8 +21,8 @@ pub(crate) struct Status {
     pub kind: Kind,
     /// The twelve permission bits.
     pub mode: u32,
-    /// How many names it has.
-    pub links: u64,
+    /// Whether it has other names too.
+    pub is_shared: bool,
     pub stamp: Stamp,
 }
 
@@ -78,6 +78,6 @@ impl Status {
             mtime: (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0)),
             ctime: (stat.st_ctime, u32::try_from(stat.st_ctime_nsec).unwrap_or(0)),
         };
-        Self { kind, mode: stat.st_mode & 0o7777, links: u64::from(stat.st_nlink), stamp }
+        Self { kind, mode: stat.st_mode & 0o7777, is_shared: stat.st_nlink > 1, stamp }
     }
 }

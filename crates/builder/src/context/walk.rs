@@ -11,7 +11,7 @@ use dockerfile::ignore::Verdict;
 use rustix::fs::{AtFlags, OFlags, RawDir};
 use rustix::io::Errno;
 
-use super::{Below, Context, Fate, Kind, Status};
+use super::{Below, Context, Fate, Kind, Status, Xattrs};
 use crate::copy::CopyError;
 
 /// More threads do not make a walk faster: the directories' locks in the kernel are what it waits for.
@@ -27,8 +27,8 @@ pub(crate) struct Walked {
     pub status: Status,
     /// What a symbolic link says; empty for all else.
     pub target: Box<[u8]>,
-    /// Extended attributes that a layer keeps, in order of their names.
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Extended attributes that a layer keeps.
+    pub xattrs: Xattrs,
 }
 
 /// What is directly in one directory, sorted.
@@ -37,11 +37,17 @@ struct Listing(Vec<Child>);
 
 struct Child {
     found: Walked,
-    /// The listing of a directory that was gone into.
-    listing: Option<usize>,
+    /// For a directory.
+    inside: Option<Box<Inside>>,
+}
+
+/// What is known of a directory besides.
+struct Inside {
+    /// Its own listing.
+    listing: usize,
     verdicts: Verdicts,
     /// Whether it counts only if something in it does.
-    excluded: bool,
+    is_tentative: bool,
 }
 
 /// What the ignore file, and `--exclude`, say.
@@ -74,7 +80,7 @@ struct Walk<'a> {
 }
 
 impl Context {
-    /// Everything below a directory (a path without links) that neither the ignore file nor `exclude` leaves out, in the order of a table.
+    /// Gives `each` everything below a directory (a path without links) that neither the ignore file nor `exclude` leaves out, in the order of a table.
     ///
     /// An excluded directory is gone into only where a `!` pattern could match below, and is there only if something in it is (DF-187).
     pub(crate) fn walk(
@@ -82,7 +88,8 @@ impl Context {
         start: &[u8],
         exclude: Below<'_>,
         cancel: &Cancel,
-    ) -> Result<Vec<Walked>, CopyError> {
+        each: impl FnMut(Walked),
+    ) -> Result<(), CopyError> {
         let filters = [Below { filter: self.filter(), prefix: start }, exclude];
         let first = Task { listing: 0, path: Box::default(), verdicts: filters.map(|filter| filter.start()) };
         let state =
@@ -99,7 +106,10 @@ impl Context {
         let state = walk.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         match state.failed {
             Some(error) => Err(error),
-            None => Ok(flatten(state.listings)),
+            None => {
+                flatten(state.listings, each);
+                Ok(())
+            }
         }
     }
 }
@@ -115,15 +125,13 @@ impl Walk<'_> {
             let mut state = self.lock();
             match result {
                 Ok(mut listing) => {
-                    for child in listing.0.iter_mut().filter(|child| child.listing.is_some()) {
+                    for Child { found, inside } in &mut listing.0 {
+                        let Some(inside) = inside else { continue };
                         let place = state.listings.len();
-                        child.listing = Some(place);
+                        inside.listing = place;
                         state.listings.push(Listing::default());
-                        state.tasks.push(Task {
-                            listing: place,
-                            path: child.found.path.clone(),
-                            verdicts: child.verdicts,
-                        });
+                        let (path, verdicts) = (found.path.clone(), inside.verdicts);
+                        state.tasks.push(Task { listing: place, path, verdicts });
                         state.unfinished += 1;
                     }
                     if let Some(place) = state.listings.get_mut(task.listing) {
@@ -223,7 +231,7 @@ impl Reader<'_> {
             }
             _ => Box::default(),
         };
-        let mut xattrs = Vec::new();
+        let mut xattrs = Xattrs::default();
         if !self.no_xattrs && matches!(status.kind, Kind::File | Kind::Directory) {
             match super::xattrs::of_child(self.directory.as_raw_fd(), name) {
                 Ok(found) => xattrs = found,
@@ -232,38 +240,32 @@ impl Reader<'_> {
             }
         }
         let found = Walked { path: path.into_boxed_slice(), status, target, xattrs };
-        // The number is given when the task is.
-        Ok(Some(Child { found, listing: is_directory.then_some(0), verdicts, excluded }))
+        // The place of the listing is given when the task is.
+        let inside = is_directory.then(|| Box::new(Inside { listing: 0, verdicts, is_tentative: excluded }));
+        Ok(Some(Child { found, inside }))
     }
 }
 
-/// Puts every directory's listing behind it.
-fn flatten(mut listings: Vec<Listing>) -> Vec<Walked> {
-    let count = listings.iter().map(|listing| listing.0.len()).sum();
-    let mut all = Vec::with_capacity(count);
+/// Gives every directory, and then what is in it; a tentative one only when something in it is given.
+fn flatten(mut listings: Vec<Listing>, mut each: impl FnMut(Walked)) {
     let mut take =
         |place: usize| listings.get_mut(place).map(std::mem::take).unwrap_or_default().0.into_iter();
-    // For each directory that is being written: the rest of its listing, and its own place if it is excluded.
-    let mut open = vec![(take(0), None)];
-    while let Some((rest, own)) = open.last_mut() {
-        match rest.next() {
-            Some(child) => {
-                let own = child.excluded.then_some(all.len());
-                all.push(child.found);
-                if let Some(place) = child.listing {
-                    open.push((take(place), own));
-                }
-            }
-            None => {
-                // An excluded directory in which nothing was found.
-                if own.is_some_and(|own| own + 1 == all.len()) {
-                    all.pop();
-                }
-                open.pop();
+    // For each directory that is being gone through: the rest of its listing, and itself while it is not given.
+    let mut open: Vec<(std::vec::IntoIter<Child>, Option<Walked>)> = vec![(take(0), None)];
+    while let Some((rest, _)) = open.last_mut() {
+        let Some(Child { found, inside }) = rest.next() else {
+            open.pop();
+            continue;
+        };
+        match inside {
+            Some(inside) if inside.is_tentative => open.push((take(inside.listing), Some(found))),
+            other => {
+                open.iter_mut().filter_map(|(_, waiting)| waiting.take()).for_each(&mut each);
+                each(found);
+                open.extend(other.map(|inside| (take(inside.listing), None)));
             }
         }
     }
-    all
 }
 
 /// Calls `each` with every name in a directory but `.` and `..`.

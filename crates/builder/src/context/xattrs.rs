@@ -6,13 +6,35 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 
+/// Extended attributes, in order of their names. Most things have none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Xattrs(Box<[Xattr]>);
+
+/// A name and a value.
+type Xattr = (Vec<u8>, Vec<u8>);
+
+impl Xattrs {
+    /// All of them.
+    pub fn as_slice(&self) -> &[Xattr] {
+        &self.0
+    }
+}
+
+impl FromIterator<Xattr> for Xattrs {
+    fn from_iter<I: IntoIterator<Item = Xattr>>(all: I) -> Self {
+        let mut all: Vec<Xattr> = all.into_iter().collect();
+        all.sort_unstable();
+        Self(all.into_boxed_slice())
+    }
+}
+
 /// Most lists fit in here, and most files have none.
 const SMALL: usize = 256;
 /// What the kernel allows for a list, and for a value.
 const LARGE: usize = 64 << 10;
 
 /// The attributes of a name in an open directory, in order of their names.
-pub(super) fn of_child(directory: RawFd, name: &CStr) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+pub(super) fn of_child(directory: RawFd, name: &CStr) -> Result<Xattrs, Errno> {
     // There are no calls that take a directory and a name before Linux 6.13; this path is as good.
     let mut path = Vec::with_capacity(24 + name.to_bytes().len());
     let _ = write!(path, "/proc/self/fd/{directory}/");
@@ -21,10 +43,10 @@ pub(super) fn of_child(directory: RawFd, name: &CStr) -> Result<Vec<(Vec<u8>, Ve
 }
 
 /// The attributes of a file or directory that is open (as a path, perhaps). A filesystem that has none gives none.
-pub(super) fn of_open(file: &OwnedFd) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+pub(super) fn of_open(file: &OwnedFd) -> Result<Xattrs, Errno> {
     let directory = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|_| Errno::INVAL)?;
     match read(&directory, Follow::Yes) {
-        Err(Errno::NOTSUP) => Ok(Vec::new()),
+        Err(Errno::NOTSUP) => Ok(Xattrs::default()),
         result => result,
     }
 }
@@ -42,12 +64,12 @@ fn list(path: &CStr, follow: Follow, buffer: &mut [u8]) -> Result<usize, Errno> 
     }
 }
 
-fn read(path: &CStr, follow: Follow) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+fn read(path: &CStr, follow: Follow) -> Result<Xattrs, Errno> {
     let mut small = [0_u8; SMALL];
     let mut large = Vec::new();
     let names = match list(path, follow, &mut small) {
         // Nothing, which is usual, or a file that was removed since its directory was read.
-        Ok(0) | Err(Errno::NOENT) => return Ok(Vec::new()),
+        Ok(0) | Err(Errno::NOENT) => return Ok(Xattrs::default()),
         Ok(length) => small.get(..length).unwrap_or_default(),
         Err(Errno::RANGE) => {
             large.resize(LARGE, 0);
@@ -73,8 +95,7 @@ fn read(path: &CStr, follow: Follow) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
             Err(error) => return Err(error),
         }
     }
-    found.sort_unstable();
-    Ok(found)
+    Ok(found.into_iter().collect())
 }
 
 /// Those with a meaning in an image: not what belongs to this machine (labels, ACLs, signatures) or to an overlay.

@@ -11,10 +11,10 @@ use layer::{FIXED_TIME, View};
 use store::table::{Entry, EntryKind};
 
 use super::item::{Content, Group, Item, ItemKind, Shape};
-use super::order::is_below;
+use super::sieve::Sieve;
 use super::tree::{At, There, Tree};
 use super::{CopyError, Thing, archive};
-use crate::context::{Below, Context, Fate, Kind, Opener, Status, Walked};
+use crate::context::{Below, Context, Kind, Opener, Status, Walked, Xattrs};
 
 /// The mode of a heredoc (DF-033).
 const HEREDOC_MODE: u32 = 0o644;
@@ -46,8 +46,8 @@ impl<'a> Collector<'a> {
         let Self { groups, mut contents, .. } = self;
         // Contents were made before anybody knew where their items would be.
         let mut placed = vec![false; contents.len()];
-        for (group_place, group) in groups.iter().enumerate() {
-            for (item_place, item) in group.items.iter().enumerate() {
+        for (group_place, group) in (0..).zip(&groups) {
+            for (item_place, item) in (0..).zip(&group.items) {
                 let ItemKind::File(place) = item.kind else { continue };
                 let Some(done) = placed.get_mut(place).filter(|done| !**done) else { continue };
                 *done = true;
@@ -74,7 +74,7 @@ impl<'a> Collector<'a> {
             uid: 0,
             gid: 0,
             mtime: FIXED_TIME,
-            xattrs: Vec::new(),
+            xattrs: Xattrs::default(),
         };
         let name = name.as_bytes().to_vec();
         self.groups.push(Group { shape: Shape::Single, name, source: Vec::new(), items: vec![item], span });
@@ -120,8 +120,9 @@ impl<'a> Collector<'a> {
     ) -> Result<Vec<Item>, CopyError> {
         match self.input {
             Tree::Context(context) => {
-                let found = context.walk(&there.path, exclude, cancel)?;
-                Ok(found.into_iter().filter_map(|walked| self.of_walked(walked)).collect())
+                let mut items = Vec::new();
+                context.walk(&there.path, exclude, cancel, |walked| items.extend(self.of_walked(walked)))?;
+                Ok(items)
             }
             Tree::View(view) => self.walk_view(view, &there.path, exclude, cancel),
         }
@@ -135,39 +136,18 @@ impl<'a> Collector<'a> {
         cancel: &Cancel,
     ) -> Result<Vec<Item>, CopyError> {
         let skip = if start.is_empty() { 0 } else { start.len() + 1 };
-        let mut items: Vec<Item> = Vec::new();
-        // The directories that the present path is in, with what is said of each; an excluded one knows its place in `items`.
-        let mut open: Vec<(Vec<u8>, dockerfile::ignore::Verdict, Option<usize>)> = Vec::new();
-        let mut hidden: Option<Vec<u8>> = None;
+        let mut sieve = Sieve::new(exclude);
+        let mut items = Vec::new();
         for (path, node) in view.walk(start).skip(1) {
             cancel.check()?;
-            let path = path.get(skip..).unwrap_or_default().to_vec();
-            if hidden.as_ref().is_some_and(|hidden| is_below(&path, hidden)) {
-                continue;
+            let path = path.get(skip..).unwrap_or_default();
+            let file = view.file(node);
+            let entry = view.entry(file);
+            if sieve.admits(path, matches!(entry.kind, EntryKind::Directory { .. }), &mut items) {
+                items.extend(self.of_entry(file, &entry, path));
             }
-            while let Some((directory, _, own)) =
-                open.last().filter(|(directory, ..)| !is_below(&path, directory))
-            {
-                let _ = directory;
-                drop_if_last(&mut items, *own);
-                open.pop();
-            }
-            let above = open.last().map_or_else(|| exclude.start(), |(_, verdict, _)| *verdict);
-            let (verdict, fate) = exclude.judge(above, &path);
-            let entry = view.entry(view.file(node));
-            let is_directory = matches!(entry.kind, EntryKind::Directory { .. });
-            if fate == Fate::Excluded || (fate == Fate::ExcludedItself && !is_directory) {
-                hidden = Some(path);
-                continue;
-            }
-            if is_directory {
-                open.push((path.clone(), verdict, (fate != Fate::Included).then_some(items.len())));
-            }
-            items.extend(self.of_entry(view.file(node), &entry, &path));
         }
-        while let Some((_, _, own)) = open.pop() {
-            drop_if_last(&mut items, own);
-        }
+        sieve.finish(&mut items);
         Ok(items)
     }
 
@@ -199,7 +179,7 @@ impl<'a> Collector<'a> {
     fn walked(context: &Context, there: &There, status: Status, path: &[u8]) -> Result<Walked, CopyError> {
         let xattrs = match there.thing {
             Thing::File | Thing::Directory => context.xattrs(&there.path)?,
-            _ => Vec::new(),
+            _ => Xattrs::default(),
         };
         Ok(Walked { path: path.into(), status, target: Box::default(), xattrs })
     }
@@ -225,7 +205,7 @@ impl<'a> Collector<'a> {
     fn context_content(&mut self, status: &Status) -> usize {
         let place = self.contents.len();
         let content = Content::Context { stamp: status.stamp, item: (0, 0) };
-        if status.links > 1 {
+        if status.is_shared {
             let identity = (status.stamp.device, status.stamp.inode);
             if let Some(known) = self.inodes.insert(identity, place) {
                 self.inodes.insert(identity, known);
@@ -283,12 +263,5 @@ impl<'a> Collector<'a> {
 
     fn mode(&self, mode: u32, is_directory: bool) -> u32 {
         self.chmod.map_or(mode, |change| change.apply(mode, is_directory))
-    }
-}
-
-/// Drops an excluded directory in which nothing was found.
-fn drop_if_last(items: &mut Vec<Item>, own: Option<usize>) {
-    if own.is_some_and(|own| own + 1 == items.len()) {
-        items.pop();
     }
 }

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use layer::{FIXED_TIME, LayerError, View};
-use store::table::EntryKind;
 
 use super::item::{Group, Item, ItemKind, Shape};
 use super::order::ancestors;
 use super::owner::Owner;
 use super::tree::thing_of_entry;
 use super::{CopyError, CopyStep, Thing};
-use crate::context::join;
+use crate::context::{Xattrs, join};
 
 /// The mode of directories that are made on the way.
 const CREATED_MODE: u32 = 0o755;
@@ -118,12 +117,11 @@ impl<'a> Destination<'a> {
                     mtime,
                     xattrs,
                 };
-                debug_assert!(matches!(entry.kind, EntryKind::Directory { .. }));
                 Above { item, is_repeated: true }
             }
             None => {
                 let Owner { uid, gid } = self.owner;
-                let (kind, mtime, xattrs) = (ItemKind::Directory, FIXED_TIME, Vec::new());
+                let (kind, mtime, xattrs) = (ItemKind::Directory, FIXED_TIME, Xattrs::default());
                 Above {
                     item: Item { path: path.into(), kind, mode, uid, gid, mtime, xattrs },
                     is_repeated: false,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 
-use base::Cancel;
+use base::{Cancel, Cancelled};
 use layer::packer::PackOptions;
 use layer::{Meta, Packer, View};
 use store::table::{ContentDigest, EntryKind};
@@ -97,12 +97,12 @@ impl Writer<'_> {
     fn meta(&self, planned: &Planned<'_>) -> Meta {
         let Item { mode, uid, gid, mtime, ref xattrs, .. } = *planned.item;
         let Owner { uid, gid } = self.chown.filter(|_| !planned.is_above).unwrap_or(Owner { uid, gid });
-        Meta { mode, uid, gid, mtime, xattrs: xattrs.clone() }
+        Meta { mode, uid, gid, mtime, xattrs: xattrs.as_slice().to_vec() }
     }
 
     fn file(&mut self, path: &[u8], meta: &Meta, place: usize) -> Result<(), CopyError> {
-        let Some(opened) = self.ahead.take() else { return Ok(()) };
-        let mut opened = opened?;
+        // Reading stops early only when a reader panicked; the panic goes on when the readers are joined.
+        let mut opened = self.ahead.take().ok_or(Cancelled)??;
         let size = self.selection.contents.get(place).map_or(0, Content::size);
         let digest = match &mut opened {
             Opened::Whole { bytes, learned } => {

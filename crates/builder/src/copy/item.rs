@@ -5,7 +5,7 @@ use layer::packer::Special;
 use layer::view::Node;
 
 use super::Thing;
-use crate::context::Stamp;
+use crate::context::{Stamp, Xattrs};
 
 /// What one match of one source contributes, in the order of a table.
 pub(super) struct Group {
@@ -42,7 +42,7 @@ pub(super) struct Item {
     pub uid: u32,
     pub gid: u32,
     pub mtime: i64,
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub xattrs: Xattrs,
 }
 
 /// What an item is.
@@ -73,7 +73,7 @@ pub(super) enum Content {
         /// What was said of it when it was found.
         stamp: Stamp,
         /// The first item that has it: its group, its place in that group.
-        item: (usize, usize),
+        item: (u32, u32),
     },
     /// In a layer.
     View { node: Node, size: u64 },

@@ -206,8 +206,8 @@ impl Stream {
         let (uid, gid) = if other_owner { (0, 0) } else { (item.uid, item.gid) };
         self.small(uid);
         self.small(gid);
-        self.number(item.xattrs.len() as u64);
-        for (name, value) in &item.xattrs {
+        self.number(item.xattrs.as_slice().len() as u64);
+        for (name, value) in item.xattrs.as_slice() {
             self.text(name);
             self.text(value);
         }

@@ -32,6 +32,7 @@ mod pattern;
 mod plan;
 mod read_ahead;
 mod selection;
+mod sieve;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -77,6 +77,7 @@ impl<'a> ReadAhead<'a> {
 
     /// Reads until everything is read, or [`ReadAhead::stop`].
     pub fn work(&self) {
+        let _guard = StopOnPanic(self);
         let mut opener = match &self.selection.input {
             Tree::Context(context) => Some(Opener::new(context)),
             Tree::View(_) => None,
@@ -162,11 +163,11 @@ impl<'a> ReadAhead<'a> {
         }
     }
 
-    /// The next content, in order; `None` behind the last.
+    /// The next content, in order; `None` behind the last, or when reading has stopped.
     pub fn take(&self) -> Option<Result<Opened, CopyError>> {
         let mut state = self.lock();
         loop {
-            if state.taken >= self.wanted.len() {
+            if state.stopped || state.taken >= self.wanted.len() {
                 return None;
             }
             if let Some(Some(_)) = state.read.front() {
@@ -194,6 +195,7 @@ impl<'a> ReadAhead<'a> {
     pub fn stop(&self) {
         self.lock().stopped = true;
         self.room.notify_all();
+        self.ready.notify_all();
     }
 
     /// The context that is read from.
@@ -201,6 +203,17 @@ impl<'a> ReadAhead<'a> {
         match &self.selection.input {
             Tree::Context(context) => Some(context),
             Tree::View(_) => None,
+        }
+    }
+}
+
+/// Lets nobody wait for a reader that is no more.
+struct StopOnPanic<'a>(&'a ReadAhead<'a>);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop();
         }
     }
 }

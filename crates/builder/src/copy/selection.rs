@@ -45,9 +45,9 @@ impl Selection {
     }
 
     /// The path of a context's file in its context.
-    pub(super) fn context_path(&self, (group, item): (usize, usize)) -> Vec<u8> {
-        let Some(group) = self.groups.get(group) else { return Vec::new() };
-        let path = group.items.get(item).map(|item| item.path.as_ref()).unwrap_or_default();
+    pub(super) fn context_path(&self, (group, item): (u32, u32)) -> Vec<u8> {
+        let Some(group) = self.groups.get(group as usize) else { return Vec::new() };
+        let path = group.items.get(item as usize).map(|item| item.path.as_ref()).unwrap_or_default();
         crate::context::join(&group.source, path)
     }
 }

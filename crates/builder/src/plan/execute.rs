@@ -1,6 +1,8 @@
 //! Instructions that execute something: RUN, COPY, ADD, WORKDIR.
 
-use dockerfile::instruction::{Add, Copy, CopySource as Source, NetworkMode, Run, Script as Text, SecurityMode};
+use dockerfile::instruction::{
+    Add, Copy, CopySource as Source, NetworkMode, Run, Script as Text, SecurityMode,
+};
 use dockerfile::value::Mode;
 use dockerfile::{Instruction, Span, Word};
 
@@ -77,7 +79,8 @@ impl Builder<'_> {
 
     pub(super) fn copy(&mut self, instruction: &Instruction, copy: &Copy) -> Result<(), BuildError> {
         if copy.link {
-            let hint = "leave --link out: the result has the same files, in a layer that depends on those below it";
+            let hint =
+                "leave --link out: the result has the same files, in a layer that depends on those below it";
             return Err(PlanError::unsupported("COPY --link", flag_span(instruction, "link"), hint).into());
         }
         for path in paths(&copy.sources) {
@@ -94,7 +97,11 @@ impl Builder<'_> {
                 references::Source::Image(place) => CopyFrom::Image(place),
                 references::Source::Stage(number) => match self.around.planned.get(&number) {
                     Some(planned) => CopyFrom::Stage(planned.place),
-                    None => return Err(BuildError::Internal("a stage that is copied from is not planned".to_owned())),
+                    None => {
+                        return Err(BuildError::Internal(
+                            "a stage that is copied from is not planned".to_owned(),
+                        ));
+                    }
                 },
             },
         };
@@ -137,11 +144,18 @@ impl Builder<'_> {
         Err(PlanError::new(PlanProblem::NoContext, self.place(instruction.span)).hinted(hint))
     }
 
-    fn files(&mut self, instruction: &Instruction, parts: &Parts<'_>, from: CopyFrom) -> Result<(), BuildError> {
+    fn files(
+        &mut self,
+        instruction: &Instruction,
+        parts: &Parts<'_>,
+        from: CopyFrom,
+    ) -> Result<(), BuildError> {
         let mut sources = Vec::with_capacity(parts.sources.len());
         for source in parts.sources {
             sources.push(match source {
-                Source::Path(word) => CopySource::Path { pattern: self.expand(word)?, span: self.place(word.span) },
+                Source::Path(word) => {
+                    CopySource::Path { pattern: self.expand(word)?, span: self.place(word.span) }
+                }
                 Source::Heredoc(heredoc) => CopySource::Heredoc {
                     name: heredoc.name.clone(),
                     content: self.expand_heredoc(heredoc)?.into_bytes(),

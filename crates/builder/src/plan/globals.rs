@@ -103,7 +103,9 @@ impl Globals {
         let mut proxies = Variables::default();
         for (name, value) in self.arguments.pairs().iter().filter(|(name, _)| is_proxy(name)) {
             for name in [name.to_ascii_uppercase(), name.to_ascii_lowercase()] {
-                if environment.get(&name).is_none() && self.arguments.get(&name).is_none_or(|own| own == value) {
+                if environment.get(&name).is_none()
+                    && self.arguments.get(&name).is_none_or(|own| own == value)
+                {
                     proxies.set(&name, value);
                 }
             }
@@ -144,7 +146,8 @@ fn automatic(file: &Dockerfile, request: &Request, arguments: &Variables) -> Var
             platform.os_version.clone().unwrap_or_default(),
         ]
     };
-    let values = of(&request.platform).into_iter().chain(of(&request.build_platform)).chain([stage.to_owned()]);
+    let values =
+        of(&request.platform).into_iter().chain(of(&request.build_platform)).chain([stage.to_owned()]);
     let mut automatic = Variables::default();
     for (name, value) in AUTOMATIC.iter().zip(values) {
         automatic.set(name, arguments.get(name).unwrap_or(&value));

@@ -59,8 +59,10 @@ fn is_printable(character: char) -> bool {
 /// Go's `%q` of a pointer to the struct: durations as Go prints them, the number of retries as a character.
 pub(super) fn healthcheck_text(check: &Healthcheck) -> String {
     let durations = [check.interval, check.timeout, check.start_period, check.start_interval];
-    let durations: Vec<String> = durations.iter().map(|nanoseconds| format!("\"{}\"", duration(*nanoseconds))).collect();
-    let retries = u32::try_from(check.retries).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
+    let durations: Vec<String> =
+        durations.iter().map(|nanoseconds| format!("\"{}\"", duration(*nanoseconds))).collect();
+    let retries =
+        u32::try_from(check.retries).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
     let mut character = String::new();
     match retries {
         '\'' => character.push_str("\\'"),
@@ -74,7 +76,11 @@ fn duration(nanoseconds: u64) -> String {
     let fraction = |value: u64, unit: u64, name: &str| {
         let digits = unit.ilog10() as usize;
         let text = format!("{}.{:0digits$}", value / unit, value % unit);
-        let text = if digits == 0 { value.to_string() } else { text.trim_end_matches('0').trim_end_matches('.').to_owned() };
+        let text = if digits == 0 {
+            value.to_string()
+        } else {
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        };
         format!("{text}{name}")
     };
     match nanoseconds {

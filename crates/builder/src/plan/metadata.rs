@@ -36,7 +36,11 @@ pub(super) fn instruction(builder: &mut Builder<'_>, instruction: &Instruction) 
 }
 
 /// All values are expanded before any is set (DF-050).
-fn expanded(builder: &mut Builder<'_>, pairs: &Pairs, keyword: &'static str) -> Result<Vec<(String, String)>, BuildError> {
+fn expanded(
+    builder: &mut Builder<'_>,
+    pairs: &Pairs,
+    keyword: &'static str,
+) -> Result<Vec<(String, String)>, BuildError> {
     let mut all = Vec::with_capacity(pairs.pairs.len());
     for pair in &pairs.pairs {
         let key = builder.expand(&pair.key)?;

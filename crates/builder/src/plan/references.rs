@@ -119,7 +119,12 @@ impl<'a> References<'a> {
         self.resolver.has_context("").map_err(|error| unresolved(error, span))
     }
 
-    fn stage(&mut self, index: usize, globals: &Globals, needed: &mut BTreeSet<usize>) -> Result<(), BuildError> {
+    fn stage(
+        &mut self,
+        index: usize,
+        globals: &Globals,
+        needed: &mut BTreeSet<usize>,
+    ) -> Result<(), BuildError> {
         let Some(stage) = self.file.stages.get(index) else { return Ok(()) };
         let base = self.base_of(stage, globals)?;
         let triggers = match &base {

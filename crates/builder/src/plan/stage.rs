@@ -113,7 +113,8 @@ impl<'a> Builder<'a> {
             }
             Some(BaseReference::Stage(below)) => {
                 let below = around.planned.get(below);
-                let below = below.ok_or_else(|| BuildError::Internal("a base stage is not planned".to_owned()))?;
+                let below =
+                    below.ok_or_else(|| BuildError::Internal("a base stage is not planned".to_owned()))?;
                 let variables = Some(below.variables.clone());
                 (Base::Stage(below.place), below.config.clone(), variables, below.arguments.clone())
             }
@@ -332,7 +333,8 @@ fn set_platform(config: &mut Config, platform: &Platform) {
 /// An image for another platform than the one that is asked for: its own is kept (DF-076, DF-234).
 fn other_platform(image: &BaseImage, wanted: &Platform, span: Span) -> Option<BuildWarning> {
     let own = image.config.platform();
-    let differs = !own.architecture.is_empty() && (own.os != wanted.os || own.architecture != wanted.architecture);
+    let differs =
+        !own.architecture.is_empty() && (own.os != wanted.os || own.architecture != wanted.architecture);
     let name = shown(&image.name);
     let text = format!("the base image {name} is for {own}, and the build is for {wanted}");
     differs.then_some(BuildWarning { text, span: Some(span) })

@@ -22,7 +22,8 @@ struct World {
 impl World {
     /// With a main context, and one image: `debian`, with a shell's environment.
     fn usual() -> Self {
-        let mut config = Config { architecture: "amd64".to_owned(), os: "linux".to_owned(), ..Config::default() };
+        let mut config =
+            Config { architecture: "amd64".to_owned(), os: "linux".to_owned(), ..Config::default() };
         config.config.env = vec!["PATH=/bin".to_owned(), "BASE=1".to_owned()];
         config.config.cmd = Some(vec!["bash".to_owned()]);
         Self::default().with("debian", config)
@@ -58,7 +59,8 @@ fn request(text: &str) -> Request {
 }
 
 fn with_arguments(text: &str, arguments: &[(&str, &str)]) -> Request {
-    let build_args = arguments.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let build_args =
+        arguments.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Request { build_args, ..request(text) }
 }
 

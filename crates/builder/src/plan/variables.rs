@@ -45,10 +45,12 @@ mod tests {
 
     #[test]
     fn df_146_names_keep_their_places() {
-        let mut variables = Variables::of_environment(&["A=1".to_owned(), "B=x=y".to_owned(), "C".to_owned()]);
+        let mut variables =
+            Variables::of_environment(&["A=1".to_owned(), "B=x=y".to_owned(), "C".to_owned()]);
         variables.set("A", "2");
         variables.set("D", "");
-        let pairs: Vec<String> = variables.pairs().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let pairs: Vec<String> =
+            variables.pairs().iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(pairs, ["A=2", "B=x=y", "C=", "D="]);
         assert_eq!((variables.get("B"), variables.get("E")), (Some("x=y"), None));
     }

@@ -86,7 +86,9 @@ impl Classified for RunError {
 
 fn hint_of(status: Status) -> Option<&'static str> {
     match status.exit_code() {
-        126 => Some("a command exists and can not be executed: is it for this CPU, and has it the x permission?"),
+        126 => {
+            Some("a command exists and can not be executed: is it for this CPU, and has it the x permission?")
+        }
         127 => Some("a command was not found: is it installed in the image, and in PATH?"),
         137 => Some("it was killed (SIGKILL): most often because no memory was left; `dmesg` says so"),
         _ => None,

@@ -32,7 +32,11 @@ impl Tail {
         let mut tail = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         if tail.len() > TAIL {
             let surplus = tail.len() - TAIL;
-            let line = tail.iter().skip(surplus).position(|byte| *byte == b'\n').map_or(surplus, |at| surplus + at + 1);
+            let line = tail
+                .iter()
+                .skip(surplus)
+                .position(|byte| *byte == b'\n')
+                .map_or(surplus, |at| surplus + at + 1);
             tail.drain(..line);
         }
         tail
@@ -53,7 +57,8 @@ pub(super) fn pump(stream: Option<File>, name: Stream, around: &Surroundings<'_>
         };
         let data = buffer.get(..length).unwrap_or_default();
         tail.push(data);
-        let log = Log { vertex: around.vertex, stream: name, data: data.to_vec(), timestamp: SystemTime::now() };
+        let log =
+            Log { vertex: around.vertex, stream: name, data: data.to_vec(), timestamp: SystemTime::now() };
         around.events.send(Event::Log(log));
     }
 }

@@ -113,10 +113,14 @@ impl Solver<'_> {
         let nothing = View::new(&[]);
         let input = match from {
             CopyFrom::Context(name) => Input::Context(
-                self.contexts.get(name).ok_or_else(|| StepFailure::Internal(format!("context {name:?} is not open")))?,
+                self.contexts
+                    .get(name)
+                    .ok_or_else(|| StepFailure::Internal(format!("context {name:?} is not open")))?,
             ),
             CopyFrom::Nothing => Input::View(&nothing),
-            CopyFrom::Stage(_) | CopyFrom::Image(_) => Input::View(source.map_or(&nothing, |stack| &stack.view)),
+            CopyFrom::Stage(_) | CopyFrom::Image(_) => {
+                Input::View(source.map_or(&nothing, |stack| &stack.view))
+            }
         };
         let selection = Selection::find(input, step, stop)?;
         let inputs = |content| [attempt.below.content, content];
@@ -178,8 +182,16 @@ impl Solver<'_> {
     }
 
     fn lock(&self, attempt: &Attempt<'_>, key: &StepKey) -> Result<store::cache::StepLock, StepFailure> {
-        let mut waiting = || self.progress.waiting(attempt.task);
-        Ok(self.job.store.cache().lock(key, self.stop, &mut waiting)?)
+        let mut has_waited = false;
+        let mut waiting = || {
+            has_waited = true;
+            self.progress.waiting(attempt.task, false);
+        };
+        let lock = self.job.store.cache().lock(key, self.stop, &mut waiting)?;
+        if has_waited {
+            self.progress.waiting(attempt.task, true);
+        }
+        Ok(lock)
     }
 
     fn options(&self) -> PackOptions {

@@ -44,7 +44,9 @@ impl Contexts {
 }
 
 fn open(job: &Job<'_>, name: &str) -> Result<Context, BuildError> {
-    let called = || if name.is_empty() { "the build context".to_owned() } else { format!("the build context {name:?}") };
+    let called = || {
+        if name.is_empty() { "the build context".to_owned() } else { format!("the build context {name:?}") }
+    };
     let failed = |source| BuildError::Context { context: called(), source };
     let local = job.session.context(name).map_err(failed)?;
     let local = local.ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
@@ -52,7 +54,8 @@ fn open(job: &Job<'_>, name: &str) -> Result<Context, BuildError> {
         None => None,
         Some(file) => Some((file.name.clone(), parse(&file.name, &file.bytes)?)),
     };
-    Context::new(job.store, &local.root, ignore).map_err(|source| BuildError::ContextFiles { context: called(), source })
+    Context::new(job.store, &local.root, ignore)
+        .map_err(|source| BuildError::ContextFiles { context: called(), source: Box::new(source) })
 }
 
 fn parse(name: &str, bytes: &[u8]) -> Result<IgnoreFile, BuildError> {

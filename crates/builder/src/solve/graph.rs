@@ -8,7 +8,7 @@ use crate::plan::{Base, BaseImage, CopyFrom, Operation, Plan};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Task {
     /// Look up the layers of an image.
-    Image(BaseImage),
+    Image(Box<BaseImage>),
     /// Execute a step.
     Step {
         /// The place of the stage in the plan.
@@ -47,7 +47,7 @@ impl Graph {
         let images: Vec<usize> = plan
             .images
             .iter()
-            .map(|image| graph.add(Task::Image(image.clone()), format!("FROM {}", image.name), None, None))
+            .map(|image| graph.add(Task::Image(Box::new(image.clone())), format!("FROM {}", image.name), None, None))
             .collect();
         for (place, stage) in plan.stages.iter().enumerate() {
             let mut last = match &stage.base {
@@ -55,7 +55,7 @@ impl Graph {
                 Base::Stage(below) => graph.end_of(*below),
                 Base::Image(image) => {
                     let name = stage.from.clone().unwrap_or_else(|| format!("FROM {}", image.name));
-                    Some(graph.add(Task::Image((**image).clone()), name, None, None))
+                    Some(graph.add(Task::Image(image.clone()), name, None, None))
                 }
             };
             for (number, step) in stage.steps.iter().enumerate() {

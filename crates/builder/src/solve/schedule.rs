@@ -26,7 +26,8 @@ pub(super) fn run<T: Clone + Send>(
     let nodes = graph.nodes();
     let waits: Vec<usize> = nodes.iter().map(|node| dependencies(node).count()).collect();
     let ready = (0..nodes.len()).filter(|task| waits.get(*task) == Some(&0)).collect();
-    let state = State { results: nodes.iter().map(|_| None).collect(), ready, waits, running: 0, failed: false };
+    let state =
+        State { results: nodes.iter().map(|_| None).collect(), ready, waits, running: 0, failed: false };
     let shared = Shared { nodes, state: Mutex::new(state), changed: Condvar::new() };
     let threads = threads.clamp(1, nodes.len().max(1));
     std::thread::scope(|scope| {
@@ -97,4 +98,66 @@ impl<T: Clone> Shared<'_, T> {
 
 fn dependencies(node: &Node) -> impl Iterator<Item = usize> {
     node.below.into_iter().chain(node.source)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use dockerfile::Span;
+    use image::Config;
+
+    use super::*;
+    use crate::plan::{Base, Operation, Plan, Stage, Step, WorkdirStep};
+
+    /// A plan of stages with so many steps each; all stand on nothing.
+    fn graph(stages: &[usize]) -> Graph {
+        let step = || Step {
+            name: "step".to_owned(),
+            span: Span::default(),
+            platform: image::Platform::default(),
+            operation: Operation::Workdir(WorkdirStep { path: "/x".to_owned(), user: String::new() }),
+        };
+        let stage = |steps: &usize| Stage {
+            name: None,
+            base: Base::Scratch,
+            from: None,
+            span: Span::default(),
+            steps: (0..*steps).map(|_| step()).collect(),
+            config: Config::default(),
+            history: Vec::new(),
+        };
+        let stages = stages.iter().map(stage).collect();
+        Graph::of(&Plan { stages, images: Vec::new(), target: 0, epoch: None, warnings: Vec::new() })
+    }
+
+    #[test]
+    fn every_task_comes_after_what_it_stands_on() {
+        for threads in [1, 2, 8] {
+            let results =
+                run(&graph(&[3, 0, 2]), threads, |_, below, _| Some(below.copied().unwrap_or(0) + 1));
+            assert_eq!(results, [Some(1), Some(2), Some(3), Some(1), Some(2)], "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn independent_tasks_are_done_at_the_same_time() {
+        let both = Barrier::new(2);
+        let results = run(&graph(&[1, 1]), 2, |task, _, _| {
+            both.wait();
+            Some(task)
+        });
+        assert_eq!(results, [Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn nothing_begins_after_a_failure() {
+        let begun = AtomicUsize::new(0);
+        let results: Vec<Option<()>> = run(&graph(&[3]), 4, |task, _, _| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            (task < 1).then_some(())
+        });
+        assert_eq!((results, begun.into_inner()), (vec![Some(()), None, None], 2));
+    }
 }

@@ -54,8 +54,8 @@ impl<'a> Progress<'a> {
         });
     }
 
-    /// Another build executes the same step.
-    pub fn waiting(&self, task: usize) {
+    /// Another build executes the same step, or has ended doing so.
+    pub fn waiting(&self, task: usize, completed: bool) {
         self.events.send(Event::Status(Status {
             vertex: vertex_id(task),
             name: "waiting for another build that executes this step".to_owned(),
@@ -63,7 +63,7 @@ impl<'a> Progress<'a> {
             total: None,
             unit: Unit::Items,
             timestamp: SystemTime::now(),
-            completed: false,
+            completed,
         }));
     }
 

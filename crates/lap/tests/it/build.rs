@@ -1,6 +1,12 @@
 //! lap build: what an image is, after the Dockerfile was built.
 
-use crate::environment::Environment;
+use crate::environment::{Environment, Ran};
+
+/// How many steps were taken from the cache; the base image, which always is, not counted.
+fn cached(ran: &Ran) -> usize {
+    let bases = ran.stderr.lines().filter(|line| line.contains("] FROM ")).count();
+    ran.stderr.matches("CACHED").count() - bases
+}
 
 #[test]
 fn a_dockerfile_with_everything() {
@@ -61,7 +67,7 @@ fn a_second_build_executes_nothing() {
     lap.built(dockerfile);
     let first = lap.inspect("app", ".Id");
     let again = lap.build(dockerfile).success();
-    assert_eq!(again.stderr.matches("CACHED").count(), 2, "{}", again.stderr);
+    assert_eq!(cached(&again), 2, "{}", again.stderr);
     assert_eq!(lap.inspect("app", ".Id"), first);
 
     // Other times do not matter, other contents do.
@@ -70,9 +76,9 @@ fn a_second_build_executes_nothing() {
         .open(lap.path("context/file"))
         .and_then(|file| file.set_modified(std::time::SystemTime::UNIX_EPOCH))
         .expect("a time is set");
-    assert_eq!(lap.build(dockerfile).success().stderr.matches("CACHED").count(), 2);
+    assert_eq!(cached(&lap.build(dockerfile).success()), 2);
     lap.write("context/file", "2");
-    assert_eq!(lap.build(dockerfile).success().stderr.matches("CACHED").count(), 0);
+    assert_eq!(cached(&lap.build(dockerfile).success()), 0);
     assert_eq!(lap.sh("app", "cat /file"), "2");
 }
 
@@ -81,9 +87,9 @@ fn df_180_metadata_does_not_execute_what_follows_again() {
     let lap = Environment::with_base();
     lap.built("FROM base:1\nLABEL a=1\nRUN echo x >/x\n");
     let again = lap.build("FROM base:1\nLABEL a=2\nRUN echo x >/x\n").success();
-    assert_eq!(again.stderr.matches("CACHED").count(), 1, "{}", again.stderr);
+    assert_eq!(cached(&again), 1, "{}", again.stderr);
     let no_cache = lap.lap(["build", "--no-cache", "--progress", "plain", "context"]).success();
-    assert_eq!(no_cache.stderr.matches("CACHED").count(), 0, "{}", no_cache.stderr);
+    assert_eq!(cached(&no_cache), 0, "{}", no_cache.stderr);
 }
 
 #[test]
@@ -199,5 +205,5 @@ fn hardlinks_whiteouts_and_odd_files_survive() {
     let archive = lap.command(["save", "app"]).output().expect("lap runs").stdout;
     let other = Environment::new();
     other.lap_with_input(["load"], &archive).success();
-    assert_eq!(other.sh("app", "cd /d; ls; ls e; [ a -ef c ] && echo same"), "a\nc\ne\np\nnew\nsame\n");
+    assert_eq!(other.sh("app", "cd /d; ls; ls e; [ a -ef b ] && echo same"), "a\nb\ne\np\nnew\nsame\n");
 }

@@ -101,7 +101,7 @@ fn everything_comes_back() {
         let mut plain = Vec::new();
         reader.read_to_end(&mut plain).expect("read");
         assert!(plain == *tar, "{encoding:?}");
-        let empty = Compressor::new(Vec::new(), encoding, 2).and_then(|compressor| Ok(compressor.finish()));
+        let empty = Compressor::new(Vec::new(), encoding, 2).map(Compressor::finish);
         let empty = empty.expect("a compressor").expect("finished");
         assert_eq!(empty.is_empty(), encoding == Encoding::Plain);
         let mut plain = Vec::new();

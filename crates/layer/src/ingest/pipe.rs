@@ -12,15 +12,19 @@ const WAITING: usize = 4;
 pub(super) fn pipe() -> (PipeWriter, PipeReader) {
     let (pieces, incoming) = sync_channel(WAITING);
     let (give_back, spare) = channel();
-    (
-        PipeWriter { pieces, spare },
-        PipeReader { incoming, give_back, piece: Vec::new(), used: 0, failed: false },
-    )
+    let reader = PipeReader { incoming, give_back, piece: Vec::new(), used: 0, has_ended: false };
+    (PipeWriter { pieces, spare }, reader)
 }
 
-/// The end where bytes go in.
+enum Message {
+    Piece(Vec<u8>),
+    End,
+    Failure(io::Error),
+}
+
+/// The end where bytes go in. Dropping it without [`PipeWriter::end`] is a failure: a stream must not look whole when its writer has died.
 pub(super) struct PipeWriter {
-    pieces: SyncSender<io::Result<Vec<u8>>>,
+    pieces: SyncSender<Message>,
     spare: Receiver<Vec<u8>>,
 }
 
@@ -38,39 +42,47 @@ impl PipeWriter {
 
     /// Sends a piece; an empty one is nothing.
     pub(super) fn send(&self, piece: Vec<u8>) -> Result<(), Closed> {
-        if piece.is_empty() { Ok(()) } else { self.pieces.send(Ok(piece)).map_err(|_| Closed) }
+        if piece.is_empty() { Ok(()) } else { self.pieces.send(Message::Piece(piece)).map_err(|_| Closed) }
     }
 
-    /// Lets the reader fail. Without it, dropping this end is the end of the stream.
-    pub(super) fn fail(&self, error: io::Error) {
+    /// The stream is whole.
+    pub(super) fn end(&self) {
         // When nobody reads, nobody needs to know.
-        let _ = self.pieces.send(Err(error));
+        let _ = self.pieces.send(Message::End);
+    }
+
+    /// Lets the reader fail.
+    pub(super) fn fail(&self, error: io::Error) {
+        let _ = self.pieces.send(Message::Failure(error));
     }
 }
 
 /// The end where bytes come out.
 pub(super) struct PipeReader {
-    incoming: Receiver<io::Result<Vec<u8>>>,
+    incoming: Receiver<Message>,
     give_back: Sender<Vec<u8>>,
     piece: Vec<u8>,
     used: usize,
-    failed: bool,
+    has_ended: bool,
 }
 
 impl Read for PipeReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.has_ended {
+            return Ok(0);
+        }
         if self.used == self.piece.len() {
             // The writer may be gone; then nobody needs the piece.
             let _ = self.give_back.send(std::mem::take(&mut self.piece));
             self.used = 0;
             match self.incoming.recv() {
-                Ok(Ok(piece)) => self.piece = piece,
-                Ok(Err(error)) => {
-                    self.failed = true;
-                    return Err(error);
+                Ok(Message::Piece(piece)) => self.piece = piece,
+                Ok(Message::End) => {
+                    self.has_ended = true;
+                    return Ok(0);
                 }
-                Err(_) if self.failed => return Err(io::Error::other("the stream has failed before")),
-                Err(_) => return Ok(0),
+                Ok(Message::Failure(error)) => return Err(error),
+                Err(_) => return Err(io::Error::other("the stream was given up before its end")),
             }
         }
         let count = buffer.len().min(self.piece.len() - self.used);
@@ -87,4 +99,24 @@ impl Read for PipeReader {
 pub(super) fn fill(piece: &mut Vec<u8>, stream: &mut dyn Read) -> io::Result<()> {
     let room = PIECE.saturating_sub(piece.len());
     stream.take(room as u64).read_to_end(piece).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_whole_only_when_its_writer_says_so() {
+        let read = |write: &dyn Fn(&PipeWriter)| {
+            let (to, mut from) = pipe();
+            to.send(b"abc".to_vec()).expect("sent");
+            write(&to);
+            drop(to);
+            let mut bytes = Vec::new();
+            from.read_to_end(&mut bytes).map(|_| bytes)
+        };
+        assert_eq!(read(&PipeWriter::end).ok(), Some(b"abc".to_vec()));
+        assert!(read(&|_| {}).is_err());
+        assert!(read(&|to| to.fail(io::Error::other("broken"))).is_err());
+    }
 }

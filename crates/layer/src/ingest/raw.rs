@@ -49,6 +49,7 @@ impl Raw {
             })?;
             if piece.is_empty() {
                 self.ended = true;
+                to.end();
                 return Ok(());
             }
             self.size += piece.len() as u64;

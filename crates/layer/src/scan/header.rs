@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use crate::tar_writer::header::BLOCK;
 
+/// The pieces of a sparse file that are stored: place in the file and length.
+pub(super) type Map = Vec<(u64, u64)>;
+
 /// Which of the dialects a header is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
@@ -84,19 +87,19 @@ impl<'a> Block<'a> {
     }
 
     /// The beginning of the map of an old GNU sparse file, whether more of it follows, and the size of the file.
-    pub(super) fn sparse(&self) -> Result<(Vec<(u64, u64)>, bool, u64), &'static str> {
+    pub(super) fn sparse(&self) -> Result<(Map, bool, u64), &'static str> {
         let size = number(self.field(483..495)).and_then(|size| u64::try_from(size).ok());
         Ok((pieces(self.field(386..482))?, self.bytes[482] != 0, size.ok_or("its size is not a number")?))
     }
 }
 
 /// A block that continues the map of an old GNU sparse file: the pieces, and whether more follow.
-pub(super) fn sparse_extension(bytes: &[u8; BLOCK]) -> Result<(Vec<(u64, u64)>, bool), &'static str> {
+pub(super) fn sparse_extension(bytes: &[u8; BLOCK]) -> Result<(Map, bool), &'static str> {
     Ok((pieces(&bytes[..504])?, bytes[504] != 0))
 }
 
 /// Pairs of place and length, twelve bytes each, up to the first that is not filled.
-fn pieces(bytes: &[u8]) -> Result<Vec<(u64, u64)>, &'static str> {
+fn pieces(bytes: &[u8]) -> Result<Map, &'static str> {
     bytes
         .chunks_exact(24)
         .take_while(|pair| pair.first().is_some_and(|byte| *byte != 0))

@@ -434,7 +434,7 @@ fn no_follow(path: &Path) -> bool {
 fn random_runs_round_trip() {
     let scratch = scratch();
     let base = base(&scratch);
-    let config = ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() };
     proptest::test_runner::TestRunner::new(config)
         .run(&proptest::collection::vec(actions(), 1..3), |runs| {
             let mut stack = vec![base.clone()];

@@ -1,7 +1,7 @@
 //! Mount points that had to be created in the root itself, and their removal.
 //!
-//! That happens where a stub cannot help: the root is a plain directory, the upper directory hides what is below it, or the
-//! place lies inside of another mount.
+//! That happens where a stub cannot help: the root is a plain directory, the upper directory hides what is
+//! below it, or the place lies inside of another mount.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -73,8 +73,8 @@ impl Created {
         Ok(())
     }
 
-    /// Removes again what is still as it was created. The contained processes have ended, and this process's root is
-    /// theirs.
+    /// Removes again what is still as it was created. The contained processes have ended, and this process's
+    /// root is theirs.
     pub(super) fn remove(self, root: &OwnedFd) -> Vec<CreatedMountPoint> {
         let mut report = Vec::new();
         for point in self.0.into_iter().rev() {
@@ -115,7 +115,8 @@ fn parent_of<'a>(root: &OwnedFd, path: &'a Path) -> Result<(OwnedFd, &'a std::ff
     Ok((openat2(root, parent, flags, Mode::empty(), inside)?, name))
 }
 
-/// Whether a directory lies on a mount in memory, as `/dev` does, and not in the root: nothing there has to be removed.
+/// Whether a directory lies on a mount in memory, as `/dev` does, and not in the root: nothing there has to
+/// be removed.
 fn vanishes(root: &OwnedFd, directory: &OwnedFd) -> Result<bool, Errno> {
     let elsewhere = fstat(root)?.st_dev != fstat(directory)?.st_dev;
     Ok(elsewhere && fstatfs(directory)?.f_type as u64 == TMPFS_MAGIC)

@@ -1,8 +1,8 @@
 //! `/dev`: a few harmless devices of the host, and what belongs to the container alone.
 //!
-//! The tmpfs itself is mounted `nodev`, like everything else inside: a node that the contained process makes (it has
-//! CAP_MKNOD, as in Docker) cannot be opened. The host's own nodes are bind-mounted one by one, and keep working. This is
-//! what Docker's device cgroup does, and needs no cgroup.
+//! The tmpfs itself is mounted `nodev`, like everything else inside: a node that the contained process makes
+//! (it has CAP_MKNOD, as in Docker) cannot be opened. The host's own nodes are bind-mounted one by one, and
+//! keep working. This is what Docker's device cgroup does, and needs no cgroup.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;

@@ -89,8 +89,8 @@ fn streams([stdin, stdout, stderr]: [&OwnedFd; 3]) -> Result<(), Error> {
     dup2_stderr(stderr).doing(action)
 }
 
-/// Gives anonymous pipes to the user, who could not open `/dev/stdout` otherwise. Files and terminals of the caller keep their
-/// owner.
+/// Gives anonymous pipes to the user, who could not open `/dev/stdout` otherwise. Files and terminals of the
+/// caller keep their owner.
 fn own_pipes(streams: &[OwnedFd], user: &crate::spec::User) -> Result<(), Error> {
     for stream in streams {
         let action = "examine a standard stream";

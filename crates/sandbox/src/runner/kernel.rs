@@ -47,8 +47,8 @@ pub(super) fn mount_sys(place: &OwnedFd, root: &OwnedFd, security: Security) -> 
     let sys = Filesystem::new("sysfs")?.mount(attributes)?;
     mounts::attach(&sys, place).doing("mount sysfs on /sys")?;
     let Some(place) = resolve::open(root, Path::new("/sys/fs/cgroup"))? else { return Ok(()) };
-    // What of the cgroups cannot be had (a controller that is not mounted on the host, a version 2 of which nothing is left)
-    // is not shown; nothing inside depends on it.
+    // What of the cgroups cannot be had (a controller that is not mounted on the host, a version 2 of which
+    // nothing is left) is not shown; nothing inside depends on it.
     let hierarchies = Hierarchy::all();
     match hierarchies.as_slice() {
         [] => Ok(()),
@@ -63,7 +63,7 @@ pub(super) fn mount_sys(place: &OwnedFd, root: &OwnedFd, security: Security) -> 
 
 /// One tree of cgroups, as a line of `/proc/self/cgroup` names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Hierarchy {
+pub(crate) enum Hierarchy {
     /// Version 2.
     Unified,
     /// Version 1, with controllers.
@@ -73,7 +73,8 @@ enum Hierarchy {
 }
 
 impl Hierarchy {
-    fn all() -> Vec<Self> {
+    /// Those of this process.
+    pub(crate) fn all() -> Vec<Self> {
         let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         text.lines().filter_map(Self::parse).collect()
     }

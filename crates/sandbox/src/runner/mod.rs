@@ -1,9 +1,10 @@
 //! The runner: the process between the caller and the contained process.
 //!
-//! It is this program, executed again, so that it has one thread, and nothing of the caller's memory or descriptors. It
-//! enters new namespaces, builds the root and forks; the child is process 1 of the new pid namespace and becomes the
-//! contained process. The runner waits for it, and kills it when the caller is gone (the kernel
-//! kills it when the runner is gone). When both have ended, the namespaces and everything mounted in them end too.
+//! It is this program, executed again, so that it has one thread, and nothing of the caller's memory or
+//! descriptors. It enters new namespaces, builds the root and forks; the child is process 1 of the new pid
+//! namespace and becomes the contained process. The runner waits for it, and kills it when the caller is gone
+//! (the kernel kills it when the runner is gone). When both have ended, the namespaces and everything mounted
+//! in them end too.
 
 mod created;
 mod credentials;
@@ -29,6 +30,7 @@ use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::thread::UnshareFlags;
 
 pub(crate) use device::window;
+pub(crate) use kernel::Hierarchy;
 
 use crate::error::{Doing, Error, Failure};
 use crate::spec::{Network, Spec};
@@ -37,6 +39,10 @@ use crate::wire::{self, Hello, Keep, Reply};
 
 /// The argument that says so.
 pub(crate) const ARGUMENT: &str = "__lapstrake-sandbox-runner";
+
+/// What Docker allows everybody in a network of their own (CT-35): low ports, and pings.
+const NETWORK_SETTINGS: [(&str, &str); 2] =
+    [("ip_unprivileged_port_start", "0"), ("ping_group_range", "0 2147483647")];
 
 /// What the caller sent.
 struct Order {
@@ -80,7 +86,8 @@ fn contain(socket: &OwnedFd) -> Result<(), Error> {
     let order = receive(socket)?;
     // Modes are given as they are meant.
     rustix::process::umask(Mode::empty());
-    // A signal to the caller's process group is for the caller, which decides what becomes of the contained process.
+    // A signal to the caller's process group is for the caller, which decides what becomes of the contained
+    // process.
     rustix::process::setsid().doing("start a new session")?;
     enter_namespaces(&order.spec)?;
     let built = root::build(&order.spec)?;
@@ -119,6 +126,10 @@ fn enter_namespaces(spec: &Spec) -> Result<(), Error> {
     if spec.network == Network::None {
         let any = socket(AddressFamily::INET, SocketType::DGRAM, None).doing("open a socket")?;
         sys::bring_up_loopback(any.as_fd()).doing("switch on the loopback interface")?;
+        for (name, value) in NETWORK_SETTINGS {
+            // They belong to the network namespace that this process has entered. A kernel may lack them.
+            let _ = std::fs::write(std::path::Path::new("/proc/sys/net/ipv4").join(name), value);
+        }
     }
     Ok(())
 }

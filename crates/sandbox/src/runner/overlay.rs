@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountFlags, UnmountFlags, mount, unmount};
 
@@ -18,8 +18,9 @@ const STACK: usize = 500;
 /// How many layers a root may have: two more are needed while looking for what is missing in it.
 pub(super) const LOWERS: usize = STACK - 2;
 
-/// Options that hold for every overlay here. Off is what lets an upper directory be read as a plain tree afterwards; `xino` gives
-/// every file one inode number for its life, also where layers lie on several filesystems.
+/// Options that hold for every overlay here. Off is what lets an upper directory be read as a plain tree
+/// afterwards; `xino` gives every file one inode number for its life, also where layers lie on several
+/// filesystems.
 const OPTIONS: [(&str, &str); 4] =
     [("xino", "on"), ("index", "off"), ("redirect_dir", "off"), ("metacopy", "off")];
 
@@ -50,9 +51,24 @@ pub(super) fn make(
     attributes: MountAttrFlags,
     scaffold: &Scaffold,
 ) -> Result<OwnedFd, Error> {
-    match append(layers, attributes)? {
+    let made = append(layers, attributes).and_then(|made| match made {
         Some(mount) => Ok(mount),
         None => page(layers, attributes, scaffold),
+    });
+    made.map_err(|error| match (error, &layers.upper) {
+        (Error::System { action, path, detail: None, source }, Some(upper)) => {
+            Error::System { action, path, detail: upper.complaint(), source }
+        }
+        (error, _) => error,
+    })
+}
+
+impl Upper<'_> {
+    /// What the kernel says into its own log only.
+    fn complaint(&self) -> Option<String> {
+        let marker = statat(self.work, "work/incompat/volatile", AtFlags::SYMLINK_NOFOLLOW);
+        let text = "its work directory was used by a volatile overlay before: take a new one";
+        marker.is_ok().then(|| text.to_owned())
     }
 }
 
@@ -77,8 +93,8 @@ fn append(layers: &Layers<'_>, attributes: MountAttrFlags) -> Result<Option<Owne
     overlay.mount(attributes).map(Some)
 }
 
-/// The same through mount(2), which takes one page of options: paths through `/proc` are short, and hold nothing that would have
-/// to be escaped.
+/// The same through mount(2), which takes one page of options: paths through `/proc` are short, and hold
+/// nothing that would have to be escaped.
 fn page(layers: &Layers<'_>, attributes: MountAttrFlags, scaffold: &Scaffold) -> Result<OwnedFd, Error> {
     let lowers: Vec<String> = layers.lowers.iter().map(path_of).collect();
     let mut options = format!("lowerdir={}", lowers.join(":"));
@@ -119,4 +135,54 @@ fn page(layers: &Layers<'_>, attributes: MountAttrFlags, scaffold: &Scaffold) ->
 
 fn path_of(directory: &impl AsFd) -> String {
     format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use rustix::mount::{MountPropagationFlags, mount_change};
+    use rustix::thread::UnshareFlags;
+
+    use super::*;
+    use crate::runner::resolve;
+
+    /// Both interfaces make the same overlay; kernels before 6.5 have the second one only.
+    #[test]
+    fn through_both_interfaces() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        for name in LOWERS_WITH_NAMES.iter().chain(&["upper0", "work0", "upper1", "work1"]) {
+            std::fs::create_dir(at(name)).expect("made");
+            std::fs::write(at(name).join(name), name).expect("written");
+        }
+        // The mount namespace is that of the thread, and ends with it.
+        std::thread::scope(|scope| scope.spawn(|| mount_both(directory.path())).join()).expect("no panic");
+        assert!(at("upper0").join("upper0").exists());
+    }
+
+    /// One name has all that mount(2) would want escaped.
+    const LOWERS_WITH_NAMES: [&str; 2] = ["high", "low,with:odd\\name"];
+
+    fn mount_both(directory: &Path) {
+        sys::unshare(UnshareFlags::NEWNS).expect("this test needs root (CAP_SYS_ADMIN)");
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).expect("private");
+        let scaffold = Scaffold::new().expect("memory");
+        let open = |name: &str| open(&directory.join(name)).expect("opened");
+        for (index, through_page) in [true, false].into_iter().enumerate() {
+            let lowers = LOWERS_WITH_NAMES.map(open);
+            let (upper, work) = (open(&format!("upper{index}")), open(&format!("work{index}")));
+            let upper = Upper { upper: upper.as_fd(), work: work.as_fd(), volatile: true };
+            let layers = Layers { lowers: lowers.iter().map(AsFd::as_fd).collect(), upper: Some(upper) };
+            let attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
+            let mount = match through_page {
+                true => page(&layers, attributes, &scaffold).expect("mounted"),
+                false => append(&layers, attributes).expect("mounted").expect("Linux 6.5 or newer"),
+            };
+            for name in LOWERS_WITH_NAMES {
+                let found = resolve::open(&mount, Path::new(name)).expect("looked");
+                assert!(found.is_some(), "{name}");
+            }
+        }
+    }
 }

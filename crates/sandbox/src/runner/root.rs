@@ -217,7 +217,8 @@ fn enter(built: &mut Built) -> Result<(), Error> {
     pivot_root(".", ".").doing("change the root (pivot_root)")?;
     fchdir(&host).doing("go back to the host's root")?;
     unmount(".", UnmountFlags::DETACH).doing("unmount the host's root")?;
-    // Whether the first call takes the scaffold, which lies on top, or all at once, depends on the kernel's version.
+    // Whether the first call takes the scaffold, which lies on top, or all at once, depends on the kernel's
+    // version.
     while unmount(".", UnmountFlags::DETACH).is_ok() {}
     chdir("/").doing("enter the root")
 }

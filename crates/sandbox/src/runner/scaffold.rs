@@ -1,8 +1,9 @@
 //! The runner's own memory while it builds a root, gone with the mount namespace.
 //!
-//! A tmpfs is mounted on top of the host's `/`, in the private mount namespace only. Paths go on naming what is below it
-//! (a process's root does not move when something is mounted there); the tmpfs is reached through its descriptor. So no
-//! directory of the host has to be given up as a mount point, and nothing is ever written to a disk.
+//! A tmpfs is mounted on top of the host's `/`, in the private mount namespace only. Paths go on naming what
+//! is below it (a process's root does not move when something is mounted there); the tmpfs is reached through
+//! its descriptor. So no directory of the host has to be given up as a mount point, and nothing is ever
+//! written to a disk.
 
 use std::io::Write;
 use std::os::fd::OwnedFd;

@@ -1,9 +1,10 @@
 //! Mount points that the image lacks, shown by one more layer instead of being created.
 //!
-//! What is mounted over `/proc`, `/etc/hosts` and the like needs something to be mounted on. Creating it would leave a
-//! trace in the upper directory, which becomes a layer. So a directory in memory that holds just these names is put
-//! on top of the lower directories. The directories that lead to them exist in the image and are copied there
-//! with their attributes, since the top-most layer decides how a merged directory looks.
+//! What is mounted over `/proc`, `/etc/hosts` and the like needs something to be mounted on. Creating it
+//! would leave a trace in the upper directory, which becomes a layer. So a directory in memory that holds
+//! just these names is put on top of the lower directories. The directories that lead to them exist in the
+//! image and are copied there with their attributes, since the top-most layer decides how a merged directory
+//! looks.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -110,7 +111,8 @@ impl Stubs {
         Ok(())
     }
 
-    /// What memory cannot hold (`user.*` before Linux 6.6) stays with the image: it is shown as missing while the process runs.
+    /// What memory cannot hold (`user.*` before Linux 6.6) is not shown while the process runs. Labels of
+    /// SELinux are not copied: its policy gives what is mounted its own.
     fn copy_xattrs(&self, original: &OwnedFd, path: &Path) -> Result<(), Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let copy = openat(&self.top, path, flags, Mode::empty()).doing_to("open the stub", path)?;
@@ -119,7 +121,8 @@ impl Stubs {
             Err(Errno::OPNOTSUPP) => 0,
             result => result.doing_to("list the extended attributes of", path)?,
         };
-        for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let is_copied = |name: &&[u8]| !name.is_empty() && *name != b"security.selinux";
+        for name in names[..length].split(|byte| *byte == 0).filter(is_copied) {
             let mut value = vec![0_u8; 64 << 10];
             let length = fgetxattr(original, name, &mut value[..])
                 .doing_to("read the extended attributes of", path)?;

@@ -1,7 +1,7 @@
 //! Instructions for the kernel's packet filter machine, as far as a filter of system calls needs them.
 //!
-//! Numbers are looked up in a binary tree: some nine comparisons for each call. Jumps of the machine's conditions reach 255
-//! instructions, so a condition only decides whether the long jump after it is taken.
+//! Numbers are looked up in a binary tree: some nine comparisons for each call. Jumps of the machine's
+//! conditions reach 255 instructions, so a condition only decides whether the long jump after it is taken.
 
 use std::ops::RangeInclusive;
 

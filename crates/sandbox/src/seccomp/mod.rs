@@ -1,7 +1,8 @@
-//! The filter of system calls: Docker's default profile as a program for the kernel's packet filter machine (CT-34).
+//! The filter of system calls: Docker's default profile as a program for the kernel's packet filter machine
+//! (CT-34).
 //!
-//! [`table`] says what is allowed, [`profile`] turns that into verdicts for one set of capabilities and one machine,
-//! [`assembler`] into instructions.
+//! [`table`] says what is allowed, [`profile`] turns that into verdicts for one set of capabilities and one
+//! machine, [`assembler`] into instructions.
 
 mod assembler;
 mod profile;

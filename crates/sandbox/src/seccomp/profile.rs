@@ -15,11 +15,11 @@ pub(super) enum Rule {
     AnyOf(&'static [&'static str]),
     /// Unless it enters new namespaces; always with SYS_ADMIN.
     Clone,
-    /// With SYS_ADMIN. Without, it does not exist: its flags lie in memory, where no filter can look, and libraries
-    /// then use `clone`.
+    /// With SYS_ADMIN. Without, it does not exist: its flags lie in memory, where no filter can look, and
+    /// libraries then use `clone`.
     Clone3,
-    /// For the address families that are not known to be dangerous: without AF_ALG and AF_VSOCK, which have led out
-    /// of containers, and without obsolete ones.
+    /// For the address families that are not known to be dangerous: without AF_ALG and AF_VSOCK, which have
+    /// led out of containers, and without obsolete ones.
     Socket,
     /// For the usual personalities.
     Personality,
@@ -107,8 +107,8 @@ fn verdicts(machine: Machine, granted: CapabilitySet) -> BTreeMap<u32, Verdict> 
     for number in (0..=LAST).chain(machine.private()) {
         all.insert(number, known.get(&number).cloned().unwrap_or(REFUSED));
     }
-    // What is newer than this table does not exist, so that programs fall back to what does. So do the calls of x32, whose
-    // numbers begin at 0x4000_0000.
+    // What is newer than this table does not exist, so that programs fall back to what does. So do the calls
+    // of x32, whose numbers begin at 0x4000_0000.
     all.insert(LAST + 1, MISSING);
     if !machine.private().is_empty() {
         all.insert(machine.private().end, MISSING);

@@ -28,7 +28,7 @@ pub(super) const LAST: u32 = 469;
 
 /// Name, rule, numbers for x86_64, i386, aarch64 and arm.
 #[rustfmt::skip]
-pub(super) const TABLE: [(&str, Rule, [u32; 4]); 420] = [
+pub(super) static TABLE: [(&str, Rule, [u32; 4]); 420] = [
     ("accept", ALWAYS, [43, X, 202, 285]),
     ("accept4", ALWAYS, [288, 364, 242, 366]),
     ("access", ALWAYS, [21, 33, X, 33]),

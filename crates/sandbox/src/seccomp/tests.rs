@@ -90,7 +90,7 @@ fn ct_034_every_row_gives_its_verdict() {
         .flat_map(|set| [(set, X86), (set, ARM)])
     {
         let filter = program(&machines, capabilities);
-        for (name, rule, numbers) in TABLE {
+        for (name, rule, numbers) in &TABLE {
             let columns = if machines == X86 { [0, 1] } else { [2, 3] };
             for (machine, column) in machines.iter().zip(columns) {
                 if numbers[column] == X {
@@ -168,7 +168,7 @@ fn ct_034_capabilities_open_what_belongs_to_them() {
 fn no_number_is_given_twice_with_different_rules() {
     for column in 0..4 {
         let mut seen = std::collections::HashMap::new();
-        for (name, rule, numbers) in TABLE {
+        for (name, rule, numbers) in &TABLE {
             let number = numbers[column];
             if number == X {
                 continue;

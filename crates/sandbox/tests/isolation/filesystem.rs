@@ -161,7 +161,7 @@ fn masked_paths() -> Outcome {
     }
     let ran = run(&lab.script("mkdir /sys/fs/cgroup/x /sys/fs/cgroup/*/x")).map_err(explain)?;
     same!(ran.exit.status.is_success(), false);
-    same!(lab.output("ls /proc | grep -c -E '^[0-9]+$'")?, "3\n", "only its own processes");
+    same!(lab.output("echo /proc/[0-9]*")?, "/proc/1\n", "only its own processes");
     let mut spec = lab.script("mount | grep -c -E '/proc/(keys|sys) '; test -d /sys/firmware");
     spec.security = sandbox::Security::Insecure;
     same!(run(&spec).map_err(explain)?.stdout, "0\n");
@@ -332,8 +332,8 @@ fn odd_images() -> Outcome {
         same!(lab.upper()?, Vec::<String>::new());
     }
     let lab = Lab::new()?;
-    std::fs::remove_dir(lab.path("work"))?;
     let spec: Spec = lab.script("true");
+    std::fs::remove_dir_all(lab.path("work"))?;
     let Err(error) = run(&spec) else { return Err("it ran".into()) };
     same!(error.to_string().starts_with("cannot open the layer "), true, "{error}");
     Ok(())
@@ -343,12 +343,15 @@ fn volatile() -> Outcome {
     let lab = Lab::new()?;
     let mut spec =
         lab.script("mount | grep ' on / ' | grep -c volatile; mount | grep ' on / ' | grep -c nodev");
-    let Root::Overlay { volatile, .. } = &mut spec.root else { return Err("no overlay".into()) };
+    let Root::Overlay { volatile, work, .. } = &mut spec.root else { return Err("no overlay".into()) };
     *volatile = true;
+    let work = work.clone();
     same!(output(&spec)?, "1\n1\n");
-    same!(lab.path("work/work/incompat/volatile").exists(), true);
+    same!(work.join("work/incompat/volatile").exists(), true);
     // Linux refuses to mount it again, and says so.
     let Err(error) = run(&spec) else { return Err("it ran".into()) };
-    same!(error.to_string().starts_with("cannot mount overlay"), true, "{error}");
+    let text =
+        "cannot mount overlay (its work directory was used by a volatile overlay before: take a new one)";
+    same!(error.to_string(), text);
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use base::Cancel;
@@ -12,6 +13,13 @@ use sandbox::{Error, Exit, Files, Process, Root, Runner, Spec, Stdio};
 
 /// Where Debian's busybox-static puts it.
 const BUSYBOX: &str = "/bin/busybox";
+
+/// The commands that the tests use.
+const APPLETS: &str = "cat cp cut df dmesg echo env find grep head hostname id ifconfig kill ln ls mkdir mknod mount ps \
+    pwd readlink rm sed seq sh sleep sort stat stty tail test touch tr true tty umount unshare wc";
+
+/// A volatile overlay's work directory can be used once.
+static WORK: AtomicU32 = AtomicU32::new(0);
 
 /// What a test returns.
 pub type Outcome = Result<(), Failed>;
@@ -66,8 +74,7 @@ impl Lab {
         std::fs::copy(BUSYBOX, lab.path("lower/bin/busybox"))?;
         std::fs::set_permissions(lab.path("lower/bin/busybox"), PermissionsExt::from_mode(0o755))?;
         std::fs::set_permissions(lab.path("lower/tmp"), PermissionsExt::from_mode(0o1777))?;
-        let applets = Command::new(BUSYBOX).arg("--list").output()?;
-        for applet in String::from_utf8(applets.stdout)?.lines().filter(|applet| *applet != "busybox") {
+        for applet in APPLETS.split_whitespace() {
             symlink("busybox", lab.path("lower/bin").join(applet))?;
         }
         std::fs::write(lab.path("lower/etc/passwd"), "root:x:0:0::/:/bin/sh\n")?;
@@ -90,14 +97,17 @@ impl Lab {
 
     /// A description that runs a command.
     pub fn command(&self, args: &[&str]) -> Spec {
+        // Overlays that sync at their end would wait for everybody who writes to this disk.
+        let work = self.path(&format!("work/{}", WORK.fetch_add(1, Ordering::Relaxed)));
+        std::fs::create_dir(&work).expect("a work directory");
         let mut process = Process::new(args.iter().copied());
         process.env = vec!["PATH=/bin".to_owned(), "GREETING=hello".to_owned()];
         Spec {
             root: Root::Overlay {
                 lowers: vec![self.path("lower")],
                 upper: self.path("upper"),
-                work: self.path("work"),
-                volatile: false,
+                work,
+                volatile: true,
             },
             read_only_root: false,
             process,

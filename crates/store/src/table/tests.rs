@@ -195,7 +195,7 @@ fn model(entries: &[Owned]) -> Option<Vec<Owned>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_table_is_a_sorted_map(

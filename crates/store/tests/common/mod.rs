@@ -190,3 +190,30 @@ pub fn rewrite(path: &Path, bytes: &[u8]) {
     file.set_modified(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH + Duration::from_secs(1)))
         .expect("time");
 }
+
+/// Makes an image of layers that all workers share, and finds everything again under its lease.
+pub fn work(store: &Store, worker: u32, round: u32) {
+    let lease = store.lease("work").expect("a lease");
+    let shared = material(&format!("shared {}", round % 3));
+    let layer = match store.layers().get(&shared.diff_id()).expect("a look") {
+        // Held, and so it has a form that stays: its pack, or a tree.
+        Some(layer) => layer,
+        None if round.is_multiple_of(2) => shared.add_tree_layer(store, &lease),
+        None => shared.add_pack_layer(store, &lease),
+    };
+    let has_tree = || layer.tree(None).expect("a look").is_some();
+    assert!(layer.has_pack().expect("a look") || has_tree(), "a held layer lost its contents");
+    let blob = format!("blob {}", round % 2);
+    let digest = store.blobs().put(&lease, blob.as_bytes()).expect("a blob");
+    let (id, manifest) = add_image(store, &lease, &[&layer], &format!("image {worker}"));
+    let tag = name(&format!("worker-{worker}:latest"));
+    store.names().set(&lease, &tag, id, &manifest).expect("a name");
+    drop(layer);
+    std::thread::yield_now();
+    assert_eq!(store.blobs().read(&digest, 99).expect("a kept blob"), blob.as_bytes());
+    assert_eq!(store.names().get(&tag).expect("a look").map(|name| name.image), Some(id));
+    assert_eq!(store.images().get(&id).expect("a look").map(|record| record.id), Some(id));
+    store.images().manifest(&manifest).expect("a kept manifest");
+    let layer = store.layers().get(&shared.diff_id()).expect("a look").expect("a kept layer");
+    assert!(layer.has_pack().expect("a look") || layer.tree(None).expect("a look").is_some());
+}

@@ -255,3 +255,19 @@ fn df_143_an_empty_copy_is_an_empty_layer() {
     let layer = world.copy(&world.context(), &base, &copy("dir /there/")).expect("a layer");
     assert!(list(&layer).is_empty(), "{:?}", list(&layer));
 }
+
+#[test]
+fn more_than_is_read_ahead() {
+    let world = World::new();
+    let size = |number: usize| if number % 40 == 7 { 700_000 } else { 200_000 + number };
+    for number in 0..120 {
+        world.write(&format!("dir/{number:03}"), &format!("{number:03}").repeat(size(number) / 3));
+    }
+    world.write("dir/empty", "");
+    let layer = world.copy(&world.context(), &empty(), &copy("dir /n/")).expect("a layer");
+    assert_eq!(list(&layer).len(), 122);
+    for number in [0, 7, 47, 119] {
+        let text = world.text(&layer, &format!("n/{number:03}"));
+        assert_eq!(text, format!("{number:03}").repeat(size(number) / 3), "{number}");
+    }
+}

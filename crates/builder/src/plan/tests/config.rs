@@ -27,9 +27,19 @@ fn scratch(changes: Value) -> Value {
 fn what_instructions_say_of_the_image() {
     let rows: &[(&str, &str, Value, &[&str])] = &[
         ("DF-162", "", json!({}), &[]),
-        ("DF-146", "ENV a=1 b=$a\nENV a=2", json!({ "Env": [PATH, "a=2", "b="] }), &["ENV a=1 b=", "ENV a=2"]),
+        (
+            "DF-146",
+            "ENV a=1 b=$a\nENV a=2",
+            json!({ "Env": [PATH, "a=2", "b="] }),
+            &["ENV a=1 b=", "ENV a=2"],
+        ),
         ("DF-052", "ENV a the value", json!({ "Env": [PATH, "a=the value"] }), &["ENV a=the value"]),
-        ("DF-047", "ENV n=k\nENV $n=\"x y\"", json!({ "Env": [PATH, "n=k", "k=x y"] }), &["ENV n=k", "ENV k=x y"]),
+        (
+            "DF-047",
+            "ENV n=k\nENV $n=\"x y\"",
+            json!({ "Env": [PATH, "n=k", "k=x y"] }),
+            &["ENV n=k", "ENV k=x y"],
+        ),
         (
             "DF-147",
             "LABEL a=1 \"b c\"='2 3'",
@@ -44,14 +54,24 @@ fn what_instructions_say_of_the_image() {
             } }),
             &["ENV P=90 91", "EXPOSE [90/tcp 91/tcp 80/tcp 8080/udp 8081/udp]"],
         ),
-        ("DF-150", "ENV u=me\nUSER $u:9", json!({ "Env": [PATH, "u=me"], "User": "me:9" }), &["ENV u=me", "USER me:9"]),
+        (
+            "DF-150",
+            "ENV u=me\nUSER $u:9",
+            json!({ "Env": [PATH, "u=me"], "User": "me:9" }),
+            &["ENV u=me", "USER me:9"],
+        ),
         (
             "DF-151",
             "WORKDIR a\nWORKDIR \"b/../c/\"\nWORKDIR /",
             json!({ "WorkingDir": "/" }),
             &["WORKDIR /a", "WORKDIR /a/c", "WORKDIR /"],
         ),
-        ("DF-153", "VOLUME [\"/a b\", \"/c\"]", json!({ "Volumes": { "/a b": {}, "/c": {} } }), &["VOLUME [/a b /c]"]),
+        (
+            "DF-153",
+            "VOLUME [\"/a b\", \"/c\"]",
+            json!({ "Volumes": { "/a b": {}, "/c": {} } }),
+            &["VOLUME [/a b /c]"],
+        ),
         (
             "DF-154",
             "CMD echo \"$x\"",

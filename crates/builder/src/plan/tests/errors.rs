@@ -20,12 +20,48 @@ fn check(rows: &[Row]) {
 #[test]
 fn wrong_references() {
     check(&[
-        ("DF-070", "ARG x\nFROM $x\n", 2, "the name of the base image is empty after expansion", "--build-arg"),
-        ("DF-070", "FROM debain\n", 1, "there is no image debain in the store (did you mean debian?)", "lap import"),
-        ("DF-070", "FROM debian AS build\nFROM biuld\n", 2, "there is no image biuld in the store (did you mean build?)", ""),
-        ("DF-068", "FROM b AS a\nFROM debian AS b\nFROM a\n", 1, "there is no image b in the store", "move the stage"),
-        ("DF-070", "FROM x/UPPER\n", 1, "x/UPPER is not the name of an image: its path has upper-case letters, repositories have lower-case ones only", ""),
-        ("DF-071", "FROM debian AS a\nCOPY --from=a / /\n", 2, "stage \"a\" must be defined before it is used", "itself"),
+        (
+            "DF-070",
+            "ARG x\nFROM $x\n",
+            2,
+            "the name of the base image is empty after expansion",
+            "--build-arg",
+        ),
+        (
+            "DF-070",
+            "FROM debain\n",
+            1,
+            "there is no image debain in the store (did you mean debian?)",
+            "lap import",
+        ),
+        (
+            "DF-070",
+            "FROM debian AS build\nFROM biuld\n",
+            2,
+            "there is no image biuld in the store (did you mean build?)",
+            "",
+        ),
+        (
+            "DF-068",
+            "FROM b AS a\nFROM debian AS b\nFROM a\n",
+            1,
+            "there is no image b in the store",
+            "move the stage",
+        ),
+        (
+            "DF-070",
+            "FROM x/UPPER\n",
+            1,
+            "x/UPPER is not the name of an image: its path has upper-case letters, repositories have lower-case ones only",
+            "",
+        ),
+        (
+            "DF-071",
+            "FROM debian AS a\nCOPY --from=a / /\n",
+            2,
+            "stage \"a\" must be defined before it is used",
+            "itself",
+        ),
         (
             "DF-071",
             "FROM debian AS a\nCOPY --from=1 / /\nFROM debian\nFROM a\n",
@@ -33,8 +69,20 @@ fn wrong_references() {
             "stage \"1\" must be defined before it is used",
             "above",
         ),
-        ("DF-071", "FROM debian\nCOPY --from=7 / /\n", 2, "there is no stage number 7: there are 1 stages, counted from 0", ""),
-        ("DF-075", "FROM --platform=linux/a/b/c debian\n", 1, "linux/a/b/c is not a platform: it has more than three parts", ""),
+        (
+            "DF-071",
+            "FROM debian\nCOPY --from=7 / /\n",
+            2,
+            "there is no stage number 7: there are 1 stages, counted from 0",
+            "",
+        ),
+        (
+            "DF-075",
+            "FROM --platform=linux/a/b/c debian\n",
+            1,
+            "linux/a/b/c is not a platform: it has more than three parts",
+            "",
+        ),
     ]);
 }
 
@@ -50,25 +98,85 @@ fn df_074_targets() {
 #[test]
 fn what_is_not_done_yet_is_refused() {
     check(&[
-        ("DF-094", "FROM debian\nRUN --mount=type=cache,target=/c x\n", 2, "RUN --mount is not supported yet", "same RUN"),
-        ("DF-105", "FROM debian\nRUN --security=insecure x\n", 2, "RUN --security=insecure is not supported yet", ""),
+        (
+            "DF-094",
+            "FROM debian\nRUN --mount=type=cache,target=/c x\n",
+            2,
+            "RUN --mount is not supported yet",
+            "same RUN",
+        ),
+        (
+            "DF-105",
+            "FROM debian\nRUN --security=insecure x\n",
+            2,
+            "RUN --security=insecure is not supported yet",
+            "",
+        ),
         ("DF-106", "FROM debian\nRUN --device=a/b x\n", 2, "RUN --device is not supported yet", ""),
         ("DF-127", "FROM debian\nCOPY --link a b\n", 2, "COPY --link is not supported yet", "leave"),
-        ("DF-138", "FROM debian\nADD https://x/y /z\n", 2, "ADD of a URL or git repository is not supported yet", "RUN"),
-        ("DF-141", "FROM debian\nADD git@x:y /z\n", 2, "ADD of a URL or git repository is not supported yet", ""),
-        ("DF-138", "FROM debian\nENV u=http://x\nADD $u /z\n", 3, "ADD of a URL or git repository is not supported yet", ""),
+        (
+            "DF-138",
+            "FROM debian\nADD https://x/y /z\n",
+            2,
+            "ADD of a URL or git repository is not supported yet",
+            "RUN",
+        ),
+        (
+            "DF-141",
+            "FROM debian\nADD git@x:y /z\n",
+            2,
+            "ADD of a URL or git repository is not supported yet",
+            "",
+        ),
+        (
+            "DF-138",
+            "FROM debian\nENV u=http://x\nADD $u /z\n",
+            3,
+            "ADD of a URL or git repository is not supported yet",
+            "",
+        ),
         ("DF-137", "FROM debian\nADD --unpack=false a b\n", 2, "ADD --unpack is not supported yet", ""),
-        ("DF-015", "# syntax=example/frontend:1\nFROM debian\n", 1, "the frontend example/frontend:1 is not supported yet", "built in"),
+        (
+            "DF-015",
+            "# syntax=example/frontend:1\nFROM debian\n",
+            1,
+            "the frontend example/frontend:1 is not supported yet",
+            "built in",
+        ),
     ]);
 }
 
 #[test]
 fn wrong_values() {
     check(&[
-        ("DF-126", "FROM debian\nARG m=9\nCOPY --chmod=$m a b\n", 3, "invalid mode \"9\": it should be an octal number between 0 and 07777", ""),
-        ("DF-141", "FROM debian\nCOPY https://x/y /z\n", 2, "invalid source \"https://x/y\": COPY takes no URLs", "ADD"),
-        ("DF-166", "ARG SOURCE_DATE_EPOCH=now\nFROM debian\n", 1, "invalid SOURCE_DATE_EPOCH \"now\": it has to be a number of seconds since the beginning of 1970", ""),
-        ("DF-035", "FROM debian\nRUN <<a/b\n#!/bin/sh\na/b\n", 2, "invalid heredoc delimiter \"a/b\": it has to be a file's name here", ""),
+        (
+            "DF-126",
+            "FROM debian\nARG m=9\nCOPY --chmod=$m a b\n",
+            3,
+            "invalid mode \"9\": it should be an octal number between 0 and 07777",
+            "",
+        ),
+        (
+            "DF-141",
+            "FROM debian\nCOPY https://x/y /z\n",
+            2,
+            "invalid source \"https://x/y\": COPY takes no URLs",
+            "ADD",
+        ),
+        (
+            "DF-166",
+            "ARG SOURCE_DATE_EPOCH=now\nFROM debian\n",
+            1,
+            "invalid SOURCE_DATE_EPOCH \"now\": it has to be a number of seconds since the beginning of 1970",
+            "",
+        ),
+        (
+            "DF-035",
+            "FROM debian\nRUN <<a/b\n#!/bin/sh\na/b\n",
+            2,
+            "invalid heredoc delimiter \"a/b\": it has to be a file's name here",
+            "",
+        ),
     ]);
     let error = plan(&request("FROM debian\nRUN\nENV\n"), &World::usual()).expect_err("a syntax error");
     assert!(matches!(error, BuildError::Dockerfile(_)));

@@ -73,7 +73,8 @@ fn df_214_names_of_steps() {
 #[test]
 fn df_160_triggers() {
     let mut base = World::usual().images["debian"].clone();
-    base.config.on_build = vec!["ARG v=1".to_owned(), "COPY --from=first /a /a".to_owned(), "RUN t".to_owned()];
+    base.config.on_build =
+        vec!["ARG v=1".to_owned(), "COPY --from=first /a /a".to_owned(), "RUN t".to_owned()];
     let world = World::usual().with("base", base);
     let text = "FROM debian AS first\nRUN f\nFROM base AS second\nRUN own\nFROM second\nRUN last\n";
     let plan = plan(&request(text), &world).expect("a plan");
@@ -103,12 +104,18 @@ fn df_160_triggers_of_stages() {
 #[test]
 fn df_075_platforms_of_stages() {
     let stage = target_of("FROM --platform=linux/arm64 scratch\nRUN x\n");
-    assert_eq!((stage.config.architecture.as_str(), stage.steps[0].platform.architecture.as_str()), ("arm64", "arm64"));
+    assert_eq!(
+        (stage.config.architecture.as_str(), stage.steps[0].platform.architecture.as_str()),
+        ("arm64", "arm64")
+    );
     let stage = target_of("FROM --platform=$BUILDPLATFORM scratch\n");
     assert_eq!(stage.config.architecture, "amd64");
     let plan = planned(&request("FROM --platform=linux/arm64 debian\n"));
     assert_eq!(plan.stages[0].config.architecture, "amd64", "the image is what it is");
-    assert_eq!(plan.warnings[0].text, "the base image docker.io/library/debian:latest is for linux/amd64, and the build is for linux/arm64");
+    assert_eq!(
+        plan.warnings[0].text,
+        "the base image docker.io/library/debian:latest is for linux/amd64, and the build is for linux/arm64"
+    );
 }
 
 #[test]

@@ -37,12 +37,18 @@ fn where_values_come_from() {
         ("DF-053 ENV after ARG", "ARG a=2\nENV a=1", &[("a", "3")], &["a=1"]),
         ("DF-050 one snapshot", "ENV a=1\nENV a=2 b=$a", &[], &["a=2", "b=1"]),
         ("DF-057 expanded default", "ENV a=1\nARG b=${a}2", &[], &["a=1", "b=12"]),
-        ("DF-060 automatic", "ARG TARGETARCH\nARG BUILDPLATFORM", &[], &["TARGETARCH=amd64", "BUILDPLATFORM=linux/amd64"]),
+        (
+            "DF-060 automatic",
+            "ARG TARGETARCH\nARG BUILDPLATFORM",
+            &[],
+            &["TARGETARCH=amd64", "BUILDPLATFORM=linux/amd64"],
+        ),
         ("DF-060 overridden", "ARG TARGETOS", &[("TARGETOS", "plan9")], &["TARGETOS=plan9"]),
         ("DF-060 stage", "ARG TARGETSTAGE", &[], &["TARGETSTAGE=last"]),
     ];
     for (what, instructions, arguments, expected) in rows {
-        let text = format!("ARG g=global\nARG h=$g+$TARGETARCH\nFROM scratch AS last\n{instructions}\nRUN x\n");
+        let text =
+            format!("ARG g=global\nARG h=$g+$TARGETARCH\nFROM scratch AS last\n{instructions}\nRUN x\n");
         assert_eq!(environment(&text, arguments), *expected, "{what}");
     }
 }
@@ -59,7 +65,10 @@ fn df_058_stages_inherit_arguments() {
     assert_eq!(environment(text, &[]), ["BASE=1", "x=1"]);
     let plan = planned(&request(text));
     assert_eq!(history_of(&plan.stages[1]), ["RUN |1 x=1 /bin/sh -c y # buildkit"]);
-    assert_eq!(environment("FROM debian AS a\nARG x=1\nFROM debian\nCOPY --from=a / /\nRUN y\n", &[]), ["BASE=1"]);
+    assert_eq!(
+        environment("FROM debian AS a\nARG x=1\nFROM debian\nCOPY --from=a / /\nRUN y\n", &[]),
+        ["BASE=1"]
+    );
 }
 
 #[test]
@@ -74,7 +83,10 @@ fn df_061_proxies() {
 
     let plan = planned(&with_arguments("FROM debian\nARG http_proxy\nRUN x\n", &[("http_proxy", "p")]));
     let run = runs(&plan)[0];
-    assert!(run.environment.contains(&("http_proxy".to_owned(), "p".to_owned())), "declared: part of the key");
+    assert!(
+        run.environment.contains(&("http_proxy".to_owned(), "p".to_owned())),
+        "declared: part of the key"
+    );
     assert_eq!(run.proxies, [("HTTP_PROXY".to_owned(), "p".to_owned())]);
 }
 
@@ -116,10 +128,19 @@ fn df_166_the_epoch() {
 
 #[test]
 fn df_064_df_046_warnings() {
-    let rows: &[(&str, &[(&str, &str)], &str)] = &[
-        ("FROM debian\nARG VERSION\n", &[("VERSON", "1")], "the build argument VERSON is not used (did you mean VERSION?)"),
+    type Row = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+    let rows: &[Row] = &[
+        (
+            "FROM debian\nARG VERSION\n",
+            &[("VERSON", "1")],
+            "the build argument VERSON is not used (did you mean VERSION?)",
+        ),
         ("FROM debian\nENV NAME=1 b=$NAMEE\n", &[], "usage of undefined variable '$NAMEE'"),
-        ("ARG TAG=x\nFROM debian$TAGG\n", &[], "FROM uses TAGG, which no ARG before the first FROM declares (did you mean TAG?)"),
+        (
+            "ARG TAG=x\nFROM debian$TAGG\n",
+            &[],
+            "FROM uses TAGG, which no ARG before the first FROM declares (did you mean TAG?)",
+        ),
     ];
     for (text, arguments, expected) in rows {
         let warnings = planned(&with_arguments(text, arguments)).warnings;

@@ -1,0 +1,314 @@
+//! Loading: the shapes that are found in the wild.
+
+use image::{Descriptor, DiffId, Digest, ImageId, MediaType, Platform};
+
+use crate::support::*;
+
+fn names_of(loaded: &archive::load::Loaded) -> Vec<String> {
+    loaded.names.iter().map(image::Reference::familiar).collect()
+}
+
+#[test]
+fn our_own_archive_comes_back_whole() {
+    let place = Place::new();
+    let items = place.two_images();
+    let (bytes, manifests) = place.save(&items, GZIP);
+    let other = Place::new();
+    let loaded = other.loaded(&bytes);
+    assert_eq!(loaded.len(), 2);
+    for ((loaded, item), manifest) in loaded.iter().zip(&items).zip(&manifests) {
+        assert_eq!((loaded.image, &loaded.manifest, &loaded.names), (item.image, manifest, &item.names));
+        assert_eq!(loaded.moved, []);
+        for diff_id in &other.config_of(&loaded.image).value().rootfs.diff_ids {
+            assert!(other.tar_of(*diff_id) == place.tar_of(*diff_id));
+        }
+    }
+    // And goes out again with the same bytes.
+    let items: Vec<_> = loaded
+        .into_iter()
+        .map(|loaded| archive::save::Item {
+            image: loaded.image,
+            manifest: loaded.manifest,
+            names: loaded.names,
+        })
+        .collect();
+    assert!(other.save(&items, GZIP).0 == bytes);
+}
+
+#[test]
+fn st_001_legacy_docker() {
+    let (tar, image) = legacy();
+    let place = Place::new();
+    let loaded = place.loaded(&tar.bytes());
+    assert_eq!((loaded.len(), loaded[0].image, names_of(&loaded[0])), (1, image, vec!["app:1".to_owned()]));
+    let diff_ids = &place.config_of(&image).value().rootfs.diff_ids.clone();
+    assert!(place.tar_of(diff_ids[2]) == layer_tar("a", b"1"));
+    // The manifest is ours, and the same everywhere.
+    assert_eq!(Place::new().loaded(&tar.bytes()), loaded);
+}
+
+#[test]
+fn st_002_docker_25_with_an_image_that_the_index_forgets() {
+    // Plain layers named by their DiffIDs; an untagged image is in manifest.json alone.
+    let [one, two] = [layer_tar("a", b"1"), layer_tar("b", b"2")];
+    let [one_id, two_id] = [&one, &two].map(|bytes| DiffId(Digest::sha256(bytes)));
+    let (tar, manifest) = image_blobs(Tar::new(), &[(MediaType::OCI_LAYER, one, one_id)], "A=1");
+    let forgotten = config(&[one_id, two_id], "A=2");
+    let path = |digest: &Digest| format!("blobs/sha256/{}", digest.hex());
+    let known = config(&[one_id], "A=1");
+    let docker = serde_json::json!([
+        { "Config": path(&known.digest()), "RepoTags": ["app:1"], "Layers": [path(&one_id.0)],
+          "LayerSources": { one_id.to_string(): { "mediaType": MediaType::OCI_LAYER.as_str() } } },
+        { "Config": path(&forgotten.digest()), "RepoTags": null, "Layers": [path(&one_id.0), path(&two_id.0)] },
+    ]);
+    let annotations: &[(&str, &str)] = &[
+        ("io.containerd.image.name", "docker.io/library/app:1"),
+        ("org.opencontainers.image.ref.name", "1"),
+    ];
+    let tar = tar
+        .directory("blobs/")
+        .directory("blobs/sha256/")
+        .blob(&two)
+        .blob(forgotten.bytes())
+        .file("index.json", index_of(&[(manifest.clone(), annotations)]))
+        .file("manifest.json", docker.to_string())
+        .file("oci-layout", r#"{"imageLayoutVersion": "1.0.0"}"#)
+        .file("repositories", r#"{"app":{"1":"x"}}"#);
+    let loaded = Place::new().loaded(&tar.bytes());
+    assert_eq!(loaded.len(), 2);
+    assert_eq!((&loaded[0].manifest, names_of(&loaded[0])), (&manifest, vec!["app:1".to_owned()]));
+    assert_eq!((loaded[1].image, names_of(&loaded[1])), (ImageId(forgotten.digest()), vec![]));
+}
+
+#[test]
+fn st_005_st_006_crane_and_its_like() {
+    // A config named by its digest with a colon, compressed layers, one of them listed twice, one a hard link.
+    let plain = layer_tar("a", b"1");
+    let diff_id = DiffId(Digest::sha256(&plain));
+    let config = config(&[diff_id; 3], "A=1");
+    let layer = gzip(&plain);
+    let name = format!("{}.tar.gz", Digest::sha256(&layer).hex());
+    let docker = serde_json::json!([
+        { "Config": config.digest().to_string(), "RepoTags": null, "Layers": [&name, &name, "again.tar.gz"] }
+    ]);
+    let tar = Tar::new()
+        .file(config.digest().to_string(), config.bytes())
+        .file(&name, &layer)
+        .hardlink("again.tar.gz", &format!("./{name}"))
+        .file("manifest.json", docker.to_string());
+    let place = Place::new();
+    let loaded = place.loaded(&tar.bytes());
+    assert_eq!((loaded[0].image, names_of(&loaded[0])), (ImageId(config.digest()), vec![]));
+    // The compressed blob is kept.
+    let manifest = place.store.images().manifest(&loaded[0].manifest).expect("a manifest");
+    assert_eq!(manifest.value().layers[0].digest, Digest::sha256(&layer));
+    assert_eq!(manifest.value().layers[0].media_type, MediaType::OCI_LAYER_GZIP);
+}
+
+#[test]
+fn st_007_any_compression_outside_and_inside() {
+    let plain = layer_tar("a", &noise(50_000));
+    let diff_id = DiffId(Digest::sha256(&plain));
+    let squeeze = |kind: &str, bytes: &[u8]| match kind {
+        "gzip" => gzip(bytes),
+        "zstd" => zstd(bytes),
+        other => filter(other, bytes),
+    };
+    for kind in ["gzip", "zstd", "xz", "bzip2"] {
+        let layer = squeeze(kind, &plain);
+        let tar = layout(&[(MediaType::OCI_LAYER, layer.clone(), diff_id)], &[]);
+        let place = Place::new();
+        let loaded = place.loaded(&squeeze(kind, &tar.bytes()));
+        let manifest = place.store.images().manifest(&loaded[0].manifest).expect("a manifest");
+        let blob = &manifest.value().layers[0];
+        let expected = match kind {
+            // What registries take is kept as it came, with its manifest; the others are unpacked (ST-043).
+            "gzip" | "zstd" => Digest::sha256(&layer),
+            _ => diff_id.0,
+        };
+        assert_eq!(blob.digest, expected, "{kind}");
+        assert!(place.tar_of(diff_id) == plain, "{kind}");
+
+        // In a docker archive, under a name that says nothing.
+        let config = config(&[diff_id], "A=1");
+        let docker =
+            serde_json::json!([{ "Config": "config.json", "RepoTags": ["a:1"], "Layers": ["layer"] }]);
+        let tar = Tar::new()
+            .file("layer", &layer)
+            .file("config.json", config.bytes())
+            .file("manifest.json", docker.to_string());
+        assert_eq!(Place::new().loaded(&tar.bytes())[0].image, ImageId(config.digest()), "{kind}");
+    }
+}
+
+#[test]
+fn st_013_the_index_counts_and_manifest_json_gives_names() {
+    let place = Place::new();
+    let items = place.two_images();
+    let (bytes, manifests) = place.save(&items, GZIP);
+    let tar = Tar::read(&bytes);
+    let bare = index_of(&[(manifests[0].clone(), &[("org.opencontainers.image.ref.name", "1")])]);
+    let tar = tar.changed("index.json", |_| bare.clone());
+    let loaded = Place::new().loaded(&tar.bytes());
+    assert_eq!(loaded[0].manifest, manifests[0]);
+    assert_eq!(loaded[0].names, items[0].names);
+    // The second image is in manifest.json alone now.
+    assert_eq!((loaded.len(), loaded[1].image), (2, items[1].image));
+}
+
+#[test]
+fn st_016_a_name_that_moves_is_told() {
+    let place = Place::new();
+    let [item, _] = place.two_images();
+    let (bytes, _) = place.save(std::slice::from_ref(&item), GZIP);
+    let other = Place::new();
+    let before = other.build(&[other.layer(&[("x", b"y")])], "A=3", &["app:1", "kept:1"]);
+    let loaded = other.loaded(&bytes);
+    assert_eq!(loaded[0].moved, [(reference("app:1"), before.image)]);
+    assert_eq!(
+        other.listed().1,
+        [
+            ("kept:1".to_owned(), before.image),
+            ("app:1".to_owned(), item.image),
+            ("localhost:5000/app:one".to_owned(), item.image)
+        ]
+        .into_iter()
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .collect::<Vec<_>>(),
+        "{:?}",
+        other.listed().1
+    );
+    // The same again moves nothing.
+    assert_eq!(other.loaded(&bytes)[0].moved, []);
+}
+
+#[test]
+fn st_022b_st_035_any_order_and_dots_before_names() {
+    let place = Place::new();
+    let items = place.two_images();
+    let (bytes, _) = place.save(&items, GZIP);
+    let expected = Place::new().loaded(&bytes);
+    let tar = Tar::read(&bytes);
+    for (what, tar) in [
+        ("blobs first", tar.clone().reversed()),
+        ("dots", tar.clone().dotted()),
+        ("both", tar.clone().reversed().dotted()),
+        ("OCI alone", tar.clone().without("manifest.json")),
+        ("OCI alone, blobs first", tar.clone().without("manifest.json").reversed()),
+        ("the same twice", tar.clone().file("./manifest.json", tar.get("manifest.json"))),
+        ("other files", tar.clone().file("README", "text").symlink("link", "nowhere").directory("d/")),
+    ] {
+        assert_eq!(Place::new().loaded(&tar.bytes()), expected, "{what}");
+    }
+    // manifest.json alone: the same images and names, with manifests of our own.
+    let docker = Place::new().loaded(&tar.without("oci-layout").without("index.json").reversed().bytes());
+    let short = |loaded: &[archive::load::Loaded]| {
+        loaded.iter().map(|loaded| (loaded.image, names_of(loaded))).collect::<Vec<_>>()
+    };
+    assert_eq!(short(&docker), short(&expected));
+}
+
+#[test]
+fn st_058_bytes_behind_the_end_of_a_layer_belong_to_it() {
+    let plain = [layer_tar("a", b"1"), b"trailing".to_vec()].concat();
+    let diff_id = DiffId(Digest::sha256(&plain));
+    let tar = layout(&[(MediaType::OCI_LAYER_GZIP, gzip(&plain), diff_id)], &[]);
+    let place = Place::new();
+    place.loaded(&tar.bytes());
+    assert!(place.tar_of(diff_id) == plain);
+}
+
+#[test]
+fn st_003_st_030_a_nested_index_gives_the_image_for_this_machine() {
+    let host = Platform::host();
+    let other = Platform::new("linux", if host.architecture == "s390x" { "amd64" } else { "s390x" }, None);
+    let plain = layer_tar("a", b"1");
+    let layers = [(MediaType::OCI_LAYER_GZIP, gzip(&plain), DiffId(Digest::sha256(&plain)))];
+    let (tar, mut mine) = image_blobs(Tar::new(), &layers, "A=1");
+    mine.platform = Some(host);
+    // A variant whose blobs are not there, and an attestation.
+    let mut absent = Descriptor::new(MediaType::OCI_MANIFEST, Digest::sha256(b"absent"), 6);
+    absent.platform = Some(other.clone());
+    let mut attestation = Descriptor::new(MediaType::OCI_MANIFEST, Digest::sha256(b"x"), 1);
+    attestation.platform =
+        Some(Platform { os: "unknown".into(), architecture: "unknown".into(), ..Platform::default() });
+    let nested = |manifests: Vec<Descriptor>| {
+        let index = image::Raw::write(image::Index::oci(manifests)).expect("an index");
+        (index.bytes().to_vec(), index.descriptor(MediaType::OCI_INDEX))
+    };
+    let named: &[(&str, &str)] = &[("io.containerd.image.name", "docker.io/library/a:1")];
+    let whole = |(bytes, descriptor): (Vec<u8>, Descriptor)| {
+        tar.clone()
+            .blob(&bytes)
+            .file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#)
+            .file("index.json", index_of(&[(descriptor, named)]))
+    };
+    let archive = whole(nested(vec![absent.clone(), mine.clone(), attestation]));
+    let loaded = Place::new().loaded(&archive.bytes());
+    assert_eq!(
+        (loaded.len(), loaded[0].manifest.digest, names_of(&loaded[0])),
+        (1, mine.digest, vec!["a:1".to_owned()])
+    );
+
+    // Variants side by side under one name, without an index of their own.
+    let flat = tar
+        .clone()
+        .file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#)
+        .file("index.json", index_of(&[(absent.clone(), named), (mine.clone(), named)]));
+    assert_eq!(Place::new().loaded(&flat.bytes())[0].manifest.digest, mine.digest);
+
+    // An index of one image gives that, whatever it is for; one of others says what there is.
+    mine.platform = Some(other.clone());
+    assert_eq!(
+        Place::new().loaded(&whole(nested(vec![mine.clone()])).bytes())[0].manifest.digest,
+        mine.digest
+    );
+    absent.platform = Some(Platform::new("linux", "ppc64le", None));
+    let error =
+        Place::new().load(&whole(nested(vec![mine, absent])).bytes()).expect_err("nothing for this machine");
+    assert!(error.to_string().contains(&format!("there is {other}, linux/ppc64le")), "{error}");
+}
+
+#[test]
+fn st_030_blobs_that_the_store_has_may_be_missing() {
+    let place = Place::new();
+    let items = place.two_images();
+    let (bytes, manifests) = place.save(&items, GZIP);
+    let tar = Tar::read(&bytes);
+    let layers = tar
+        .names()
+        .iter()
+        .filter(|name| name.len() > "blobs/sha256/".len())
+        .map(|name| (*name).to_owned())
+        .collect::<Vec<_>>();
+    let largest = layers.iter().max_by_key(|name| tar.get(name).len()).expect("a layer");
+    let sparse = tar.clone().without(largest).bytes();
+    let other = Place::new();
+    let error = other.load(&sparse).expect_err("a layer is missing");
+    assert!(error.to_string().contains(largest) && error.to_string().contains("is not in it"), "{error}");
+    other.loaded(&bytes);
+    assert_eq!(other.loaded(&sparse)[0].manifest, manifests[0]);
+}
+
+#[test]
+fn st_032_what_is_no_image_is_left_out() {
+    let plain = layer_tar("a", b"1");
+    let layers = [(MediaType::OCI_LAYER_GZIP, gzip(&plain), DiffId(Digest::sha256(&plain)))];
+    let (tar, mine) = image_blobs(Tar::new(), &layers, "A=1");
+    let empty =
+        Descriptor::new(MediaType::new("application/vnd.oci.empty.v1+json"), Digest::sha256(b"{}"), 2);
+    let artifact = image::Raw::write(image::Manifest::oci(empty, Vec::new())).expect("a manifest");
+    let unknown = Descriptor::new(MediaType::new("application/x"), Digest::sha256(b"x"), 1);
+    let tar =
+        tar.blob(b"{}").blob(artifact.bytes()).file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#).file(
+            "index.json",
+            index_of(&[
+                (unknown, &[]),
+                (artifact.descriptor(MediaType::OCI_MANIFEST), &[]),
+                (mine.clone(), &[]),
+            ]),
+        );
+    let loaded = Place::new().loaded(&tar.bytes());
+    assert_eq!((loaded.len(), &loaded[0].manifest), (1, &mine));
+}

@@ -1,0 +1,112 @@
+//! The filter of system calls, asked by a program inside that makes them.
+#![expect(unsafe_code, reason = "system calls are made by number, with arguments that refer to no memory")]
+
+use std::io::Write;
+
+use libtest_mimic::Trial;
+use sandbox::{Mount, Network};
+
+use crate::lab::{Lab, Outcome, output, run, trial};
+use crate::same;
+
+/// The argument with which this program makes the calls and prints what came of them.
+pub const CALLER: &str = "--make-calls";
+
+/// Name, number, first two arguments, and the error that is expected: 0 for none.
+const CALLS: [(&str, i64, [i64; 2], i32); 16] = [
+    ("socket(AF_UNIX)", libc::SYS_socket, [1, 1], 0),
+    ("socket(AF_INET)", libc::SYS_socket, [2, 1], 0),
+    ("socket(AF_ALG)", libc::SYS_socket, [38, 5], libc::EPERM),
+    ("socket(AF_VSOCK)", libc::SYS_socket, [40, 1], libc::EPERM),
+    ("personality(question)", libc::SYS_personality, [0xffff_ffff, 0], 0),
+    ("personality(ADDR_NO_RANDOMIZE)", libc::SYS_personality, [0x0004_0000, 0], libc::EPERM),
+    ("clone3", libc::SYS_clone3, [0, 0], libc::ENOSYS),
+    ("clone(CLONE_NEWUSER)", libc::SYS_clone, [0x1000_0000, 0], libc::EPERM),
+    ("unshare(CLONE_NEWUSER)", libc::SYS_unshare, [0x1000_0000, 0], libc::EPERM),
+    ("keyctl", libc::SYS_keyctl, [0, -3], libc::EPERM),
+    ("io_uring_setup", libc::SYS_io_uring_setup, [1, 0], libc::EPERM),
+    ("bpf", libc::SYS_bpf, [0, 0], libc::EPERM),
+    ("open_by_handle_at", libc::SYS_open_by_handle_at, [0, 0], libc::EPERM),
+    ("a call of the future", 1000, [0, 0], libc::ENOSYS),
+    ("getpid as x32", 0x4000_0000 + 39, [0, 0], libc::ENOSYS),
+    ("ptrace(PTRACE_TRACEME)", libc::SYS_ptrace, [0, 0], 0),
+];
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![trial("ct_034_calls_are_judged_by_the_kernel", calls)];
+    if cfg!(target_arch = "x86_64") {
+        trials.push(trial("ct_034_programs_of_32_bits_run", programs_of_32_bits));
+    }
+    trials
+}
+
+/// Makes the calls; runs inside.
+pub fn make_calls() {
+    let mut output = std::io::stdout().lock();
+    for (name, number, [first, second], _) in CALLS {
+        // SAFETY: none of these calls is given an address that is not null.
+        let result = unsafe { libc::syscall(number, first, second, 0, 0, 0) };
+        let error = if result == -1 { std::io::Error::last_os_error().raw_os_error() } else { None };
+        writeln!(output, "{name}: {}", error.unwrap_or(0)).expect("written");
+    }
+}
+
+fn calls() -> Outcome {
+    let lab = Lab::new()?;
+    let mut spec = lab.command(&["/program", CALLER]);
+    spec.network = Network::None;
+    spec.mounts.push(Mount::bind(std::env::current_exe()?, "/program"));
+    // The program needs the C library of the host.
+    for directory in ["/lib", "/lib64", "/usr/lib"] {
+        if std::path::Path::new(directory).exists() {
+            spec.mounts.push(Mount { read_only: true, ..Mount::bind(directory, directory) });
+        }
+    }
+    let expected: String = CALLS.iter().map(|(name, _, _, error)| format!("{name}: {error}\n")).collect();
+    let found = output(&spec)?;
+    for (found, expected) in found.lines().zip(expected.lines()) {
+        same!(found, expected);
+    }
+    same!(found, expected);
+    Ok(())
+}
+
+/// A program of 32 bits that exits with 42 does what it does outside: that, or nothing on a kernel without
+/// i386.
+fn programs_of_32_bits() -> Outcome {
+    use std::os::unix::fs::PermissionsExt;
+    let lab = Lab::new()?;
+    let program = lab.path("lower/bin/small");
+    std::fs::write(&program, small_program())?;
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755))?;
+    let outside = std::process::Command::new(&program).status();
+    match (outside, run(&lab.command(&["small"]))) {
+        (Ok(outside), Ok(inside)) => {
+            same!((outside.code(), inside.exit.status), (Some(42), sandbox::Status::Code(42)));
+        }
+        (Err(outside), Err(inside)) => {
+            same!((outside.raw_os_error(), inside.exit_code()), (Some(libc::ENOEXEC), 126));
+        }
+        (outside, inside) => return Err(format!("outside {outside:?}, inside {inside:?}").into()),
+    }
+    Ok(())
+}
+
+/// An ELF header, one segment, and `exit(42)`.
+fn small_program() -> Vec<u8> {
+    const BASE: u32 = 0x0804_8000;
+    const HEADERS: u32 = 52 + 32;
+    let code = [0xb8, 1, 0, 0, 0, 0xbb, 42, 0, 0, 0, 0xcd, 0x80];
+    let size = HEADERS + code.len() as u32;
+    let mut bytes = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let halves =
+        |bytes: &mut Vec<u8>, values: &[u16]| values.iter().for_each(|v| bytes.extend(v.to_le_bytes()));
+    let words =
+        |bytes: &mut Vec<u8>, values: &[u32]| values.iter().for_each(|v| bytes.extend(v.to_le_bytes()));
+    halves(&mut bytes, &[2, 3]);
+    words(&mut bytes, &[1, BASE + HEADERS, 52, 0, 0]);
+    halves(&mut bytes, &[52, 32, 1, 0, 0, 0]);
+    words(&mut bytes, &[1, 0, BASE, BASE, size, size, 5, 0x1000]);
+    bytes.extend(code);
+    bytes
+}
