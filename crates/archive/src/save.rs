@@ -49,7 +49,8 @@ pub fn save(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Vec<Descriptor>, ArchiveError> {
-    let plans = Planner { store, lease, options, events, cancel }.plan(items)?;
+    let merged = merged(items);
+    let plans = Planner { store, lease, options, events, cancel }.plan(&merged)?;
     let mut archive = Writer::new(out);
     archive.file(LAYOUT, &documents::layout()?)?;
     archive.file(INDEX, &documents::index(&plans)?)?;
@@ -64,7 +65,32 @@ pub fn save(
         write_blob(store, lease, &mut archive, (&digest, size, is_layer), events, cancel)?;
     }
     archive.finish()?;
-    Ok(plans.into_iter().map(|plan| plan.manifest_descriptor).collect())
+    let manifest_of = |item: &Item| {
+        let plan = merged.iter().zip(&plans).find(|(other, _)| is_same(item, other));
+        plan.map(|(_, plan)| plan.manifest_descriptor.clone())
+    };
+    Ok(items.iter().filter_map(manifest_of).collect())
+}
+
+fn is_same(one: &Item, other: &Item) -> bool {
+    one.image == other.image && one.manifest.digest == other.manifest.digest
+}
+
+/// Each image once, with all its names (ST-015).
+fn merged(items: &[Item]) -> Vec<Item> {
+    let mut merged: Vec<Item> = Vec::new();
+    for item in items {
+        let Some(other) = merged.iter_mut().find(|other| is_same(item, other)) else {
+            merged.push(item.clone());
+            continue;
+        };
+        for name in &item.names {
+            if !other.names.contains(name) {
+                other.names.push(name.clone());
+            }
+        }
+    }
+    merged
 }
 
 fn write_blob(
@@ -76,8 +102,9 @@ fn write_blob(
     cancel: &Cancel,
 ) -> Result<(), ArchiveError> {
     let mut blob = store.blobs().open(lease, digest)?;
-    let what = if is_layer { "layer" } else { "document" };
-    Task::run(events, format!("save {what} {}", digest.short()), |task| {
+    // Documents are too small to be told of.
+    let events = if is_layer { events.clone() } else { Events::none() };
+    Task::run(&events, format!("save layer {}", digest.short()), |task| {
         let mut count = task.count(Some(size));
         archive.blob(&blob_path(digest), (digest, size), &mut blob.file, &mut count, cancel)?;
         count.end();

@@ -7,7 +7,7 @@ use store::{Layer, Lease, Origin, Store};
 
 use crate::error::BuildError;
 use crate::outcome::Named;
-use crate::plan::{Base, HistoryEntry, Plan};
+use crate::plan::{Base, HistoryEntry, Plan, Stage};
 use crate::request::Request;
 use crate::solve::Solved;
 
@@ -42,16 +42,19 @@ pub(crate) fn commit(
     Ok(Committed { image, manifest: manifest.descriptor(MediaType::OCI_MANIFEST) })
 }
 
-/// Makes the image known, and gives it its names: not before everything that it needs is on the disk.
+/// Makes the image known, and gives it its names: not before everything that it needs is on the disk. An image that is known already was synced then.
 pub(crate) fn publish(
     store: &Store,
     lease: &Lease,
     request: &Request,
     committed: &Committed,
 ) -> Result<Vec<Named>, BuildError> {
-    store.sync()?;
     if !request.keeps_image() {
         return Ok(Vec::new());
+    }
+    let known = store.images().get(&committed.image)?;
+    if !known.is_some_and(|record| record.manifests.contains(&committed.manifest)) {
+        store.sync()?;
     }
     store.images().add(lease, committed.image, committed.manifest.clone(), Origin::Built)?;
     let mut names = Vec::new();
@@ -81,24 +84,39 @@ fn config(request: &Request, plan: &Plan, solved: &Solved) -> Config {
 
 /// The whole history of a stage, that of what it stands on first.
 fn history(plan: &Plan, solved: &Solved, place: usize) -> Vec<History> {
-    let Some(stage) = plan.stages.get(place) else { return Vec::new() };
-    let mut history = match &stage.base {
-        Base::Scratch => Vec::new(),
-        Base::Stage(below) => history(plan, solved, *below),
-        Base::Image(image) => history_of_image(&image.config),
-    };
-    let mut last = match &stage.base {
-        Base::Image(image) => history.last().and_then(|entry| entry.created).or(image.config.created),
-        _ => history.last().and_then(|entry| entry.created),
-    };
-    for entry in &stage.history {
-        let layer = entry.step.and_then(|step| solved.layer(place, step));
-        let newest = layer.and_then(|layer| layer.table().newest());
-        let created = entry_time(newest, last, plan.epoch);
-        history.push(written(entry, created, layer.is_none()));
-        last = Some(created);
+    let mut history = Vec::new();
+    let mut last = None;
+    for (place, stage) in lineage(plan, place) {
+        if let Base::Image(image) = &stage.base {
+            history = history_of_image(&image.config);
+            last = history.last().and_then(|entry| entry.created).or(image.config.created);
+        }
+        for entry in &stage.history {
+            let layer = entry.step.and_then(|step| solved.layer(place, step));
+            let newest = layer.and_then(|layer| layer.table().newest());
+            let created = entry_time(newest, last, plan.epoch);
+            history.push(written(entry, created, layer.is_none()));
+            last = Some(created);
+        }
     }
     history
+}
+
+/// A stage and all that it stands on, the lowest first.
+fn lineage(plan: &Plan, place: usize) -> Vec<(usize, &Stage)> {
+    let mut lineage = Vec::new();
+    let mut next = Some(place);
+    while let Some(place) = next {
+        let Some(stage) = plan.stages.get(place) else { break };
+        lineage.push((place, stage));
+        next = match stage.base {
+            // They refer to earlier ones only.
+            Base::Stage(below) if below < place => Some(below),
+            _ => None,
+        };
+    }
+    lineage.reverse();
+    lineage
 }
 
 /// No clock enters it: the newest time in the layer, else the predecessor's, else the fixed one.

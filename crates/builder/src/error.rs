@@ -39,7 +39,7 @@ pub enum BuildError {
         export: &'static str,
         /// Why.
         #[source]
-        source: ExportError,
+        source: Box<ExportError>,
     },
     /// A context could not be opened.
     #[error("cannot open {context}")]

@@ -34,12 +34,12 @@ pub(crate) fn export(
     for (number, export) in job.request.exports.iter().enumerate() {
         let written = match export {
             Export::Store => Ok(()),
-            Export::Oci => job.image(number, committed, false),
-            Export::Docker => job.image(number, committed, true),
+            // One archive serves both: an OCI layout with docker's `manifest.json` in it (DF-192).
+            Export::Oci | Export::Docker => job.image(number, committed),
             Export::Tar => job.tar(number, plan, solved),
             Export::Local { directory } => job.directory(directory, plan, solved),
         };
-        written.map_err(|source| BuildError::Export { export: name(export), source })?;
+        written.map_err(|source| BuildError::Export { export: name(export), source: Box::new(source) })?;
     }
     Ok(())
 }
@@ -55,14 +55,15 @@ fn name(export: &Export) -> &'static str {
 }
 
 impl Job<'_> {
-    fn image(&self, number: usize, committed: &Committed, docker: bool) -> Result<(), ExportError> {
+    fn image(&self, number: usize, committed: &Committed) -> Result<(), ExportError> {
         let mut out = self.session.output(number)?;
         let item = Item {
             image: committed.image,
             manifest: committed.manifest.clone(),
             names: self.request.tags.iter().map(|tag| tag.clone().or_latest()).collect(),
         };
-        let options = Options { encoding: Encoding::DEFAULT, threads: self.request.threads.max(1), docker };
+        let options =
+            Options { encoding: Encoding::DEFAULT, threads: self.request.threads.max(1), docker: true };
         save(self.store, self.lease, &[item], options, &mut out, self.events, self.cancel)?;
         Ok(out.flush()?)
     }

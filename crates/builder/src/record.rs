@@ -118,7 +118,7 @@ fn copy_document(copy: &CopyStep, from: &CopyFrom) -> Value {
         "destination": copy.destination,
         "directory": copy.working_directory,
         "chown": copy.chown.as_ref().map(|(owner, _)| owner),
-        "chmod": copy.chmod.as_ref().map(|mode| format!("{mode:?}")),
+        "chmod": copy.chmod.as_ref().map(|mode| mode.bits().map_or_else(|| format!("{mode:?}"), |bits| format!("{bits:o}"))),
         "parents": copy.parents,
         "exclude": copy.exclude,
         "inputs": ["below", match from {

@@ -32,17 +32,3 @@ pub struct IgnoreText {
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
-
-/// A session without contexts and without outputs.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoSession;
-
-impl Session for NoSession {
-    fn context(&self, _name: &str) -> io::Result<Option<LocalContext>> {
-        Ok(None)
-    }
-
-    fn output(&self, _export: usize) -> io::Result<Box<dyn Write + Send>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}

@@ -33,8 +33,8 @@ const TREES_AT_A_TIME: usize = 2;
 
 /// The trees of a stack, to be mounted: the lowest layer first. Those that are missing are made, several at a time.
 ///
-/// A layer that is in the stack twice gives one tree, at its uppermost place: overlayfs refuses the same directory twice, and what the lower one does
-/// is done again above.
+/// A tree that is in the stack several times (layers that change nothing are common) is given once, at its upper-most place: overlayfs refuses a directory that
+/// it has already, and whatever the lower one has or hides, the upper one has or hides as well.
 pub fn trees(store: &Store, lease: &Lease, stack: &[Layer], cancel: &Cancel) -> Result<Vec<PathBuf>> {
     let chains = chains(stack);
     let job = |place: usize| -> Result<PathBuf> {
@@ -54,15 +54,11 @@ pub fn trees(store: &Store, lease: &Lease, stack: &[Layer], cancel: &Cancel) -> 
             *known = path;
         }
     }
-    Ok(uppermost(paths))
-}
-
-/// Each path once, where it comes last.
-fn uppermost(paths: Vec<PathBuf>) -> Vec<PathBuf> {
     let mut seen = HashSet::new();
-    let mut unique: Vec<PathBuf> = paths.into_iter().rev().filter(|path| seen.insert(path.clone())).collect();
-    unique.reverse();
-    unique
+    paths.reverse();
+    paths.retain(|path| seen.insert(path.clone()));
+    paths.reverse();
+    Ok(paths)
 }
 
 /// The chain below each layer.

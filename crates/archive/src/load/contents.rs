@@ -141,7 +141,7 @@ impl Contents<'_> {
     /// The layer in a file of the archive; its DiffID is checked.
     pub(super) fn layer(&self, path: &[u8], file: &File, diff_id: DiffId) -> Result<Held, ArchiveError> {
         let held = match file {
-            File::Layer(held) => held.clone(),
+            File::Layer(held) => Held::clone(held),
             File::Small(bytes) => {
                 let digest = self.intake.store.blobs().put(self.intake.lease, bytes)?;
                 self.ingest(path, &digest, file.size())?
@@ -174,7 +174,7 @@ impl Contents<'_> {
         let size = store.blobs().size(&descriptor.digest)?.unwrap_or_default();
         check_size(path, size, descriptor)?;
         let held = self.ingest(path, &descriptor.digest, size)?;
-        self.layer(path, &File::Layer(held), diff_id)
+        self.layer(path, &File::Layer(Arc::new(held)), diff_id)
     }
 
     fn ingest(&self, path: &[u8], digest: &Digest, size: u64) -> Result<Held, ArchiveError> {

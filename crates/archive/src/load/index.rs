@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use image::config::MAX_CONFIG_SIZE;
 use image::manifest::MAX_MANIFEST_SIZE;
-use image::{Descriptor, Digest, Document, Index, Manifest, MediaType, Platform, Raw, choice};
+use image::{Algorithm, Descriptor, Digest, Document, Index, Manifest, MediaType, Platform, Raw, choice};
 
 use super::candidate::Candidate;
 use super::contents::{Contents, Found, document};
@@ -99,6 +99,12 @@ impl Contents<'_> {
                 "{digest} is an artifact, not an image (its config is {kind}), and is left out"
             ));
             return Ok(None);
+        }
+        if config.digest.algorithm() != Algorithm::Sha256 {
+            let digest = config.digest;
+            return Err(ArchiveError::Refused(format!(
+                "the ID of an image in it would be {digest}, and IDs are SHA-256"
+            )));
         }
         let found =
             self.described(config, MAX_CONFIG_SIZE)?.ok_or_else(|| missing("config", &config.digest))?;

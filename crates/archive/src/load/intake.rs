@@ -43,7 +43,7 @@ pub(super) enum File {
     /// A blob of the store: digest and size.
     Stored(Digest, u64),
     /// A layer of the store.
-    Layer(Held),
+    Layer(Arc<Held>),
 }
 
 /// A layer that came in.
@@ -109,7 +109,9 @@ impl Intake<'_> {
         let is_small = size <= MAX_SMALL && *in_memory + size <= MAX_IN_MEMORY;
         let mut stream = Cursor::new(beginning).chain(contents);
         match compression {
-            Some(compression) => self.layer(path, size, &mut stream, compression).map(File::Layer),
+            Some(compression) => {
+                self.layer(path, size, &mut stream, compression).map(|held| File::Layer(Arc::new(held)))
+            }
             None if is_small => {
                 *in_memory += size;
                 let mut bytes = Vec::new();
@@ -133,7 +135,8 @@ impl Intake<'_> {
         // Of these the store keeps the plain tar, whose digest is another.
         let is_unpacked = matches!(compression, Compression::Bzip2 | Compression::Xz);
         let digester = (named.is_none() && is_unpacked).then(|| Digester::new(Algorithm::Sha256));
-        Task::run(self.events, format!("load {}", base::text::bytes(path)), |task| {
+        let what = named.map_or_else(|| base::text::bytes(path).into_owned(), |digest| digest.short());
+        Task::run(self.events, format!("load layer {what}"), |task| {
             let hashed = Hashed { inner: stream, digester };
             let mut counted = Counted { inner: hashed, count: task.count(Some(size)) };
             let ingested = ingest(self.store, self.lease, &mut counted, expected, self.cancel)

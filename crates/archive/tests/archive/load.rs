@@ -2,6 +2,11 @@
 
 use image::{Descriptor, DiffId, Digest, ImageId, MediaType, Platform};
 
+use std::collections::BTreeSet;
+use std::io::Read;
+
+use base::{Cancel, Events};
+
 use crate::support::*;
 
 fn names_of(loaded: &archive::load::Loaded) -> Vec<String> {
@@ -168,16 +173,10 @@ fn st_016_a_name_that_moves_is_told() {
     assert_eq!(
         other.listed().1,
         [
-            ("kept:1".to_owned(), before.image),
             ("app:1".to_owned(), item.image),
+            ("kept:1".to_owned(), before.image),
             ("localhost:5000/app:one".to_owned(), item.image)
         ]
-        .into_iter()
-        .collect::<std::collections::BTreeSet<_>>()
-        .into_iter()
-        .collect::<Vec<_>>(),
-        "{:?}",
-        other.listed().1
     );
     // The same again moves nothing.
     assert_eq!(other.loaded(&bytes)[0].moved, []);
@@ -311,4 +310,125 @@ fn st_032_what_is_no_image_is_left_out() {
         );
     let loaded = Place::new().loaded(&tar.bytes());
     assert_eq!((loaded.len(), &loaded[0].manifest), (1, &mine));
+}
+
+#[test]
+fn st_023_one_pass_over_a_stream_and_no_second_copy() {
+    /// A pipe: a few bytes at a time, and no way back.
+    struct Pipe(std::io::Cursor<Vec<u8>>);
+    impl Read for Pipe {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let most = buffer.len().min(1013);
+            self.0.read(&mut buffer[..most])
+        }
+    }
+    let place = Place::new();
+    let (bytes, manifests) = place.save(&place.two_images(), GZIP);
+    let tar = Tar::read(&bytes);
+    for bytes in [bytes, tar.clone().reversed().bytes(), gzip(&tar.bytes())] {
+        let other = Place::new();
+        let pipe = Box::new(Pipe(std::io::Cursor::new(bytes)));
+        let loaded = archive::load::load(&other.store, &other.lease, pipe, &Events::none(), &Cancel::new())
+            .unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let found: Vec<_> = loaded.into_iter().map(|loaded| loaded.manifest).collect();
+        assert_eq!(found, manifests);
+        let stored: BTreeSet<_> = other.store.blobs().list().expect("blobs").into_iter().collect();
+        let blobs = tar.names().into_iter().filter(|name| name.len() > "blobs/sha256/".len());
+        let expected: BTreeSet<_> =
+            blobs.map(|name| (Digest::sha256(tar.get(name)), tar.get(name).len() as u64)).collect();
+        assert_eq!(stored, expected);
+    }
+}
+
+#[test]
+fn st_023_what_memory_is_too_small_for_waits_in_the_store() {
+    // Its config has more than a megabyte, and so have files that nobody asks for.
+    let plain = layer_tar("a", b"1");
+    let diff_id = DiffId(Digest::sha256(&plain));
+    let config = config(&[diff_id], &format!("A={}", "x".repeat(2 << 20)));
+    let images = serde_json::json!([{ "Config": "config", "RepoTags": ["a:1"], "Layers": ["layer"] }]);
+    let mut tar = Tar::new();
+    for number in 0..12 {
+        tar = tar.file(format!("attached-{number}"), noise(1 << 20));
+    }
+    let tar =
+        tar.file("layer", &plain).file("config", config.bytes()).file("manifest.json", images.to_string());
+    let place = Place::new();
+    assert_eq!(place.loaded(&tar.bytes())[0].image, ImageId(config.digest()));
+    assert_eq!(place.config_of(&ImageId(config.digest())).bytes(), config.bytes());
+}
+
+#[test]
+fn st_023_a_layer_whose_beginning_does_not_show_it_is_found_later() {
+    // A block of bzip2 is larger than what is looked at.
+    let plain = layer_tar("a", &noise(800_000));
+    let diff_id = DiffId(Digest::sha256(&plain));
+    let layer = filter("bzip2", &plain);
+    assert!(layer.len() > 512 << 10);
+    let place = Place::new();
+    place.loaded(&layout(&[(MediaType::OCI_LAYER, layer, diff_id)], &[]).bytes());
+    assert!(place.tar_of(diff_id) == plain);
+    // So is one of no bytes at all.
+    let nothing = DiffId(Digest::sha256(b""));
+    Place::new().loaded(&layout(&[(MediaType::OCI_LAYER, Vec::new(), nothing)], &[]).bytes());
+}
+
+#[test]
+fn blobs_may_be_named_by_sha512() {
+    let long = |bytes: &[u8]| {
+        let mut digester = image::Digester::new(image::Algorithm::Sha512);
+        digester.update(bytes);
+        digester.finish()
+    };
+    let path = |digest: &Digest| format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
+    let plain = layer_tar("a", b"1");
+    let layer = gzip(&plain);
+    let config = config(&[DiffId(Digest::sha256(&plain))], "A=1");
+    let archive = |config_digest: Digest| {
+        let config_blob = Descriptor::new(MediaType::OCI_CONFIG, config_digest, config.bytes().len() as u64);
+        let layer_blob = Descriptor::new(MediaType::OCI_LAYER_GZIP, long(&layer), layer.len() as u64);
+        let manifest =
+            image::Raw::write(image::Manifest::oci(config_blob, vec![layer_blob])).expect("a manifest");
+        let digest = long(manifest.bytes());
+        let descriptor = Descriptor::new(MediaType::OCI_MANIFEST, digest, manifest.bytes().len() as u64);
+        let tar = Tar::new()
+            .file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#)
+            .file("index.json", index_of(&[(descriptor.clone(), &[])]));
+        (
+            long_names(
+                tar.bytes(),
+                &[
+                    (path(&digest), manifest.bytes()),
+                    (path(&long(&layer)), &layer),
+                    (path(&config_digest), config.bytes()),
+                ],
+            ),
+            descriptor,
+        )
+    };
+    let place = Place::new();
+    let (bytes, manifest) = archive(config.digest());
+    let loaded = place.loaded(&bytes).remove(0);
+    assert_eq!((loaded.image, &loaded.manifest), (ImageId(config.digest()), &manifest));
+    let item = archive::save::Item { image: loaded.image, manifest: loaded.manifest, names: loaded.names };
+    let (saved, _) = place.save(&[item], GZIP);
+    assert_eq!(Place::new().loaded(&saved)[0].manifest, manifest);
+
+    let error = Place::new().load(&archive(long(config.bytes())).0).expect_err("an ID of another sort");
+    assert!(error.to_string().contains("IDs are SHA-256"), "{error}");
+}
+
+/// Adds files with names of any length to a tar.
+fn long_names(tar: Vec<u8>, files: &[(String, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, contents) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(contents.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, *contents).expect("an entry");
+    }
+    let mut bytes = builder.into_inner().expect("a tar");
+    bytes.truncate(bytes.len() - 1024);
+    bytes.extend(tar);
+    bytes
 }

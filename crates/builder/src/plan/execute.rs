@@ -144,12 +144,7 @@ impl Builder<'_> {
         Err(PlanError::new(PlanProblem::NoContext, self.place(instruction.span)).hinted(hint))
     }
 
-    fn files(
-        &mut self,
-        instruction: &Instruction,
-        parts: &Parts<'_>,
-        from: CopyFrom,
-    ) -> Result<(), BuildError> {
+    fn expanded_sources(&mut self, parts: &Parts<'_>) -> Result<Vec<CopySource>, BuildError> {
         let mut sources = Vec::with_capacity(parts.sources.len());
         for source in parts.sources {
             sources.push(match source {
@@ -163,6 +158,16 @@ impl Builder<'_> {
             });
         }
         refuse_expanded(&sources)?;
+        Ok(sources)
+    }
+
+    fn files(
+        &mut self,
+        instruction: &Instruction,
+        parts: &Parts<'_>,
+        from: CopyFrom,
+    ) -> Result<(), BuildError> {
+        let sources = self.expanded_sources(parts)?;
         let destination = self.expand(parts.destination)?;
         let chown = match parts.chown {
             Some(word) => Some((self.expand(word)?, self.place(word.span))),

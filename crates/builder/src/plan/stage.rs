@@ -102,48 +102,27 @@ pub(super) struct Builder<'a> {
 impl<'a> Builder<'a> {
     fn begin(around: Surroundings<'a>, source: &dockerfile::Stage) -> Result<Self, BuildError> {
         let platform = platform_of(&around, source)?;
-        let mut warnings = Vec::new();
-        let reference = around.references.base(source.index);
-        let mut names = StepNames::of(&around, source, matches!(reference, Some(BaseReference::Image(_))));
-        let mut from = None;
-        let (base, config, variables, arguments) = match reference {
-            None | Some(BaseReference::Scratch) => {
-                let config = of_scratch(&platform);
-                (Base::Scratch, config, None, Vec::new())
-            }
-            Some(BaseReference::Stage(below)) => {
-                let below = around.planned.get(below);
-                let below =
-                    below.ok_or_else(|| BuildError::Internal("a base stage is not planned".to_owned()))?;
-                let variables = Some(below.variables.clone());
-                (Base::Stage(below.place), below.config.clone(), variables, below.arguments.clone())
-            }
-            Some(BaseReference::Image(image)) => {
-                warnings.extend(other_platform(image, &platform, source.from.image.span));
-                from = Some(names.next(&format!("FROM {}", shown(&image.name))));
-                (Base::Image(image.clone()), of_image(&image.config, &platform), None, Vec::new())
-            }
-        };
-        let mut config = config;
+        let foundation = Foundation::of(&around, source, &platform)?;
+        let mut names = StepNames::of(&around, source, foundation.from.is_some());
+        let mut config = foundation.config;
         // They are executed here, and not again (DF-160).
         config.config.on_build.clear();
-        let variables = variables.unwrap_or_else(|| Variables::of_environment(&config.config.env));
-        let has_command = false;
+        let environment = || Variables::of_environment(&config.config.env);
         Ok(Self {
             around,
             index: source.index,
+            variables: foundation.variables.unwrap_or_else(environment),
             config,
-            variables,
-            arguments,
-            has_command,
+            arguments: foundation.arguments,
+            has_command: false,
             platform,
             trigger: None,
-            base,
-            from,
+            base: foundation.base,
+            from: foundation.from.map(|title| names.next(&title)),
             names,
             steps: Vec::new(),
             history: Vec::new(),
-            warnings,
+            warnings: foundation.warning.into_iter().collect(),
         })
     }
 
@@ -234,6 +213,53 @@ impl<'a> Builder<'a> {
         let (span, platform) = (self.place(instruction.span), self.platform.clone());
         self.history.push(HistoryEntry { created_by, step: Some(self.steps.len()) });
         self.steps.push(Step { name, span, platform, operation });
+    }
+}
+
+/// What a stage begins with.
+struct Foundation {
+    base: Base,
+    config: Config,
+    /// The variables of the stage below; the environment of the config where there is none.
+    variables: Option<Variables>,
+    arguments: Vec<String>,
+    /// What people call the step that looks up an image.
+    from: Option<String>,
+    warning: Option<BuildWarning>,
+}
+
+impl Foundation {
+    fn of(
+        around: &Surroundings<'_>,
+        source: &dockerfile::Stage,
+        platform: &Platform,
+    ) -> Result<Self, BuildError> {
+        let plain = |base, config| Self {
+            base,
+            config,
+            variables: None,
+            arguments: Vec::new(),
+            from: None,
+            warning: None,
+        };
+        Ok(match around.references.base(source.index) {
+            None | Some(BaseReference::Scratch) => plain(Base::Scratch, of_scratch(platform)),
+            Some(BaseReference::Stage(below)) => {
+                let below = around.planned.get(below);
+                let below =
+                    below.ok_or_else(|| BuildError::Internal("a base stage is not planned".to_owned()))?;
+                Self {
+                    variables: Some(below.variables.clone()),
+                    arguments: below.arguments.clone(),
+                    ..plain(Base::Stage(below.place), below.config.clone())
+                }
+            }
+            Some(BaseReference::Image(image)) => Self {
+                from: Some(format!("FROM {}", shown(&image.name))),
+                warning: other_platform(image, platform, source.from.image.span),
+                ..plain(Base::Image(image.clone()), of_image(&image.config, platform))
+            },
+        })
     }
 }
 

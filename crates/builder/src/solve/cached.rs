@@ -111,17 +111,7 @@ impl Solver<'_> {
     ) -> Result<Made, StepFailure> {
         let (store, lease, stop) = (self.job.store, self.job.lease, self.stop);
         let nothing = View::new(&[]);
-        let input = match from {
-            CopyFrom::Context(name) => Input::Context(
-                self.contexts
-                    .get(name)
-                    .ok_or_else(|| StepFailure::Internal(format!("context {name:?} is not open")))?,
-            ),
-            CopyFrom::Nothing => Input::View(&nothing),
-            CopyFrom::Stage(_) | CopyFrom::Image(_) => {
-                Input::View(source.map_or(&nothing, |stack| &stack.view))
-            }
-        };
+        let input = self.input(from, source.map_or(&nothing, |stack| &stack.view))?;
         let selection = Selection::find(input, step, stop)?;
         let inputs = |content| [attempt.below.content, content];
         let mut content = None;
@@ -145,6 +135,16 @@ impl Solver<'_> {
         let (layer, learned) =
             copy::execute(store, lease, step, &selection, &attempt.below.view, self.options(), stop)?;
         self.keep(attempt, &inputs(learned), Some(layer))
+    }
+
+    fn input<'s>(&'s self, from: &CopyFrom, view: &'s View) -> Result<Input<'s>, StepFailure> {
+        match from {
+            CopyFrom::Context(name) => {
+                let context = self.contexts.get(name).map(Input::Context);
+                context.ok_or_else(|| StepFailure::Internal(format!("the context {name:?} is not open")))
+            }
+            CopyFrom::Nothing | CopyFrom::Stage(_) | CopyFrom::Image(_) => Ok(Input::View(view)),
+        }
     }
 
     /// Whether a record of this definition is there that may be used.

@@ -47,7 +47,9 @@ impl Graph {
         let images: Vec<usize> = plan
             .images
             .iter()
-            .map(|image| graph.add(Task::Image(Box::new(image.clone())), format!("FROM {}", image.name), None, None))
+            .map(|image| {
+                graph.add(Task::Image(Box::new(image.clone())), format!("FROM {}", image.name), None, None)
+            })
             .collect();
         for (place, stage) in plan.stages.iter().enumerate() {
             let mut last = match &stage.base {

@@ -15,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
         trial("df_181_no_cache", df_181_no_cache),
         trial("df_182_failures_are_not_cached", df_182_failures_are_not_cached),
         trial("df_182_identical_steps_run_once", df_182_identical_steps_run_once),
+        trial("copies_unpack_nothing", copies_unpack_nothing),
         trial("a_step_made_again_identically_is_a_hit", a_step_made_again_identically_is_a_hit),
     ]
 }
@@ -104,6 +105,7 @@ fn df_182_identical_steps_run_once() {
     let results: Vec<_> = builds.into_iter().map(|build| build.join().expect("no panic")).collect();
     let outputs: String = results.iter().map(|(_, heard)| heard.output()).collect();
     assert_eq!(outputs, "once\n");
+    assert!(results.iter().any(|(_, heard)| heard.has_waited()), "and says so");
     let images: Vec<_> = results.into_iter().map(|(result, _)| result.expect("a build").image).collect();
     assert_eq!(images[0], images[1]);
     assert_eq!(lab.read(images[0], "a"), lab.read(images[0], "b"));
@@ -116,4 +118,19 @@ fn a_step_made_again_identically_is_a_hit() {
     lab.build(&text("echo same > /x"));
     let (outcome, heard) = lab.build(&text("echo   same > /x"));
     assert_eq!((outcome.steps.executed, outcome.steps.cached), (1, 1), "{:?}", heard.executed());
+}
+
+/// COPY and WORKDIR need tables; only a RUN needs trees.
+fn copies_unpack_nothing() {
+    let lab = Lab::new();
+    lab.file("a", "a");
+    let trees = |text: &str| {
+        let (outcome, _) = lab.build(text);
+        let view = lab.view(outcome.image);
+        view.layers().iter().filter(|layer| layer.tree(None).expect("the store").is_some()).count()
+    };
+    let copies =
+        "FROM busybox AS one\nWORKDIR /w\nCOPY --chown=me a .\nFROM busybox\nCOPY --from=one /w /w\n";
+    assert_eq!(trees(copies), 0);
+    assert_eq!(trees(&format!("{copies}RUN true\n")), 3, "all of them, and its own");
 }

@@ -8,7 +8,6 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("the_same_image_in_two_stores_at_any_thread_count", the_same_image_anywhere),
         trial("df_166_the_epoch_makes_runs_identical", df_166_the_epoch_makes_runs_identical),
-        trial("df_194_exports_of_root_filesystems", df_194_exports_of_root_filesystems),
     ]
 }
 
@@ -59,17 +58,4 @@ fn df_166_the_epoch_makes_runs_identical() {
     assert_eq!(config.created.map(|time| time.unix()), Some(800_000_000));
     let view = one.view(first);
     assert!(view.walk(b"").all(|(_, node)| view.entry(node).mtime <= 800_000_000), "in all layers");
-}
-
-fn df_194_exports_of_root_filesystems() {
-    let lab = lab();
-    let directory = lab.output(7);
-    let mut request = request("FROM scratch\nCOPY src /src\n");
-    request.exports = vec![builder::Export::Tar, builder::Export::Local { directory: directory.clone() }];
-    let (outcome, _) = lab.build_with(request);
-    let tar = std::fs::read(lab.output(0)).expect("a tar");
-    assert!(tar.windows(10).any(|window| window == b"src/1/file"), "names stand in it");
-    assert_eq!(std::fs::read(directory.join("src/1/file1")).expect("a file").len(), 100);
-    assert!(outcome.names.is_empty(), "the store was not asked to keep it");
-    assert_eq!(lab.store.images().get(&outcome.image).expect("the store"), None);
 }

@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         trial("df_151_working_directories", df_151_working_directories),
         trial("df_147_labels_names_and_what_they_meant", df_147_labels_names_and_what_they_meant),
         trial("df_163_history_and_layers", df_163_history_and_layers),
+        trial("df_163_stages_continue_histories", df_163_stages_continue_histories),
         trial("removed_files_stay_removed", removed_files_stay_removed),
         trial("stages_run_at_the_same_time", stages_run_at_the_same_time),
     ]
@@ -198,6 +199,20 @@ fn df_163_history_and_layers() {
     let digests: Vec<image::DiffId> =
         manifest.value().layers.iter().map(|layer| image::DiffId(layer.digest)).collect();
     assert_eq!(digests, config.rootfs.diff_ids);
+}
+
+fn df_163_stages_continue_histories() {
+    let lab = Lab::new();
+    let (outcome, _) =
+        lab.build("FROM busybox AS a\nRUN echo a > /a\nFROM a AS b\nENV b=1\nFROM b\nRUN echo c > /c\n");
+    let config = lab.config(outcome.image);
+    let history: Vec<&str> = config.history[1..].iter().map(|entry| entry.created_by.as_str()).collect();
+    let expected =
+        ["RUN /bin/sh -c echo a > /a # buildkit", "ENV b=1", "RUN /bin/sh -c echo c > /c # buildkit"];
+    assert_eq!(history, expected);
+    assert_eq!(config.rootfs.diff_ids.len(), 3);
+    assert_eq!(config.created, config.history[3].created);
+    assert!(config.history[1].created <= config.history[3].created);
 }
 
 fn removed_files_stay_removed() {

@@ -65,6 +65,14 @@ impl Heard {
         String::from_utf8(bytes.flatten().collect()).expect("text")
     }
 
+    /// Whether a step said that another build executes it.
+    pub fn has_waited(&self) -> bool {
+        let events = self.events.lock().expect("no panic while listening");
+        events
+            .iter()
+            .any(|event| matches!(event, Event::Status(status) if status.name.contains("waiting for another build")))
+    }
+
     /// The names of the steps that were executed, in the order of their ends.
     pub fn executed(&self) -> Vec<String> {
         let events = self.events.lock().expect("no panic while listening");

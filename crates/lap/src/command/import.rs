@@ -50,10 +50,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     let request = Request {
         name,
         config: builder::changes::apply(&args.change)?,
-        message: args
-            .message
-            .clone()
-            .unwrap_or_else(|| format!("Imported from {}", base::text::bytes(file.as_bytes()))),
+        // Docker names the file here; then the same tar would give another image wherever it lies.
+        message: args.message.clone().unwrap_or_else(|| "Imported from -".to_owned()),
         platform,
     };
     let input = super::load::open(Some(&args.file))?;
