@@ -327,7 +327,7 @@ fn is_consistent(layer: &BTreeMap<String, char>) -> bool {
 fn random_stacks_are_what_unpacking_them_gives() {
     let (_directory, store) = scratch();
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        cases: 48,
+        cases: 32,
         failure_persistence: None,
         ..ProptestConfig::default()
     });
