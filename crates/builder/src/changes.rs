@@ -55,12 +55,14 @@ pub fn apply(changes: &[String]) -> Result<ContainerConfig, ChangeError> {
     }
     let request = Request::new(DockerfileText { name: "--change".to_owned(), bytes: text.into_bytes() });
     let planned = plan::plan(&request, &Nothing).map_err(|source| syntax(&changes.join("; "), source))?;
-    let config = planned.stages.get(planned.target).map(|stage| stage.config.config.clone()).unwrap_or_default();
+    let config =
+        planned.stages.get(planned.target).map(|stage| stage.config.config.clone()).unwrap_or_default();
     Ok(without_defaults(config, changes))
 }
 
 fn check(change: &str) -> Result<(), ChangeError> {
-    let instruction = parse_instruction(change, Escape::default()).map_err(|source| syntax(change, source.into()))?;
+    let instruction =
+        parse_instruction(change, Escape::default()).map_err(|source| syntax(change, source.into()))?;
     match instruction.kind {
         InstructionKind::Cmd(_)
         | InstructionKind::Entrypoint(_)
@@ -145,7 +147,11 @@ mod tests {
 
     #[test]
     fn what_executes_something_is_no_change() {
-        for (text, said) in [("RUN true", "RUN cannot be a change"), ("CMDD x", "CMDD"), ("FROM x", "FROM cannot be a change")] {
+        for (text, said) in [
+            ("RUN true", "RUN cannot be a change"),
+            ("CMDD x", "CMDD"),
+            ("FROM x", "FROM cannot be a change"),
+        ] {
             let error = apply(&changes(&[text])).expect_err("no change");
             assert!(error.to_string().contains(said), "{error}");
         }

@@ -30,12 +30,7 @@ fn df_091_a_command_that_fails() {
     assert!(String::from_utf8_lossy(error.log_tail()).contains("last words\n"));
     assert!(heard.output().contains("before\n"));
     assert!(
-        lab.store
-            .names()
-            .list()
-            .expect("names")
-            .iter()
-            .all(|name| name.reference.familiar() == "busybox:latest")
+        lab.store.names().list().expect("names").iter().all(|name| name.reference.familiar() != "app:latest")
     );
 
     let (error, _) = lab.fail("FROM busybox\nRUN [\"nonsense\"]\n");

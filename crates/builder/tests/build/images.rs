@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
         trial("df_092_a_run_that_changes_nothing", df_092_a_run_that_changes_nothing),
         trial("df_034_heredocs", df_034_heredocs),
         trial("df_151_working_directories", df_151_working_directories),
+        trial("df_089_a_working_directory_that_is_missing", df_089_a_working_directory_that_is_missing),
         trial("df_147_labels_names_and_what_they_meant", df_147_labels_names_and_what_they_meant),
         trial("df_163_history_and_layers", df_163_history_and_layers),
         trial("df_163_stages_continue_histories", df_163_stages_continue_histories),
@@ -149,6 +150,16 @@ fn df_151_working_directories() {
         ((0o1777, 0, 0), (0o755, 1000, 1000), (0o755, 1000, 1000))
     );
     assert!(heard.output().contains("/home/me/src\n"));
+}
+
+/// The working directory of an image need not be there; only a RUN makes it.
+fn df_089_a_working_directory_that_is_missing() {
+    let lab = Lab::new();
+    let (outcome, heard) = lab.build("FROM placed\nRUN pwd && echo x > y\n");
+    assert_eq!(heard.output(), "/etc/not/there\n");
+    assert_eq!(lab.read(outcome.image, "etc/not/there/y").as_deref(), Some("x\n"));
+    assert!(lab.read(outcome.image, "etc/passwd").is_some(), "what is beside it stays");
+    assert_eq!(lab.config(outcome.image).config.working_dir, "/etc/not/there");
 }
 
 fn df_147_labels_names_and_what_they_meant() {

@@ -105,7 +105,7 @@ impl Session for LabSession {
 }
 
 impl Lab {
-    /// With the image `busybox`.
+    /// With the image `busybox`, and with `placed`: the same, with a working directory that it does not have.
     pub fn new() -> Self {
         let place = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(place.path().join("context")).expect("a context");
@@ -236,16 +236,19 @@ fn import_busybox(store: &Store) {
     let passwd = "root:x:0:0::/root:/bin/sh\nme:x:1000:1000::/home/me:/bin/sh\n";
     packer.file(b"etc/passwd", &meta(0o644), passwd.len() as u64, &mut passwd.as_bytes()).expect("passwd");
     packer.directory(b"tmp", &meta(0o1777), false).expect("tmp");
-    add_image(store, &lease, &packer.finish(None).expect("a layer"));
+    let layer = packer.finish(None).expect("a layer");
+    add_image(store, &lease, &layer, "busybox:latest", "");
+    add_image(store, &lease, &layer, "placed:latest", "/etc/not/there");
 }
 
-fn add_image(store: &Store, lease: &store::Lease, layer: &Layer) {
+fn add_image(store: &Store, lease: &store::Lease, layer: &Layer, name: &str, working_directory: &str) {
     let mut config = Config {
         architecture: image::Platform::host().architecture,
         os: "linux".to_owned(),
         ..Config::default()
     };
     config.config.env = vec!["PATH=/bin".to_owned()];
+    working_directory.clone_into(&mut config.config.working_dir);
     config.rootfs.diff_ids = vec![layer.diff_id()];
     config.created = Some(image::Timestamp::from_unix(500_000_000));
     let config = Raw::write(config).expect("a config");
@@ -256,6 +259,6 @@ fn add_image(store: &Store, lease: &store::Lease, layer: &Layer) {
     store.blobs().put(lease, manifest.bytes()).expect("the manifest's blob");
     let descriptor = manifest.descriptor(MediaType::OCI_MANIFEST);
     store.images().add(lease, id, descriptor.clone(), Origin::Imported).expect("an image");
-    let name = Reference::parse("busybox:latest").expect("a name");
+    let name = Reference::parse(name).expect("a name");
     store.names().set(lease, &name, id, &descriptor).expect("a name");
 }
