@@ -50,6 +50,8 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
     let account = Users::read(around.store, around.lease, around.view)?.account(&step.user)?;
     let place = around.store.temp_dir("run")?;
     let (upper, work) = (place.subdirectory(UPPER)?, place.subdirectory("work")?);
+    // The root of an overlay has the attributes of its upper directory.
+    layer::walk::prepare_upper(&upper, around.view)?;
     engine::rootfs::ensure_directory(around.view, &upper, &step.directory).map_err(Box::new)?;
     let spec = Spec {
         // The sandbox wants the top-most layer first.

@@ -33,13 +33,8 @@ pub enum EngineError {
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
     /// A layer of the image is not in the store.
-    #[error("the image {image} cannot be run: its layer {layer} is not in the store")]
-    MissingLayer {
-        /// The image.
-        image: image::ImageId,
-        /// The layer.
-        layer: image::DiffId,
-    },
+    #[error("the image {} cannot be run: its layer {} is not in the store", .0.image, .0.layer)]
+    MissingLayer(Box<MissingLayer>),
     /// The image is for something else.
     #[error("the image is for {of_image}, and this machine is {of_machine}")]
     Platform {
@@ -48,6 +43,15 @@ pub enum EngineError {
         /// What this machine is.
         of_machine: String,
     },
+}
+
+/// An image without one of its layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MissingLayer {
+    /// The image.
+    pub image: image::ImageId,
+    /// The layer.
+    pub layer: image::DiffId,
 }
 
 impl EngineError {
@@ -70,7 +74,7 @@ impl Classified for EngineError {
             EngineError::User(error) => error.kind(),
             EngineError::Sandbox(error) => error.kind(),
             EngineError::Cancelled(error) => error.kind(),
-            EngineError::MissingLayer { .. } => Kind::Corrupt,
+            EngineError::MissingLayer(_) => Kind::Corrupt,
             EngineError::Platform { .. } => Kind::Unsupported,
         }
     }
@@ -82,7 +86,7 @@ impl Classified for EngineError {
             EngineError::Merge(error) => error.hint(),
             EngineError::User(error) => error.hint(),
             EngineError::Sandbox(error) => error.hint(),
-            EngineError::MissingLayer { .. } => Some("`lap system check` names every damage".to_owned()),
+            EngineError::MissingLayer(_) => Some("`lap system check` names every damage".to_owned()),
             _ => self.kind().hint().map(str::to_owned),
         }
     }

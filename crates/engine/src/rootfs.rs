@@ -11,7 +11,7 @@ use image::{Config, ImageId};
 use layer::View;
 use store::{Layer, Lease, Store, TempDir};
 
-use crate::error::EngineError;
+use crate::error::{EngineError, MissingLayer};
 
 /// An image's trees, and a place for changes that goes away with this value.
 pub struct RootFs {
@@ -32,10 +32,13 @@ impl RootFs {
         cancel: &Cancel,
     ) -> Result<Self, EngineError> {
         let layers = layers(store, id, config)?;
+        let view = View::new(&layers);
         let trees = layer::forms::trees(store, lease, &layers, cancel)?;
         let scratch = store.temp_dir("container")?;
         let (upper, work) = (scratch.subdirectory("upper")?, scratch.subdirectory("work")?);
-        Ok(Self { view: View::new(&layers), trees, _scratch: scratch, upper, work })
+        // The root of an overlay has the attributes of its upper directory.
+        layer::walk::prepare_upper(&upper, &view)?;
+        Ok(Self { view, trees, _scratch: scratch, upper, work })
     }
 
     /// What is in it.
@@ -92,7 +95,8 @@ pub fn ensure_directory(view: &View, upper: &Path, path: &str) -> Result<(), Eng
 /// The layers of an image, lowest first, held.
 pub fn layers(store: &Store, id: &ImageId, config: &Config) -> Result<Vec<Layer>, EngineError> {
     let find = |layer: &image::DiffId| {
-        store.layers().get(layer)?.ok_or(EngineError::MissingLayer { image: *id, layer: *layer })
+        let missing = || EngineError::MissingLayer(Box::new(MissingLayer { image: *id, layer: *layer }));
+        store.layers().get(layer)?.ok_or_else(missing)
     };
     config.rootfs.diff_ids.iter().map(find).collect()
 }

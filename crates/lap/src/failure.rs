@@ -36,12 +36,6 @@ impl Failure {
         self
     }
 
-    /// Says what was being done, in front of what happened.
-    pub fn during(mut self, what: impl Into<String>) -> Self {
-        self.chain.insert(0, what.into());
-        self
-    }
-
     /// Ends the command with another exit code.
     pub fn with_code(mut self, code: u8) -> Self {
         self.code = code;
@@ -117,10 +111,10 @@ mod tests {
     fn a_failure_says_what_why_and_what_to_do() {
         let error: Result<(), _> =
             Err(std::io::Error::from_raw_os_error(30)).context("write", "/store/version");
-        let failure = Failure::from(error.expect_err("an error")).during("cannot build app");
+        let failure = Failure::from(error.expect_err("an error"));
         assert_eq!(
             failure.render(),
-            "error: cannot build app: cannot write /store/version: Read-only file system (os error 30)\n\
+            "error: cannot write /store/version: Read-only file system (os error 30)\n\
              hint: choose a store in a writable place with --root or LAPSTRAKE_ROOT\n"
         );
         assert_eq!(failure.code, 1);

@@ -27,13 +27,8 @@ pub struct Args {
 
 pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     let store = context.store()?;
-    let mut failures = Vec::new();
-    for text in &args.images {
-        match remove(context, &store, args, text) {
-            Err(failure) => failures.push(failure),
-            Ok(()) => {}
-        }
-    }
+    let removed = args.images.iter().map(|text| remove(context, &store, args, text));
+    let mut failures: Vec<Failure> = removed.filter_map(Result::err).collect();
     if !args.no_prune {
         store.collect(&Policy::default(), &Cancel::new())?;
     }

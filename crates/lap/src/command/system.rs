@@ -73,11 +73,8 @@ fn df(context: &Context) -> Outcome<u8> {
     let usage = context.store()?.usage()?;
     let header = ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"].map(str::to_owned).to_vec();
     let row = |name: &str, line: Line| {
-        let share = if line.size == 0 {
-            String::new()
-        } else {
-            format!(" ({}%)", line.reclaimable * 100 / line.size)
-        };
+        let share = (line.reclaimable * 100).checked_div(line.size);
+        let share = share.map_or_else(String::new, |share| format!(" ({share}%)"));
         vec![
             name.to_owned(),
             line.count.to_string(),
