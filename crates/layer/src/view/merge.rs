@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
 use store::Layer;
-use store::table::{EntryKind, Table};
+use store::table::{EntryKind, Table, is_below, parent_of};
 
 use super::{Node, View};
 
@@ -75,21 +75,29 @@ fn merges(kind: &EntryKind<'_>) -> bool {
 }
 
 /// Whether a table hides what the layers below have at `path`: by what it has at one of its parents.
+///
+/// A table has every parent of what is in it, so the nearest parent that it has is what `path` and the entry before it have in common; the parents of
+/// that one are directories.
 pub(super) fn hides_below(table: &Table, path: &[u8]) -> bool {
     let entry_at = |path| table.find(path).and_then(|index| table.entry(index));
-    if entry_at(b"").is_some_and(|root| !merges(&root.kind)) {
-        return true;
+    if table.has_opaque() {
+        let parents = parents(path).map_while(|parent| {
+            if parent.is_empty() { Some(entry_at(parent)) } else { entry_at(parent).map(Some) }
+        });
+        return parents.flatten().any(|parent| !merges(&parent.kind));
     }
+    let Some(before) = parent_of(path).and_then(|parent| table.path(table.floor(parent)?)) else {
+        return false;
+    };
+    let nearest = parents(path).take_while(|parent| before == *parent || is_below(before, parent)).last();
+    nearest.and_then(entry_at).is_some_and(|parent| !merges(&parent.kind))
+}
+
+/// The parents of a path, the root first.
+fn parents(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(place, _)| place);
-    for place in slashes {
-        match path.get(..place).and_then(entry_at) {
-            // A table has every parent of what is in it: where one is missing, so is the rest.
-            None => return false,
-            Some(parent) if merges(&parent.kind) => {}
-            Some(_) => return true,
-        }
-    }
-    false
+    let root = if path.is_empty() { None } else { Some(0) };
+    root.into_iter().chain(slashes).filter_map(|end| path.get(..end))
 }
 
 /// One table's next entry.

@@ -12,6 +12,7 @@ pub(super) const CHECKSUM: usize = 16;
 
 const HAS_NEWEST: u32 = 1;
 const NEEDS_LOWER: u32 = 2;
+const HAS_OPAQUE: u32 = 4;
 
 /// The numbers of an entry's kind.
 pub(super) mod kind {
@@ -43,6 +44,7 @@ pub(super) struct Header {
     pub content_size: u64,
     pub newest: Option<i64>,
     pub needs_lower: bool,
+    pub has_opaque: bool,
     pub content_id: [u8; 32],
     pub diff_id: DiffId,
 }
@@ -55,7 +57,8 @@ impl Header {
         writer.put(&VERSION.to_le_bytes());
         writer.at = CHECKED;
         let flags = if self.newest.is_some() { HAS_NEWEST } else { 0 }
-            | if self.needs_lower { NEEDS_LOWER } else { 0 };
+            | if self.needs_lower { NEEDS_LOWER } else { 0 }
+            | if self.has_opaque { HAS_OPAQUE } else { 0 };
         writer.put(&flags.to_le_bytes());
         let algorithm: u32 = match self.diff_id.0.algorithm() {
             Algorithm::Sha256 => 1,
@@ -91,6 +94,7 @@ impl Header {
             content_size: u64_at(bytes, 96)?,
             newest: (flags & HAS_NEWEST != 0).then_some(i64::from_le_bytes(array(bytes, 104)?)),
             needs_lower: flags & NEEDS_LOWER != 0,
+            has_opaque: flags & HAS_OPAQUE != 0,
             content_id: array(bytes, 112)?,
             diff_id: DiffId(Digest::new(algorithm, diff_id)?),
         })

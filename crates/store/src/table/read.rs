@@ -127,6 +127,16 @@ impl Table {
         (self.path(index)? == path).then_some(index)
     }
 
+    /// The place of the last entry that is not behind a path: the path itself, one of its parents, or what comes before it.
+    pub fn floor(&self, path: &[u8]) -> Option<usize> {
+        self.first_where(|other| compare_paths(other, path).is_gt()).checked_sub(1)
+    }
+
+    /// Whether some directory is opaque.
+    pub fn has_opaque(&self) -> bool {
+        self.header.has_opaque
+    }
+
     /// The places of all that is below a path (the path itself not counted).
     pub fn below(&self, path: &[u8]) -> Range<usize> {
         let start = self.first_where(|other| compare_paths(other, path).is_gt());

@@ -161,6 +161,7 @@ impl TableBuilder {
             content_size: sums.content_size,
             newest: sums.newest,
             needs_lower: sums.needs_lower,
+            has_opaque: sums.has_opaque,
             content_id: *sums.content_id.finalize().as_bytes(),
             diff_id,
         };
@@ -325,6 +326,7 @@ struct Sums {
     content_size: u64,
     newest: Option<i64>,
     needs_lower: bool,
+    has_opaque: bool,
     content_id: blake3::Hasher,
 }
 
@@ -340,6 +342,7 @@ impl<'a> Heap<'a> {
             content_size: 0,
             newest: None,
             needs_lower: false,
+            has_opaque: false,
             content_id: blake3::Hasher::new_derive_key("lapstrake layer content 1"),
         };
         let mut bytes = Vec::with_capacity(records.len() * RECORD);
@@ -387,6 +390,7 @@ impl<'a> Heap<'a> {
         if !implied {
             sums.newest = sums.newest.max(Some(record.mtime));
         }
+        sums.has_opaque |= record.flags & flag::OPAQUE != 0;
         sums.needs_lower |= implied && record.path.length > 0;
         sums.needs_lower |= record.kind == kind::HARDLINK && !self.links_within(target, records);
         self.identify(&mut sums.content_id, record, target);
