@@ -107,7 +107,7 @@ impl State {
 
     /// Only ends of transfers: everything else would be noise in a log.
     fn status(&mut self, status: &Status, text: &mut Vec<u8>) {
-        if !status.completed {
+        if !status.completed || status.current == 0 {
             return;
         }
         self.heading(status.vertex, text);
