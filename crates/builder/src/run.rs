@@ -47,7 +47,7 @@ pub(crate) struct Surroundings<'a> {
 /// Runs a command: trees → user → overlay → sandbox → layer.
 pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, RunError> {
     let trees = layer::forms::trees(around.store, around.lease, around.view.layers(), around.cancel)?;
-    let account = Users::read(around.store, around.lease, around.view)?.account(&step.user)?;
+    let account = Users::read(around.store, around.lease, around.view).account(&step.user)?;
     let place = around.store.temp_dir("run")?;
     let (upper, work) = (place.subdirectory(UPPER)?, place.subdirectory("work")?);
     // The root of an overlay has the attributes of its upper directory.

@@ -29,7 +29,10 @@ pub(crate) fn make(
                 .into()),
         };
     }
-    let (uid, gid) = Users::read(store, lease, view)?.owner(&step.user)?;
+    let (uid, gid) = match step.user.as_str() {
+        "" => (0, 0),
+        user => Users::read(store, lease, view).owner(user.trim_end_matches(':'))?,
+    };
     let fresh = Meta { mode: 0o755, uid, gid, mtime: FIXED_TIME, xattrs: Vec::new() };
     let mut packer = Packer::to_store(store, lease, options)?;
     for path in prefixes(&resolved.path) {

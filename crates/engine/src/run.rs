@@ -62,7 +62,7 @@ pub fn start(
     let command = merge(&config.config, &request.wishes)?;
     let root = RootFs::prepare(store, &lease, &request.image, config, cancel)?;
     root.ensure_directory(&command.working_directory)?;
-    let account = Users::read(store, &lease, root.view())?.account(&command.user)?;
+    let account = Users::read(store, &lease, root.view()).account(&command.user)?;
     let mut env = command.env;
     if !env.iter().any(|pair| pair.starts_with("HOME=")) {
         env.push(format!("HOME={}", home(&account)));

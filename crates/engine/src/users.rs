@@ -30,18 +30,23 @@ pub struct Account {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UserError {
-    /// The image's files cannot be read.
-    #[error(transparent)]
-    Layer(#[from] LayerError),
     /// There is no such name.
-    #[error("unable to find {what} {}: no matching entries in {file} of the image", base::text::bytes(.name.as_bytes()))]
+    #[error("unable to find {what} {}: {reason}{}", base::text::bytes(.name.as_bytes()), did_you_mean(.suggestion))]
     Unknown {
         /// "user" or "group".
         what: &'static str,
         /// Which.
         name: String,
-        /// Where it was looked for.
-        file: &'static str,
+        /// Why not.
+        reason: String,
+        /// The nearest name that there is.
+        suggestion: Option<String>,
+    },
+    /// A name is missing.
+    #[error("the {what} is empty")]
+    Empty {
+        /// "user" or "group".
+        what: &'static str,
     },
     /// The number is not one.
     #[error("{} is not a {what} number: the largest is {MAX_ID}", base::text::bytes(.number.as_bytes()))]
@@ -56,34 +61,45 @@ pub enum UserError {
 impl Classified for UserError {
     fn kind(&self) -> Kind {
         match self {
-            UserError::Layer(error) => error.kind(),
             UserError::Unknown { .. } => Kind::NotFound,
-            UserError::Range { .. } => Kind::Invalid,
+            UserError::Empty { .. } | UserError::Range { .. } => Kind::Invalid,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            UserError::Layer(error) => error.hint(),
             UserError::Unknown { what: "user", .. } => {
                 Some("create it in the image (RUN adduser …), or give a number".to_owned())
             }
             UserError::Unknown { .. } => {
                 Some("create it in the image (RUN addgroup …), or give a number".to_owned())
             }
-            UserError::Range { .. } => None,
+            UserError::Empty { .. } | UserError::Range { .. } => None,
         }
     }
+}
+
+fn did_you_mean(suggestion: &Option<String>) -> String {
+    suggestion
+        .as_ref()
+        .map_or_else(String::new, |name| format!(" (did you mean {}?)", base::text::bytes(name.as_bytes())))
 }
 
 /// The users and groups of an image.
 #[derive(Debug, Clone, Default)]
 pub struct Users {
-    passwd: Vec<PasswdLine>,
-    group: Vec<GroupLine>,
+    passwd: Lines<PasswdLine>,
+    group: Lines<GroupLine>,
 }
 
-#[derive(Debug, Clone)]
+/// What a file says, or why it says nothing.
+#[derive(Debug, Clone, Default)]
+struct Lines<T> {
+    lines: Vec<T>,
+    unusable: Option<String>,
+}
+
+#[derive(Debug, Clone, Default)]
 struct PasswdLine {
     name: String,
     uid: u32,
@@ -91,7 +107,7 @@ struct PasswdLine {
     home: String,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct GroupLine {
     name: String,
     gid: u32,
@@ -99,19 +115,17 @@ struct GroupLine {
 }
 
 impl Users {
-    /// Reads the files of an image; a file that is not there has no lines.
-    pub fn read(store: &Store, lease: &Lease, view: &View) -> Result<Self, UserError> {
-        let passwd = view.read(store, lease, b"etc/passwd", MAX_FILE_SIZE)?.unwrap_or_default();
-        let group = view.read(store, lease, b"etc/group", MAX_FILE_SIZE)?.unwrap_or_default();
-        Ok(Self::parse(&passwd, &group))
+    /// Reads the files of an image. A file that is missing, or cannot be read, has no lines; it is an error only for whoever looks for a name in it.
+    pub fn read(store: &Store, lease: &Lease, view: &View) -> Self {
+        Self {
+            passwd: Lines::read(store, lease, view, "/etc/passwd", passwd_line),
+            group: Lines::read(store, lease, view, "/etc/group", group_line),
+        }
     }
 
     /// Understands the two files.
     pub fn parse(passwd: &[u8], group: &[u8]) -> Self {
-        Self {
-            passwd: lines(passwd).filter_map(|line| passwd_line(&line)).collect(),
-            group: lines(group).filter_map(|line| group_line(&line)).collect(),
-        }
+        Self { passwd: Lines::parse(passwd, passwd_line), group: Lines::parse(group, group_line) }
     }
 
     /// As whom a process runs whose user is `text` (DF-089, CT-13): empty is root with root's groups; a name has its groups; a number that has a line
@@ -123,7 +137,7 @@ impl Users {
         let uid = match (line, number("user", user)?) {
             (Some(line), _) => line.uid,
             (None, Some(uid)) => uid,
-            (None, None) => return Err(unknown("user", user, "/etc/passwd")),
+            (None, None) => return Err(self.unknown_user(user)),
         };
         let home = line.map(|line| line.home.clone());
         if let Some(group) = group {
@@ -135,40 +149,54 @@ impl Users {
 
     /// The owner that `--chown=text` means (DF-124): a number alone is also the group; a name alone has its primary group.
     pub fn owner(&self, text: &str) -> Result<(u32, u32), UserError> {
-        let (user, group) = split(text);
+        let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+        for (what, name) in [("user", Some(user)), ("group", group)] {
+            if name.is_some_and(str::is_empty) {
+                return Err(UserError::Empty { what });
+            }
+        }
         let (uid, own_gid) = match number("user", user)? {
             Some(uid) => (uid, uid),
-            None => match self.passwd.iter().find(|line| line.name == user) {
+            None => match self.passwd.lines.iter().find(|line| line.name == user) {
                 Some(line) => (line.uid, line.gid),
-                None if user == "root" || user.is_empty() => (0, 0),
-                None => return Err(unknown("user", user, "/etc/passwd")),
+                None if user == "root" => (0, 0),
+                None => return Err(self.unknown_user(user)),
             },
         };
         Ok((uid, group.map_or(Ok(own_gid), |group| self.gid(group))?))
     }
 
     fn passwd_of(&self, user: &str) -> Option<&PasswdLine> {
-        let by_name = self.passwd.iter().find(|line| line.name == user);
+        let by_name = self.passwd.lines.iter().find(|line| line.name == user);
         by_name.or_else(|| {
             let uid: u32 = user.parse().ok()?;
-            self.passwd.iter().find(|line| line.uid == uid)
+            self.passwd.lines.iter().find(|line| line.uid == uid)
         })
     }
 
     fn gid(&self, group: &str) -> Result<u32, UserError> {
-        if let Some(line) = self.group.iter().find(|line| line.name == group) {
+        if let Some(line) = self.group.lines.iter().find(|line| line.name == group) {
             return Ok(line.gid);
         }
         match number("group", group)? {
             Some(gid) => Ok(gid),
             None if group == "root" => Ok(0),
-            None => Err(unknown("group", group, "/etc/group")),
+            None => {
+                let names = self.group.lines.iter().map(|line| line.name.as_str());
+                Err(unknown("group", group, "/etc/group", self.group.unusable.as_deref(), names))
+            }
         }
+    }
+
+    fn unknown_user(&self, user: &str) -> UserError {
+        let names = self.passwd.lines.iter().map(|line| line.name.as_str());
+        unknown("user", user, "/etc/passwd", self.passwd.unusable.as_deref(), names)
     }
 
     fn groups_of(&self, name: &str) -> Vec<u32> {
         let mut groups: Vec<u32> = self
             .group
+            .lines
             .iter()
             .filter(|line| line.members.iter().any(|member| member == name))
             .map(|line| line.gid)
@@ -198,12 +226,47 @@ fn number(what: &'static str, text: &str) -> Result<Option<u32>, UserError> {
     }
 }
 
-fn unknown(what: &'static str, name: &str, file: &'static str) -> UserError {
-    UserError::Unknown { what, name: name.chars().take(200).collect(), file }
+fn unknown<'a>(
+    what: &'static str,
+    name: &str,
+    file: &str,
+    unusable: Option<&str>,
+    names: impl Iterator<Item = &'a str>,
+) -> UserError {
+    UserError::Unknown {
+        what,
+        name: name.chars().take(200).collect(),
+        reason: unusable.map_or_else(|| format!("no matching entries in {file} of the image"), str::to_owned),
+        suggestion: dockerfile::suggest::nearest(name, names).map(str::to_owned),
+    }
 }
 
-fn lines(file: &[u8]) -> impl Iterator<Item = String> + '_ {
-    file.split(|byte| *byte == b'\n').map(|line| String::from_utf8_lossy(line).trim().to_owned())
+impl<T> Lines<T> {
+    fn parse(file: &[u8], line: impl Fn(&str) -> Option<T>) -> Self {
+        let texts =
+            file.split(|byte| *byte == b'\n').map(|line| String::from_utf8_lossy(line).trim().to_owned());
+        Self { lines: texts.filter_map(|text| line(&text)).collect(), unusable: None }
+    }
+
+    fn read(store: &Store, lease: &Lease, view: &View, path: &str, line: impl Fn(&str) -> Option<T>) -> Self {
+        let unusable = |reason| Self { lines: Vec::new(), unusable: Some(reason) };
+        match view.read(store, lease, path.trim_start_matches('/').as_bytes(), MAX_FILE_SIZE) {
+            Ok(Some(file)) => Self::parse(&file, line),
+            Ok(None) => unusable(format!("there is no file {path} in the image")),
+            Err(error) => unusable(one_line(&error)),
+        }
+    }
+}
+
+/// An error with its causes.
+fn one_line(error: &LayerError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 fn passwd_line(line: &str) -> Option<PasswdLine> {

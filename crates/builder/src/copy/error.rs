@@ -133,14 +133,12 @@ pub enum CopyError {
         span: Span,
     },
     /// A user or a group of `--chown` that is not known (DF-124).
-    #[error("--chown={}: {reason}{}", base::text::bytes(.text.as_bytes()), did_you_mean(.suggestion))]
+    #[error("--chown={}: {reason}", base::text::bytes(.text.as_bytes()))]
     Owner {
         /// The value of the flag.
         text: String,
         /// What is wrong.
         reason: String,
-        /// What was probably meant.
-        suggestion: Option<String>,
         /// Where it was written.
         span: Span,
     },
