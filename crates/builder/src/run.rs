@@ -46,6 +46,7 @@ pub(crate) struct Surroundings<'a> {
 
 /// Runs a command: trees → user → overlay → sandbox → layer.
 pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, RunError> {
+    sandbox::require()?;
     let trees = layer::forms::trees(around.store, around.lease, around.view.layers(), around.cancel)?;
     let account = Users::read(around.store, around.lease, around.view).account(&step.user)?;
     let place = around.store.temp_dir("run")?;

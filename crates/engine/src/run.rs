@@ -55,6 +55,7 @@ pub fn start(
     stdio: Stdio,
     cancel: &Cancel,
 ) -> Result<Container, EngineError> {
+    sandbox::require()?;
     let lease = store.lease("run")?;
     let config = store.images().config(&request.image)?;
     let config = config.value();

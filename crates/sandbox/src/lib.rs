@@ -38,7 +38,7 @@ mod wire;
 
 pub use capability::CapabilitySet;
 pub use error::Error;
-pub use probe::{Cgroups, Facts, probe};
+pub use probe::{Cgroups, Facts, probe, require};
 pub use running::{CreatedMountPoint, Exit, Input, Output, Runner, Running, Status, Stdio};
 pub use spawn::spawn;
 pub use spec::{

@@ -5,6 +5,7 @@ use std::fs;
 use rustix::io::Errno;
 use rustix::mount::{FsOpenFlags, fsconfig_set_string, fsopen};
 
+use crate::error::Error;
 use crate::runner::Hierarchy;
 
 /// What [`probe`] found out. Nothing is mounted or started for it.
@@ -54,6 +55,24 @@ pub fn probe() -> Facts {
         cgroups: cgroups(&Hierarchy::all()),
         seccomp: fs::exists("/proc/sys/kernel/seccomp/actions_avail").unwrap_or(false),
     }
+}
+
+/// Whether processes can be isolated here: to be asked before anything is prepared for one. The error says what is missing.
+pub fn require() -> Result<(), Error> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::Unsupported {
+            what: "running commands as an ordinary user".to_owned(),
+            hint: "run lap as root (sudo lap …); everything that runs no command works without".to_owned(),
+        });
+    }
+    if overlay().is_none() {
+        return Err(Error::Unsupported {
+            what: "running commands where overlays cannot be mounted".to_owned(),
+            hint: "the kernel needs overlayfs, and root needs CAP_SYS_ADMIN (in a container: --privileged)"
+                .to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// Whether overlays take layers one by one; `None` when there are no overlays.

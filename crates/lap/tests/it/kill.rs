@@ -28,16 +28,35 @@ fn mounts_of(lap: &Environment) -> String {
     mounts.lines().filter(|line| line.contains(directory.trim_end_matches('/'))).collect()
 }
 
+/// The processes whose command line has this in it, once those that were killed have had a moment to end.
+fn processes_of(marker: &str) -> String {
+    let find = || -> String {
+        let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+        let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+        lines
+            .map(|line| String::from_utf8_lossy(&line).into_owned())
+            .filter(|line| line.contains(marker))
+            .collect()
+    };
+    for _ in 0..50 {
+        if find().is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    find()
+}
+
 #[test]
 fn build_load_import_prune_and_run() {
     let lap = Environment::with_base();
     for index in 0..200 {
         lap.write(&format!("context/files/{index}"), vec![index as u8; 20_000]);
     }
-    lap.write(
-        "context/Dockerfile",
-        "FROM base:1\nCOPY files /files\nRUN cp -r /files /again && sync\nRUN rm -r /files\n",
-    );
+    // What steps run says whose it is, so that a process that stays can be found.
+    let marker = lap.path("").display().to_string();
+    let steps = format!("RUN : {marker}; cp -r /files /again && sync\nRUN : {marker}; rm -r /files\n");
+    lap.write("context/Dockerfile", format!("FROM base:1\nCOPY files /files\n{steps}"));
     let build = ["build", "-t", "app", "--no-cache", "context"];
     let started = std::time::Instant::now();
     lap.lap(build).success();
@@ -51,12 +70,14 @@ fn build_load_import_prune_and_run() {
     let other = Environment::new();
     kill_often(&other, &["load", "-i", path_text(&archive)], whole);
     other.lap(["load", "-i", path_text(&archive)]).success();
-    kill_often(&other, &["run", "--rm", "app", "sh", "-c", "cp -r /again /more"], whole);
+    let script = format!(": {marker}; cp -r /again /more; sleep 5");
+    kill_often(&other, &["run", "--rm", "app", "sh", "-c", &script], whole);
     kill_often(&other, &["system", "prune", "-f", "--derived"], Duration::from_millis(100));
     kill_often(&other, &["import", path_text(&archive), "imported"], Duration::from_millis(100));
     assert_eq!(other.sh("app", "ls /again | wc -l"), "200\n");
     other.check();
 
+    assert_eq!(processes_of(&marker), "");
     assert_eq!(mounts_of(&lap), "");
     assert_eq!(mounts_of(&other), "");
     for environment in [&lap, &other] {
