@@ -11,7 +11,7 @@
 //!                              commit::commit ─▶ config, history, manifest ─▶ names, exports
 //! ```
 //!
-//! [`build`] is that sequence.
+//! [`build()`] is that sequence.
 
 pub mod changes;
 pub mod context;

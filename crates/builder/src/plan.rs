@@ -1,8 +1,8 @@
 //! Plan: a Dockerfile and a request → stages of steps. Pure, but for what a [`Resolver`] is asked.
 //!
-//! Two passes over the stages. From the target down to the first: what does a stage refer to, so what is needed ([`references`])? References
+//! Two passes over the stages. From the target down to the first: what does a stage refer to, so what is needed (`references`)? References
 //! only ever lead to earlier stages, so one pass finds all. Then from the first up to the target: each stage that is needed is expanded
-//! with the environment that it has ([`stage`]).
+//! with the environment that it has (`stage`).
 
 mod error;
 mod execute;

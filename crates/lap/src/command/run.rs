@@ -41,7 +41,7 @@ pub struct Args {
     /// The user: NAME, UID, NAME:GROUP, UID:GID
     #[arg(short, long)]
     user: Option<String>,
-    /// Show a directory or file of this machine in the container: SOURCE:TARGET[:ro]
+    /// Show a directory or file of this machine in the container, read-only with `:ro`
     #[arg(short, long, value_name = "SOURCE:TARGET[:OPTIONS]")]
     volume: Vec<String>,
     /// A memory filesystem: TARGET[:size=…]
