@@ -1,6 +1,6 @@
 //! One process in isolation: mounts, namespaces, limits. Knows nothing of images.
 //!
-//! [`spawn`] executes this same program again as a *runner*: a new, single-threaded process that enters new
+//! [`spawn()`] executes this same program again as a *runner*: a new, single-threaded process that enters new
 //! mount, pid, ipc, uts, cgroup and (with [`Network::None`]) network namespaces, builds the root, and becomes the
 //! parent of the contained process. The program therefore calls [`intercept`] first thing in `main`:
 //!

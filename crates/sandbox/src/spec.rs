@@ -1,7 +1,7 @@
 //! What to run, and in what surroundings: the whole description of one contained process.
 //!
 //! A [`Spec`] is plain data. It travels to the runner as JSON, can be kept beside a container, and holds
-//! nothing that depends on the process that made it (open descriptors are given to [`crate::spawn`]).
+//! nothing that depends on the process that made it (open descriptors are given to [`crate::spawn()`]).
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, PathBuf};
