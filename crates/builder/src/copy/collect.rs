@@ -28,6 +28,8 @@ pub(super) struct Collector<'a> {
     /// Contents of files with several names, by what identifies them.
     inodes: HashMap<(u64, u64), usize>,
     nodes: HashMap<Node, usize>,
+    /// Whether what comes now was reached through a link: then it is a copy, and no other name of the file that the link leads to.
+    is_followed: bool,
 }
 
 impl<'a> Collector<'a> {
@@ -39,6 +41,7 @@ impl<'a> Collector<'a> {
             contents: Vec::new(),
             inodes: HashMap::new(),
             nodes: HashMap::new(),
+            is_followed: false,
         }
     }
 
@@ -80,15 +83,18 @@ impl<'a> Collector<'a> {
         self.groups.push(Group { shape: Shape::Single, name, source: Vec::new(), items: vec![item], span });
     }
 
-    /// Something that is no directory.
+    /// Something that is no directory; `is_followed` when a link was named, and this is what it leads to (DF-117).
     pub fn single(
         &mut self,
         there: &There,
-        shape: Shape,
-        name: &[u8],
+        is_followed: bool,
+        (shape, name): (Shape, &[u8]),
         span: Span,
     ) -> Result<Group, CopyError> {
-        let item = self.item(there, b"")?;
+        self.is_followed = is_followed;
+        let item = self.item(there, b"");
+        self.is_followed = false;
+        let item = item?;
         let (name, source) = (name.to_vec(), there.path.clone());
         Ok(Group { shape, name, source, items: vec![item], span })
     }
@@ -205,7 +211,7 @@ impl<'a> Collector<'a> {
     fn context_content(&mut self, status: &Status) -> usize {
         let place = self.contents.len();
         let content = Content::Context { stamp: status.stamp, item: (0, 0) };
-        if status.is_shared {
+        if status.is_shared && !self.is_followed {
             let identity = (status.stamp.device, status.stamp.inode);
             if let Some(known) = self.inodes.insert(identity, place) {
                 self.inodes.insert(identity, known);
@@ -246,7 +252,7 @@ impl<'a> Collector<'a> {
 
     fn view_content(&mut self, node: Node, size: u64) -> usize {
         let place = self.contents.len();
-        let known = *self.nodes.entry(node).or_insert(place);
+        let known = if self.is_followed { place } else { *self.nodes.entry(node).or_insert(place) };
         if known == place {
             self.contents.push(Content::View { node, size });
         }

@@ -273,7 +273,8 @@ impl<'a> Finder<'a> {
             }
             let (shape, name) =
                 if parents { (Shape::Kept, one.named.as_slice()) } else { (Shape::Single, base) };
-            let group = self.collector.single(&one.there, shape, name, source.span)?;
+            let is_followed = one.there.path != join(&source.pattern.pivot, &one.named);
+            let group = self.collector.single(&one.there, is_followed, (shape, name), source.span)?;
             if self.step.add && self.collector.is_archive(&group)? {
                 return Err(CopyError::Archive { source_path: source.written.to_owned(), span: source.span });
             }

@@ -248,8 +248,11 @@ impl Foundation {
                 let below = around.planned.get(below);
                 let below =
                     below.ok_or_else(|| BuildError::Internal("a base stage is not planned".to_owned()))?;
+                // ARGs go on, but what the image itself says is stronger than an ARG of the same name that came later (DF-053, DF-058).
+                let mut variables = below.variables.clone();
+                variables.set_environment(&below.config.config.env);
                 Self {
-                    variables: Some(below.variables.clone()),
+                    variables: Some(variables),
                     arguments: below.arguments.clone(),
                     ..plain(Base::Stage(below.place), below.config.clone())
                 }

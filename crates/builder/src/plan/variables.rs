@@ -8,11 +8,16 @@ impl Variables {
     /// The environment of an image's config.
     pub fn of_environment(environment: &[String]) -> Self {
         let mut variables = Self::default();
+        variables.set_environment(environment);
+        variables
+    }
+
+    /// Sets what the environment of an image's config says.
+    pub fn set_environment(&mut self, environment: &[String]) {
         for pair in environment {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            variables.set(name, value);
+            self.set(name, value);
         }
-        variables
     }
 
     /// The value of a name.

@@ -113,6 +113,14 @@ fn df_130_hardlinks_within_a_copy() {
 }
 
 #[test]
+fn df_117_a_followed_link_is_a_copy_and_no_hardlink() {
+    let world = World::with(&["dir/one"]);
+    hard_link(world.path("dir/one"), world.path("dir/two")).expect("a link");
+    std::os::unix::fs::symlink("one", world.path("dir/again")).expect("a link");
+    assert_eq!(world.copied(&copy("dir/* /n/")), ["n/", "n/again", "n/one", "n/two = n/one"]);
+}
+
+#[test]
 fn df_130_a_replaced_name_leaves_the_other_names() {
     let world = World::with(&["dir/a", "over/a"]);
     hard_link(world.path("dir/a"), world.path("dir/b")).expect("a link");

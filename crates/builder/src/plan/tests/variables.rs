@@ -54,6 +54,12 @@ fn where_values_come_from() {
 }
 
 #[test]
+fn df_058_a_stage_on_a_stage_has_its_arguments_below_the_env_of_its_image() {
+    let text = "FROM scratch AS one\nENV a=env\nARG a=argument b=2\nRUN x\nFROM one\nRUN x\n";
+    assert_eq!(environment(text, &[]), ["a=env", "b=2"]);
+}
+
+#[test]
 fn df_053_the_image_keeps_its_env() {
     let stage = target_of("FROM scratch\nENV a=1\nARG a=2\n");
     assert_eq!(stage.config.config.env.last().map(String::as_str), Some("a=1"));
