@@ -1,15 +1,16 @@
-//! The first SIGINT or SIGTERM stops gracefully, the second kills.
+//! The first SIGINT, SIGTERM or SIGHUP stops gracefully, the second kills.
 
 use base::{Cancel, Kind};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::failure::{Failure, Outcome};
 
-/// A flag that the first SIGINT or SIGTERM sets; a second one ends the process at once.
+/// A flag that the first SIGINT, SIGTERM or SIGHUP (the terminal is gone) sets; a second one ends the process at once.
 pub fn cancel_on_signal() -> Outcome<Cancel> {
     let cancel = Cancel::new();
-    let mut signals = Signals::new([SIGINT, SIGTERM])
+    let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+    let mut signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup))
         .map_err(|error| Failure::new(Kind::Internal, format!("cannot handle signals: {error}")))?;
     let flag = cancel.clone();
     std::thread::spawn(move || {
@@ -21,4 +22,12 @@ pub fn cancel_on_signal() -> Outcome<Cancel> {
         }
     });
     Ok(cancel)
+}
+
+/// Whether the process was started with a signal ignored, as nohup does.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

@@ -147,19 +147,39 @@ fn environment(args: &Args) -> Outcome<Vec<(String, String)>> {
     for file in &args.env_file {
         let text = std::fs::read_to_string(file)
             .map_err(|source| Failure::from(base::IoError { action: "read", path: file.clone(), source }))?;
-        let lines =
-            text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        pairs.extend(lines.filter_map(variable));
+        let lines = text.lines().map(str::trim_start).enumerate();
+        for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+            let place = || format!("{}:{}: ", base::text::path(file), number + 1);
+            // In a file a blank in a name is a mistake; a flag can have one, as with docker.
+            let name = line.split('=').next().unwrap_or_default();
+            let name = if name.contains(char::is_whitespace) { Err(not_a_name(name)) } else { Ok(()) };
+            pairs.extend(
+                name.and_then(|()| variable(line)).map_err(|reason| bad_variable(&(place() + &reason)))?,
+            );
+        }
     }
-    pairs.extend(args.env.iter().filter_map(|text| variable(text)));
+    for text in &args.env {
+        pairs.extend(variable(text).map_err(|reason| bad_variable(&reason))?);
+    }
     Ok(pairs)
 }
 
-fn variable(text: &str) -> Option<(String, String)> {
-    match text.split_once('=') {
-        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
-        None => Some((text.to_owned(), std::env::var(text).ok()?)),
+fn bad_variable(message: &str) -> Failure {
+    Failure::new(Kind::Invalid, message).hint("write NAME=VALUE, or NAME for one that is set here")
+}
+
+fn not_a_name(name: &str) -> String {
+    format!("\"{}\" cannot be the name of a variable", base::text::line(name))
+}
+
+/// `None` for a name that is not set here.
+fn variable(text: &str) -> Result<Option<(String, String)>, String> {
+    let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+    if name.is_empty() {
+        return Err(not_a_name(name));
     }
+    let value = value.map(str::to_owned).or_else(|| std::env::var(name).ok());
+    Ok(value.map(|value| (name.to_owned(), value)))
 }
 
 /// `SOURCE:TARGET[:ro|rw]` (CT-43, CT-44). Named and anonymous volumes are not supported: an error, never an empty directory.
@@ -208,14 +228,15 @@ fn tmpfs(text: &str) -> Outcome<Mount> {
         return Err(wrong("the target is not an absolute path"));
     }
     let mut mount = Mount::tmpfs(target, None);
+    let (mut size, mut mode) = (None, 0o1777);
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option.split_once('=') {
-            Some(("size", size)) => {
-                let bytes = crate::units::parse_size(size).ok_or_else(|| wrong("the size is not a size"))?;
-                mount = Mount {
-                    source: sandbox::MountSource::Tmpfs { size: Some(bytes), mode: 0o1777 },
-                    ..mount
-                };
+            Some(("size", text)) => {
+                size = Some(crate::units::parse_size(text).ok_or_else(|| wrong("the size is not a size"))?);
+            }
+            Some(("mode", text)) => {
+                let number = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777);
+                mode = number.ok_or_else(|| wrong("the mode is not an octal number"))?;
             }
             None if option == "ro" => mount.read_only = true,
             None if matches!(option, "rw" | "nosuid" | "nodev" | "noexec") => {}
@@ -223,6 +244,7 @@ fn tmpfs(text: &str) -> Outcome<Mount> {
             _ => return Err(wrong(&format!("the option {option} is not known"))),
         }
     }
+    mount.source = sandbox::MountSource::Tmpfs { size, mode };
     Ok(mount)
 }
 

@@ -207,3 +207,25 @@ fn hardlinks_whiteouts_and_odd_files_survive() {
     other.lap_with_input(["load"], &archive).success();
     assert_eq!(other.sh("app", "cd /d; ls; ls e; [ a -ef b ] && echo same"), "a\nb\ne\np\nnew\nsame\n");
 }
+
+#[test]
+fn an_output_that_has_no_place_is_refused_before_anything_is_built() {
+    let lap = Environment::with_base();
+    lap.write("context/Dockerfile", "FROM base:1\nRUN echo executed\n");
+    let ran = lap.lap(["build", "-o", "type=tar,dest=no/where.tar", "context"]);
+    assert!(!ran.stderr.contains("executed"), "{}", ran.stderr);
+    ran.failure(1, &["there is no directory no", "create it first"]);
+}
+
+#[test]
+fn a_step_that_two_stages_share_runs_once() {
+    let lap = Environment::with_base();
+    lap.built(
+        "FROM base:1 AS one\nRUN cat /proc/sys/kernel/random/uuid >/id; sleep 0.3\n\
+         FROM base:1 AS two\nRUN cat /proc/sys/kernel/random/uuid >/id; sleep 0.3\n\
+         FROM base:1\nCOPY --from=one /id /one\nCOPY --from=two /id /two\n",
+    );
+    let seen = lap.sh("app", "cat /one /two");
+    let ids: Vec<&str> = seen.lines().collect();
+    assert!(ids.len() == 2 && ids[0] == ids[1], "{seen}");
+}

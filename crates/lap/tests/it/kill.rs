@@ -85,3 +85,32 @@ fn build_load_import_prune_and_run() {
         assert!(left.is_empty(), "{left:?}");
     }
 }
+
+#[test]
+fn a_signal_in_the_middle_of_a_step_leaves_nothing() {
+    use std::io::BufRead;
+    let lap = Environment::with_base();
+    lap.write("context/Dockerfile", "FROM base:1\nRUN trap '' INT TERM HUP; echo read''y; sleep 1000\n");
+    for signal in ["INT", "TERM", "HUP"] {
+        let mut build = lap
+            .command(["build", "--progress", "plain", "context"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("lap runs");
+        let mut log = std::io::BufReader::new(build.stderr.take().expect("a pipe"));
+        let mut line = String::new();
+        while !line.contains("ready") {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).expect("a line"), 0, "it never said so");
+        }
+        let killed =
+            std::process::Command::new("kill").args(["-s", signal, &build.id().to_string()]).status();
+        assert!(killed.expect("kill").success());
+        let rest = std::io::read_to_string(log).expect("the rest");
+        assert_eq!(build.wait().expect("an end").code(), Some(130), "{signal}: {rest}");
+        assert!(rest.contains("cancelled"), "{rest}");
+        let left: Vec<_> = std::fs::read_dir(lap.store().join("tmp")).expect("tmp").collect();
+        assert!(left.is_empty(), "{signal}: {left:?}");
+    }
+    assert_eq!(mounts_of(&lap), "");
+}

@@ -97,3 +97,52 @@ fn an_ordinary_user_is_told_what_needs_root() {
     as_nobody(&["build", "context"])
         .failure(1, &["RUN true", "running commands as an ordinary user", "sudo lap"]);
 }
+
+#[test]
+fn ct_12_what_cannot_be_a_variable_is_said_with_its_place() {
+    let lap = Environment::with_base();
+    lap.write("env", "# comment\n\n  A=lead\nB=x \"y\"\nEMPTY=\nNOT_SET_HERE\n");
+    let script = "echo \"[$A][$B][${EMPTY-unset}][${NOT_SET_HERE-unset}]\"";
+    let seen = lap.lap(["run", "--rm", "--env-file", "env", "base:1", "sh", "-c", script]).success();
+    assert_eq!(seen.stdout, "[lead][x \"y\"][][unset]\n");
+    lap.write("bad", "A=1\nB C=2\n");
+    lap.lap(["run", "--rm", "--env-file", "bad", "base:1"]).failure(125, &["bad:2: \"B C\"", "NAME=VALUE"]);
+    lap.lap(["run", "--rm", "-e", "=x", "base:1"]).failure(125, &["cannot be the name of a variable"]);
+}
+
+#[test]
+fn ct_48_temporary_filesystems_over_a_read_only_root() {
+    let lap = Environment::with_base();
+    let script =
+        "touch /root/x 2>/dev/null || echo read-only; touch /tmp/a /run/b; stat -c '%a %n' /tmp /run";
+    let flags = ["run", "--rm", "--read-only", "--tmpfs", "/tmp", "--tmpfs", "/run:size=1m,mode=750"];
+    let seen = lap.lap([&flags, ["base:1", "sh", "-c", script].as_slice()].concat()).success();
+    assert_eq!(seen.stdout, "read-only\n1777 /tmp\n750 /run\n");
+    lap.lap(["run", "--rm", "--tmpfs", "/x:mode=9", "base:1"]).failure(125, &["not an octal number"]);
+}
+
+#[test]
+fn ct_10_signals_reach_the_command() {
+    use std::io::BufRead;
+    let lap = Environment::with_base();
+    let handler = "trap 'echo handled; exit 143' TERM HUP; echo ready; while :; do sleep 0.05; done";
+    for (signal, flags, script, code, said) in [
+        ("TERM", &[][..], handler, 143, "handled\n"),
+        ("HUP", &[], handler, 143, "handled\n"),
+        // As process 1 it would not notice a signal that it does not handle.
+        ("TERM", &["--init"], "echo ready; while :; do sleep 0.05; done", 143, ""),
+    ] {
+        let command = [&["run", "--rm"], flags, &["base:1", "sh", "-c", script]].concat();
+        let mut child = lap.command(command).stdout(std::process::Stdio::piped()).spawn().expect("lap runs");
+        let mut output = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("a line");
+        assert_eq!(line, "ready\n");
+        let killed =
+            std::process::Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
+        assert!(killed.expect("kill").success());
+        let rest = std::io::read_to_string(output).expect("the rest");
+        assert_eq!((child.wait().expect("an end").code(), rest.as_str()), (Some(code), said), "{signal}");
+    }
+    assert_eq!(std::fs::read_dir(lap.store().join("tmp")).expect("tmp").count(), 0);
+}

@@ -35,12 +35,13 @@ impl Outputs {
         let output = self.0.get_mut(index).ok_or(io::ErrorKind::NotFound)?;
         let Some(file) = &output.file else { return Ok(Box::new(io::stdout())) };
         if file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-            return Ok(Box::new(File::options().write(true).open(file)?));
+            let opened = File::options().write(true).open(file).context("open", file).map_err(named)?;
+            return Ok(Box::new(opened));
         }
         let mut name = file.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.partial", std::process::id()));
         let partial = file.with_file_name(name);
-        let stream = File::create(&partial)?;
+        let stream = File::create(&partial).context("create", &partial).map_err(named)?;
         output.partial = Some(partial);
         Ok(Box::new(stream))
     }
@@ -63,6 +64,11 @@ impl Drop for Outputs {
             let _ = std::fs::remove_file(partial);
         }
     }
+}
+
+/// An error of a file as the stream's users know errors, with its path.
+fn named(error: base::IoError) -> io::Error {
+    io::Error::new(error.source.kind(), error)
 }
 
 /// Reads all `-o`.
@@ -104,6 +110,14 @@ fn parse_one(text: &str) -> Outcome<Output> {
         let (name, value) =
             field.split_once('=').ok_or_else(|| wrong(format!("{field} is not of the form name=value")))?;
         fields.insert(name, value);
+    }
+    let directory = fields.get("dest").and_then(|path| std::path::Path::new(path).parent());
+    if let Some(directory) = directory.filter(|path| !path.as_os_str().is_empty() && !path.is_dir())
+        && fields.get("type") != Some(&"local")
+    {
+        // Said now, and not when everything is built.
+        return Err(wrong(format!("there is no directory {}", base::text::path(directory)))
+            .hint("create it first, or name another dest"));
     }
     let kind = fields.remove("type").ok_or_else(|| wrong("there is no type=".to_owned()))?;
     let destination = fields.remove("dest").filter(|path| *path != "-").map(PathBuf::from);
