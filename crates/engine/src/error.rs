@@ -55,10 +55,11 @@ pub struct MissingLayer {
 }
 
 impl EngineError {
-    /// The exit code of `run` for this error: 127, 126, or 125 (CT-1).
+    /// The exit code of `run` for this error: 127, 126, or 125 (CT-1), and 130 when it was cancelled.
     pub fn exit_code(&self) -> u8 {
         match self {
             EngineError::Sandbox(error) => error.exit_code(),
+            error if error.kind() == Kind::Cancelled => Kind::Cancelled.exit_code(),
             _ => 125,
         }
     }

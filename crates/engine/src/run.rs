@@ -42,8 +42,8 @@ pub struct Container {
 
 impl Container {
     /// The process.
-    pub fn running(&mut self) -> &mut Running {
-        &mut self.running
+    pub fn running(&self) -> &Running {
+        &self.running
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use base::{Cancel, Kind};
+use base::Kind;
 use engine::merge::Wishes;
 use engine::run::RunRequest;
 use sandbox::{Input, Mount, Network, Output, Runner, Stdio};
@@ -97,13 +97,12 @@ fn start(context: &Context, args: Args) -> Outcome<u8> {
     let image = store.images().resolve(&args.image)?;
     let request = request(&args, image.id)?;
     let stdio = stdio(&args);
-    let cancel = Cancel::new();
-    let container =
-        engine::run::start(&store, &request, &Runner::default(), stdio, &cancel).map_err(|error| {
+    foreground::run(args.interactive, |cancel| {
+        engine::run::start(&store, &request, &Runner::default(), stdio, cancel).map_err(|error| {
             let code = error.exit_code();
             Failure::from(error).with_code(code)
-        })?;
-    foreground::wait(container, args.interactive)
+        })
+    })
 }
 
 fn stdio(args: &Args) -> Stdio {

@@ -2,52 +2,64 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base::{Cancel, Kind};
 use engine::run::Container;
-use sandbox::Running;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
-use signal_hook::iterator::{Handle, Signals};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::iterator::Signals;
 
 use super::terminal;
 use crate::failure::{Failure, Outcome};
 
-/// Waits for the end of the container, and gives its exit code.
-pub fn wait(mut container: Container, interactive: bool) -> Outcome<u8> {
-    let terminal = container.running().terminal()?;
+/// Starts a container, waits for its end, and gives its exit code.
+///
+/// Signals are handled before anything is started: one that comes while the container is prepared stops that, a later one goes to the command.
+pub fn run(interactive: bool, start: impl FnOnce(&Cancel) -> Outcome<Container>) -> Outcome<u8> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH])
+        .map_err(|error| Failure::new(Kind::Internal, format!("cannot handle signals: {error}")))?;
+    let handle = signals.handle();
+    let (cancel, started) = (Cancel::new(), OnceLock::new());
+    std::thread::scope(|scope| {
+        scope.spawn(|| deliver(&mut signals, &started, &cancel));
+        let ended = start(&cancel)
+            .and_then(|container| attend(started.get_or_init(|| container), &cancel, interactive));
+        handle.close();
+        ended
+    })
+}
+
+fn attend(container: &Container, cancel: &Cancel, interactive: bool) -> Outcome<u8> {
+    let running = container.running();
+    if cancel.is_cancelled() {
+        // The signal came when there was nothing left to stop, and nobody yet to send it to.
+        running.signal(SIGTERM)?;
+    }
+    let terminal = running.terminal()?;
     let raw = terminal.as_ref().and_then(|_| terminal::Raw::enter());
     let copier = terminal.as_ref().map(|master| pass_through(master, interactive)).transpose()?;
-    let (signals, forwarder) = {
-        let signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH])
-            .map_err(|error| Failure::new(Kind::Internal, format!("cannot handle signals: {error}")))?;
-        (signals.handle(), signals)
-    };
-    let exit = std::thread::scope(|scope| {
-        let running: &Running = container.running();
-        scope.spawn(move || forward(running, forwarder));
-        let exit = running.wait(&Cancel::new(), Duration::ZERO);
-        Handle::close(&signals);
-        exit
-    });
+    let exit = running.wait(&Cancel::new(), Duration::ZERO);
     if let Some(copier) = copier {
         // It ends with the terminal; a panic in it has been reported already.
         let _ = copier.join();
     }
     drop(raw);
-    let exit = exit?;
-    Ok(u8::try_from(exit.status.exit_code()).unwrap_or(u8::MAX))
+    Ok(u8::try_from(exit?.status.exit_code()).unwrap_or(u8::MAX))
 }
 
 /// Sends every signal on; a change of the window's size becomes one of the container's terminal.
-fn forward(running: &Running, mut signals: Signals) {
+fn deliver(signals: &mut Signals, started: &OnceLock<Container>, cancel: &Cancel) {
     for signal in signals.forever() {
         // The process may have ended in the meantime; its end is what counts then.
-        let _ = match signal {
-            SIGWINCH => running.resize(terminal::size()),
-            SIGCHLD | SIGPIPE => Ok(()),
-            signal => running.signal(signal),
+        let _ = match (started.get().map(Container::running), signal) {
+            (Some(running), SIGWINCH) => running.resize(terminal::size()),
+            (Some(running), signal) => running.signal(signal),
+            (None, SIGWINCH) => Ok(()),
+            (None, _) => {
+                cancel.cancel();
+                Ok(())
+            }
         };
     }
 }
