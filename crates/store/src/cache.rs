@@ -1,7 +1,7 @@
 //! The build cache: records of steps that were built.
 //!
 //! What a step is, is the builder's; here it is two keys, a layer, and a JSON document. A record that cannot be read, or that a newer
-//! version wrote, is as good as none: the step is built again.
+//! version wrote, is as good as none: the step is built again. Nobody waits until a record has reached the disk.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -216,7 +216,7 @@ impl Cache {
         if let Some(directory) = path.parent() {
             files::make_directory(directory)?;
         }
-        Ok(self.store.replace(&path, &bytes)?)
+        Ok(self.store.replace_unsynced(&path, &bytes)?)
     }
 
     /// Waits for the right to execute a step; `waiting` is called once when somebody else has it.

@@ -255,7 +255,7 @@ impl Check<'_> {
 
     fn strays_in_layer(&mut self, path: &Path) -> Result<()> {
         for name in files::names_in(path)? {
-            if !["table", "tree", trees::MARK, "blobs"].iter().any(|known| name == *known) {
+            if !["table", "tree", trees::MARK, trees::SYNCED, "blobs"].iter().any(|known| name == *known) {
                 self.stray(&path.join(name));
             }
         }

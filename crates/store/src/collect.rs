@@ -321,10 +321,11 @@ impl Collection<'_> {
         let tree = directory.join("tree");
         if files::exists(&tree)? {
             let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            self.take(&tree, &format!("tree-{name}"))?;
             if self.trash.is_some() {
-                crate::remove::tree(&directory.join(trees::MARK))?;
+                // First of all: nothing may say of another tree that it has reached the disk.
+                trees::remove_marks(directory)?;
             }
+            self.take(&tree, &format!("tree-{name}"))?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! How small files get into the store: written beside their place, synced, renamed, and the directory synced.
+//! How small files get into the store: written beside their place, synced where it matters, and renamed.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -54,17 +54,32 @@ pub(crate) fn sync_directory(path: &Path) -> Result<(), IoError> {
     File::open(path).and_then(|directory| directory.sync_all()).context("sync", path)
 }
 
-/// Writes a file whole or not at all; `beside` is a name for it on the same filesystem, until it is complete.
+/// Writes a file whole or not at all, and waits until it is on the disk; `beside` is a name for it on the same filesystem, until it is complete.
 pub(crate) fn replace(beside: &Path, path: &Path, bytes: &[u8]) -> Result<(), IoError> {
+    write_and_rename(beside, path, bytes, File::sync_all)?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+/// Like [`replace`], without waiting for the disk: other processes see it whole or not at all, but a power cut may leave it empty or with holes.
+/// For what is found out to be so when it is read, and can be made again.
+pub(crate) fn replace_unsynced(beside: &Path, path: &Path, bytes: &[u8]) -> Result<(), IoError> {
+    write_and_rename(beside, path, bytes, |_| Ok(()))
+}
+
+fn write_and_rename(
+    beside: &Path,
+    path: &Path,
+    bytes: &[u8],
+    sync: impl FnOnce(&File) -> io::Result<()>,
+) -> Result<(), IoError> {
     let written = create(beside, 0o600)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()).context("write", path))
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| sync(&file)).context("write", path))
         .and_then(|()| fs::rename(beside, path).context("rename to", path));
     if written.is_err() {
         // What matters to the caller is why it failed; the next process removes what stays here.
         let _ = fs::remove_file(beside);
     }
-    written?;
-    path.parent().map_or(Ok(()), sync_directory)
+    written
 }
 
 /// The bytes of a file of at most `limit` bytes; `None` when there is none.

@@ -76,7 +76,7 @@ impl Images {
 
     /// Adds an image, or a further manifest of it. Config, manifest and layers must be in the store already.
     ///
-    /// A tree that is the only form of a layer should have reached the disk ([`Store::sync`]) before the image gets a name.
+    /// What is not known yet must have reached the disk: call [`Store::sync`] before. An image that is known with this manifest stays as it is.
     pub fn add(
         &self,
         lease: &Lease,
@@ -90,7 +90,10 @@ impl Images {
         // From here on no collection: what the record names already is kept by the note on the image.
         let _publishing = self.store.publishing()?;
         let record = match self.get(&id)? {
-            Some(record) if record.manifests.contains(&manifest) => record,
+            Some(record) if record.manifests.contains(&manifest) => {
+                lease.note(Note::Image(id))?;
+                return Ok(record);
+            }
             Some(mut record) => {
                 record.manifests.push(manifest);
                 record

@@ -119,7 +119,8 @@ impl Layers {
         let path = self.path(&diff_id);
         let Some(_held) = hold(&path)? else { return Ok(None) };
         let unfinished = self.store.unfinished()?;
-        write_table(&unfinished, table)?;
+        // Images that are known may need it: it is as safe as it was.
+        write_table(&unfinished, table)?.sync_all().context("write", &unfinished)?;
         let place = path.join("table");
         fs::rename(&unfinished, &place).context("rename to", &place)?;
         files::sync_directory(&path)?;
@@ -171,7 +172,6 @@ impl Layers {
             mark = Some(trees::Mark::write(&self.store, directory.path())?);
             tree.publish(&directory.path().join("tree"))?;
         }
-        files::sync_directory(directory.path())?;
         let published = {
             let _publishing = self.store.publishing()?;
             lease.note(Note::Layer(diff_id))?;
@@ -182,7 +182,6 @@ impl Layers {
             Err(given_back) => return Ok(Err(given_back)),
         };
         self.store.unsynced().extend(mark.map(|mark| mark.moved_to(&place)));
-        files::sync_directory(&self.store.at("layers"))?;
         // Nobody else could have it while it was a temporary directory; from now on it is shared.
         lock::wait(&lock, FlockOperation::LockShared).context("lock", &place)?;
         let Some(table) = self.table(&diff_id, &place)? else {
@@ -231,11 +230,12 @@ pub(crate) fn digest_from_hex(hex: &str) -> Option<Digest> {
     Digest::from_hex(algorithm, hex).ok()
 }
 
-fn write_table(path: &Path, table: &NewTable) -> Result<()> {
+/// Writes a table, without waiting for the disk: its checksum tells when it is torn.
+fn write_table(path: &Path, table: &NewTable) -> Result<File> {
     let mut file = files::create(path, 0o600)?;
-    table.write_to(&mut file).and_then(|()| file.sync_all()).context("write", path)?;
+    table.write_to(&mut file).context("write", path)?;
     file.set_permissions(fs::Permissions::from_mode(0o444)).context("change the mode of", path)?;
-    Ok(())
+    Ok(file)
 }
 
 /// A layer that is in use: while this value (or a descriptor from [`Layer::hold`]) lives, its forms stay.
@@ -439,7 +439,7 @@ fn write_blob_record(store: &Store, layer: &Path, blob: &LayerBlob) -> Result<()
         encoding: blob.encoding.clone(),
         descriptor: blob.descriptor.clone(),
     };
-    Ok(store.replace(&path, &files::record_bytes(&path, &record)?)?)
+    Ok(store.replace_unsynced(&path, &files::record_bytes(&path, &record)?)?)
 }
 
 /// The name of an encoding as the name of a file: what cannot stand in one is replaced, and the name then told apart by its digest.

@@ -11,7 +11,8 @@
 //!   layers/<hex of DiffID>/    one directory a layer; a shared flock on it keeps its forms where they are
 //!     table                    every entry of the layer, and the framing of its tar
 //!     tree/                    the layer unpacked, in overlayfs' own form
-//!     tree.unsynced            the boot in which the tree was made; gone when it has reached the disk
+//!     tree.unsynced            the boot in which the tree was made; renamed to
+//!     tree.synced              when the tree has reached the disk
 //!     blobs/<encoding>         which blob holds this layer in which encoding
 //!   chains/<hex of ChainID>/   trees of layers that need what lies below them
 //!   images/<hex of ImageID>    which manifests describe the image, and when it came
@@ -35,8 +36,18 @@
 //! locked (the directories themselves) while a record in them is read, changed and replaced. Locks are taken in this order: `images`,
 //! `names`, `lock`, a layer.
 //!
-//! A power cut can undo what was not synced. Small files and blobs are synced before they get their names; trees are not, and
-//! carry the mark `tree.unsynced` until [`Store::sync`]: in a later boot such a tree is compared with its table before anybody uses it.
+//! # Power cuts
+//!
+//! A power cut can undo, empty or tear what was not synced, in any order. Waiting for the disk once costs as much as a small step does, so a
+//! build waits once, in [`Store::sync`], before its image becomes known, and then for the records of the image and of its name:
+//!
+//! - *Images and names* are synced, they and their directories. What an image needs has reached the disk before its record is written: whoever
+//!   adds an image that is not known yet calls [`Store::sync`] first.
+//! - *Blobs* are synced before they get their names, for nobody hashes a blob again before it is used. The name itself waits for [`Store::sync`].
+//! - *Tables, cache records and records of a layer's blobs* are not waited for: they tell themselves when they are torn (a checksum; JSON, which
+//!   holes, that is zeros, never are), and then count as not there. The layer is made again, which replaces the table.
+//! - *Trees* cannot tell. One is trusted when `tree.synced` lies beside it, or when `tree.unsynced` names the boot that this is. Any other is compared with
+//!   its table, contents and all, before anybody uses it; also one that lost its mark.
 
 pub mod blobs;
 pub mod cache;
@@ -161,12 +172,12 @@ impl Store {
         Ok(TempDir::create(&self.0.root.join("tmp"), purpose)?)
     }
 
-    /// Waits until all that was written to the store has reached the disk, and marks the trees made by this process so.
+    /// Waits until all that was written to the store (by any process) has reached the disk, and marks the trees made by this process so.
     pub fn sync(&self) -> Result<()> {
         let mut marks = std::mem::take(&mut *self.unsynced());
         let synced = lock::open(&self.0.root)
             .and_then(|root| rustix::fs::syncfs(root).context("sync", &self.0.root))
-            .and_then(|()| marks.iter().try_for_each(trees::Mark::remove));
+            .and_then(|()| marks.iter().try_for_each(trees::Mark::settle));
         if synced.is_err() {
             self.unsynced().append(&mut marks);
         }
@@ -220,6 +231,11 @@ impl Store {
     /// Writes a small file: whole or not at all, and on the disk.
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), IoError> {
         files::replace(&self.unfinished()?, path, bytes)
+    }
+
+    /// Writes a small file that tells itself when a power cut has torn it, and can be made again then.
+    fn replace_unsynced(&self, path: &Path, bytes: &[u8]) -> Result<(), IoError> {
+        files::replace_unsynced(&self.unfinished()?, path, bytes)
     }
 }
 

@@ -51,7 +51,7 @@ impl Names {
         Self { store }
     }
 
-    /// Gives a name to an image; gives what the name meant before.
+    /// Gives a name to an image; gives what the name meant before. One that means the same already stays as it is.
     pub fn set(
         &self,
         lease: &Lease,
@@ -79,6 +79,9 @@ impl Names {
             return Err(StoreError::NoImage(image.to_string()));
         }
         lease.note(Note::Image(image))?;
+        if before.as_ref().is_some_and(|before| before.image == image && before.target == *target) {
+            return Ok(before);
+        }
         make_parents(&root, &path)?;
         self.store.replace(&path, &bytes)?;
         Ok(before)

@@ -17,6 +17,8 @@ use crate::{Result, Store, StoreError, TempDir, files, lock};
 
 /// The file beside a tree that says in which boot it was made, until it has reached the disk.
 pub(crate) const MARK: &str = "tree.unsynced";
+/// What that file is called afterwards. Where there is neither, marks were lost in a power cut, and the tree may be torn.
+pub(crate) const SYNCED: &str = "tree.synced";
 
 /// The mark of a tree that this process made.
 pub(crate) struct Mark {
@@ -26,10 +28,11 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// Writes the mark for a tree that is about to be put into `directory`, which the caller syncs before that: a mark of which only
-    /// the name reached the disk is none of this boot, and says enough.
+    /// Writes the mark for a tree that is about to be put into `directory`. It need not reach the disk: without it, or with only its name,
+    /// the tree is not trusted in another boot.
     pub fn write(store: &Store, directory: &Path) -> Result<Self> {
         let path = directory.join(MARK);
+        remove_marks(directory)?;
         let unfinished = store.unfinished()?;
         fs::write(&unfinished, files::boot_id()?).context("write", &path)?;
         fs::rename(&unfinished, &path).context("rename to", &path)?;
@@ -42,16 +45,25 @@ impl Mark {
         Self { path: directory.join(MARK), ..self }
     }
 
-    /// Removes the mark, unless it is another one by now.
-    pub fn remove(&self) -> Result<(), IoError> {
+    /// Says that the tree has reached the disk, unless the mark is another one by now.
+    pub fn settle(&self) -> Result<(), IoError> {
         match fs::symlink_metadata(&self.path) {
             Ok(metadata) if (metadata.dev(), metadata.ino()) == (self.device, self.inode) => {
-                fs::remove_file(&self.path).or_else(ignore_missing).context("remove", &self.path)
+                let settled = self.path.with_file_name(SYNCED);
+                fs::rename(&self.path, &settled).or_else(ignore_missing).context("rename to", settled)
             }
             Ok(_) => Ok(()),
             Err(error) => ignore_missing(error).context("stat", &self.path),
         }
     }
+}
+
+/// Removes what is said of a tree that is not there, or will not be.
+pub(crate) fn remove_marks(directory: &Path) -> Result<(), IoError> {
+    [MARK, SYNCED].iter().try_for_each(|name| {
+        let path = directory.join(name);
+        fs::remove_file(&path).or_else(ignore_missing).context("remove", path)
+    })
 }
 
 fn ignore_missing(error: io::Error) -> io::Result<()> {
@@ -66,7 +78,6 @@ pub(crate) fn install(store: &Store, directory: &Path, tree: TempDir) -> Result<
         return Ok(place);
     }
     let mark = Mark::write(store, directory)?;
-    files::sync_directory(directory)?;
     if tree.publish(&place)?.is_some() {
         store.unsynced().push(mark);
     }
@@ -81,46 +92,60 @@ pub(crate) fn settle(
     table: &Table,
     may_drop: bool,
 ) -> Result<Option<PathBuf>> {
-    let (place, mark) = (directory.join("tree"), directory.join(MARK));
-    loop {
-        if !files::exists(&place)? {
-            return Ok(None);
-        }
-        let Some(boot) = files::read_limited(&mark, 4096)? else { return Ok(Some(place)) };
-        if boot == files::boot_id()?.as_bytes() {
-            return Ok(Some(place));
-        }
-        // One process compares; the others wait, and find it done.
-        let comparing = match File::open(&mark) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            result => result.context("open", &mark)?,
-        };
-        lock::wait(&comparing, FlockOperation::LockExclusive).context("lock", &mark)?;
-        if !lock::is_linked(&comparing, &mark)? {
-            continue;
-        }
-        let Some((path, problem)) = first_difference(table, &place)? else {
-            if !store.0.read_only {
-                fs::remove_file(&mark).context("remove", &mark)?;
-            }
-            return Ok(Some(place));
-        };
-        if !may_drop {
-            return Err(StoreError::Damaged { path, reason: problem });
-        }
-        drop_tree(store, &place, &mark)?;
+    let place = directory.join("tree");
+    if !files::exists(&place)? {
         return Ok(None);
+    }
+    if is_trusted(directory)? {
+        return Ok(Some(place));
+    }
+    // One process compares; the others wait, and find it done.
+    let comparing = match lock::open(&place) {
+        Err(error) if error.source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        result => result?,
+    };
+    lock::wait(&comparing, FlockOperation::LockExclusive).context("lock", &place)?;
+    if !lock::is_linked(&comparing, &place)? {
+        return settle(store, directory, table, may_drop);
+    }
+    if is_trusted(directory)? {
+        return Ok(Some(place));
+    }
+    let Some((path, problem)) = first_difference(table, &place)? else {
+        if !store.0.read_only {
+            // It was read from the disk, so it is there.
+            remember_trust(store, directory)?;
+        }
+        return Ok(Some(place));
+    };
+    if !may_drop {
+        return Err(StoreError::Damaged { path, reason: problem });
+    }
+    drop_tree(store, directory, &place)?;
+    Ok(None)
+}
+
+/// Whether the tree in `directory` has reached the disk, or this is still the boot in which it was made.
+fn is_trusted(directory: &Path) -> Result<bool> {
+    match files::read_limited(&directory.join(MARK), 4096)? {
+        Some(boot) => Ok(boot == files::boot_id()?.as_bytes()),
+        None => Ok(files::exists(&directory.join(SYNCED))?),
     }
 }
 
-fn drop_tree(store: &Store, place: &Path, mark: &Path) -> Result<()> {
+fn remember_trust(store: &Store, directory: &Path) -> Result<()> {
+    let (mark, synced) = (directory.join(MARK), directory.join(SYNCED));
+    store.replace_unsynced(&synced, b"")?;
+    Ok(fs::remove_file(&mark).or_else(ignore_missing).context("remove", mark)?)
+}
+
+fn drop_tree(store: &Store, directory: &Path, place: &Path) -> Result<()> {
     let trash = TempDir::create(&store.at("trash"), "tree")?;
     let lock_path = store.at("lock");
     let alone = lock::open(&lock_path)?;
     lock::wait(&alone, FlockOperation::LockExclusive).context("lock", &lock_path)?;
     fs::rename(place, trash.path().join("tree")).context("rename", place)?;
-    fs::remove_file(mark).context("remove", mark)?;
-    Ok(())
+    Ok(remove_marks(directory)?)
 }
 
 fn first_difference(table: &Table, place: &Path) -> Result<Option<(PathBuf, String)>> {

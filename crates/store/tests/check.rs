@@ -41,7 +41,7 @@ fn whole() -> Whole {
     store.cache().put(&lease, &step).expect("a record");
     let digests = store::contexts::FileDigests::open(store, Path::new("/context")).expect("digests");
     let stamp = store::contexts::FileStamp { device: 1, inode: 1, size: 1, mtime: 1, ctime: 1 };
-    digests.put(stamp, store::table::ContentDigest([3; 32]), std::time::SystemTime::now());
+    digests.put(stamp, store::table::ContentDigest([3; 32]), true, std::time::SystemTime::now());
     digests.save().expect("saved");
     let (packed, treed) = (packed.diff_id().0.hex(), treed.diff_id().0.hex());
     let (compressed, config, manifest) = (compressed.descriptor.digest, id.0, manifest.digest);

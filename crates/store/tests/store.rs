@@ -210,6 +210,68 @@ fn after_a_power_cut_a_whole_tree_is_trusted_again() {
 }
 
 #[test]
+fn after_a_power_cut_a_tree_without_marks_is_compared() {
+    let place = place();
+    let lease = place.store.lease("test").expect("a lease");
+    for is_torn in [false, true] {
+        let layer = material(&is_torn.to_string()).add_tree_layer(&place.store, &lease);
+        let directory = pretend_another_boot(&place, layer.diff_id());
+        fs::remove_file(directory.join("tree.unsynced")).expect("remove");
+        if is_torn {
+            rewrite(&directory.join("tree/usr/file"), b"");
+        }
+        assert_eq!(layer.tree(None).is_err(), is_torn);
+        assert_eq!(directory.join("tree.synced").exists(), !is_torn);
+    }
+}
+
+#[test]
+fn what_is_said_of_a_tree_is_not_said_of_the_next() {
+    let place = place();
+    let lease = place.store.lease("test").expect("a lease");
+    let layer = material("x").add_pack_layer(&place.store, &lease);
+    let directory = place.root().join("layers").join(layer.diff_id().0.hex());
+    fs::write(directory.join("tree.synced"), "").expect("write");
+    layer.add_tree(None, material("x").tree(&place.store)).expect("a tree");
+    assert!(!directory.join("tree.synced").exists() && directory.join("tree.unsynced").exists());
+}
+
+#[test]
+fn after_a_power_cut_torn_small_files_count_as_not_there() {
+    for torn in [b"".as_slice(), &[0; 300]] {
+        let place = place();
+        let lease = place.store.lease("test").expect("a lease");
+        let material = material("x");
+        let layer = material.add_tree_layer(&place.store, &lease);
+        let record = StepRecord {
+            definition: StepKey([1; 32]),
+            key: StepKey([2; 32]),
+            layer: Some(layer.diff_id()),
+            document: serde_json::json!({}),
+        };
+        place.store.cache().put(&lease, &record).expect("a record");
+        let get = |store: &Store| {
+            store.cache().get(&lease, &record.definition, &record.key).expect("a look").is_some()
+        };
+        let directory = place.root().join("layers").join(layer.diff_id().0.hex());
+        let kept = place.root().join(format!("cache/{}/{}", record.definition, record.key));
+        let table = directory.join("table");
+        assert!(get(&place.store));
+        fs::remove_file(&table).expect("remove");
+        fs::write(&table, torn).expect("write");
+        let reopened = Store::open(place.root()).expect("a store");
+        assert!(!get(&reopened), "its layer has no table");
+        material.add_tree_layer(&reopened, &lease);
+        assert!(get(&reopened));
+        fs::write(&kept, torn).expect("write");
+        assert!(!get(&reopened), "it cannot be read");
+        reopened.cache().put(&lease, &record).expect("a record");
+        assert!(get(&reopened));
+        assert_whole(&reopened);
+    }
+}
+
+#[test]
 fn after_a_power_cut_a_torn_tree_is_dropped_when_there_is_a_blob() {
     let damages: [&dyn Fn(&std::path::Path); 6] = [
         &|tree| flip(&tree.join("usr/file")),

@@ -78,9 +78,14 @@ impl Context {
         self.0.digests.get(&stamp.file_stamp())
     }
 
-    /// Remembers the digest of a file that was read at `read_at`.
-    pub(crate) fn remember(&self, stamp: &Stamp, digest: ContentDigest, read_at: SystemTime) {
-        self.0.digests.put(stamp.file_stamp(), digest, read_at);
+    /// Remembers the digest of a file that was read at `read_at`, and whether it was seen, with this stamp, to have no attributes.
+    pub(crate) fn remember(&self, stamp: &Stamp, digest: ContentDigest, is_plain: bool, read_at: SystemTime) {
+        self.0.digests.put(stamp.file_stamp(), digest, is_plain, read_at);
+    }
+
+    /// Whether a file is known to have no attributes: setting one changes its stamp.
+    fn is_plain(&self, stamp: &Stamp) -> bool {
+        self.0.digests.is_plain(&stamp.file_stamp())
     }
 
     /// The name of a path of the context in messages of the system.

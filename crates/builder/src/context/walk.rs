@@ -232,7 +232,11 @@ impl Reader<'_> {
             _ => Box::default(),
         };
         let mut xattrs = Xattrs::default();
-        if !self.no_xattrs && matches!(status.kind, Kind::File | Kind::Directory) {
+        let may_have_xattrs = match status.kind {
+            Kind::File => !self.walk.context.is_plain(&status.stamp),
+            kind => kind == Kind::Directory,
+        };
+        if !self.no_xattrs && may_have_xattrs {
             match super::xattrs::of_child(self.directory.as_raw_fd(), name) {
                 Ok(found) => xattrs = found,
                 Err(Errno::NOTSUP) => self.no_xattrs = true,

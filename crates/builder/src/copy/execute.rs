@@ -108,7 +108,7 @@ impl Writer<'_> {
             Opened::Whole { bytes, learned } => {
                 let digest = self.packer.file(path, meta, size, &mut bytes.as_slice())?;
                 if let (Some((stamp, read_at)), Some(context)) = (learned, self.ahead.context()) {
-                    context.remember(stamp, digest, *read_at);
+                    context.remember(stamp, digest, self.selection.is_plain(place, stamp), *read_at);
                 }
                 digest
             }
@@ -120,7 +120,8 @@ impl Writer<'_> {
                 file.check()?;
                 let digest = written?;
                 if let Some(context) = self.ahead.context() {
-                    context.remember(file.stamp(), digest, file.read_at());
+                    let is_plain = self.selection.is_plain(place, file.stamp());
+                    context.remember(file.stamp(), digest, is_plain, file.read_at());
                 }
                 digest
             }

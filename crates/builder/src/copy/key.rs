@@ -126,7 +126,7 @@ fn hash_some(
         let mut file = opener.open(&selection.context_path(*item), stamp)?;
         let hash = file.hash(&mut buffer, || Ok(cancel.check()?))?;
         let digest = ContentDigest(*hash.as_bytes());
-        context.remember(file.stamp(), digest, file.read_at());
+        context.remember(file.stamp(), digest, selection.is_plain(place, file.stamp()), file.read_at());
         found.push((place, digest));
     }
     Ok(found)

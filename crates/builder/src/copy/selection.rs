@@ -7,6 +7,7 @@ use super::find::Finder;
 use super::item::{Content, Group};
 use super::tree::Tree;
 use super::{CopyError, CopyStep, Input, key};
+use crate::context::Stamp;
 
 /// The sources of a step, found: what the content key is made of, and what is executed. Wildcards are resolved, directories are walked (through the
 /// ignore file), nothing is read yet.
@@ -42,6 +43,15 @@ impl Selection {
     /// How many bytes the files have; those with several names count once.
     pub fn size(&self) -> u64 {
         self.contents.iter().map(Content::size).fold(0, u64::saturating_add)
+    }
+
+    /// Whether a file of a context was seen, with this very stamp, to have no attributes.
+    pub(super) fn is_plain(&self, place: usize, stamp: &Stamp) -> bool {
+        let Some(Content::Context { stamp: found, item: (group, item) }) = self.contents.get(place) else {
+            return false;
+        };
+        let item = self.groups.get(*group as usize).and_then(|group| group.items.get(*item as usize));
+        found == stamp && item.is_some_and(|item| item.xattrs.as_slice().is_empty())
     }
 
     /// The path of a context's file in its context.

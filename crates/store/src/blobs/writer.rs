@@ -1,4 +1,4 @@
-//! Writing a blob: temp → hash while writing → size and digest → fsync → rename → fsync of the directory.
+//! Writing a blob: temp → hash while writing → size and digest → fsync → rename.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, Write};
@@ -72,7 +72,8 @@ impl BlobWriter {
         self.in_file + self.buffer.len() as u64
     }
 
-    /// Verifies (when something is expected), syncs, and renames into place: temp → size and digest → fsync → rename → fsync of the directory.
+    /// Verifies (when something is expected), syncs, and renames into place: temp → size and digest → fsync → rename. The name is on the
+    /// disk after the next [`crate::Store::sync`]; a blob whose name was lost is one that was not written.
     /// A blob that is there already stays, and is success. Gives digest and size.
     pub fn commit(mut self, expected: Option<(Digest, u64)>) -> Result<(Digest, u64)> {
         self.flush_chunk().context("write", &self.path)?;
@@ -96,7 +97,6 @@ impl BlobWriter {
         self.lease.note(Note::Blob(digest))?;
         fs::rename(&self.path, &place).context("rename to", &place)?;
         drop(publishing);
-        place.parent().map_or(Ok(()), files::sync_directory)?;
         Ok((digest, size))
     }
 

@@ -87,6 +87,26 @@ fn df_173_remembered_digests_are_used_and_changes_are_seen() {
 }
 
 #[test]
+fn df_131_an_attribute_that_is_set_later_is_seen() {
+    let world = World::with(&["dir/a", "dir/b"]);
+    let step = copy("dir /n/");
+    // Nobody asks again for the attributes of what is remembered to have none.
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    let context = world.context();
+    let of = |context: &Context| {
+        let cancel = Cancel::new();
+        let selection = Selection::find(Input::Context(context), &step, &cancel).expect("sources");
+        selection.content_key(&cancel).expect("a key")
+    };
+    let key = of(&context);
+    context.save().expect("saved");
+    assert_eq!(of(&world.context()), key);
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(world.path("dir/a"), "user.x", b"1", flags).expect("an attribute");
+    assert_ne!(of(&world.context()), key);
+}
+
+#[test]
 fn keys_of_views_come_from_tables() {
     let world = World::new();
     let made = |time: &str| {
