@@ -131,7 +131,7 @@ fn add(
     let manifest = manifest.descriptor(MediaType::OCI_MANIFEST);
     store.images().add(lease, image, manifest.clone(), Origin::Imported)?;
     if let Some(name) = &request.name {
-        store.names().set(lease, name, image, &manifest)?;
+        store.images().name(lease, name, (image, &manifest), Origin::Imported)?;
     }
     Ok(Imported { image, manifest, warnings })
 }

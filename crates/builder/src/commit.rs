@@ -60,7 +60,8 @@ pub(crate) fn publish(
     let mut names = Vec::new();
     for tag in &request.tags {
         let reference = tag.clone().or_latest();
-        let before = store.names().set(lease, &reference, committed.image, &committed.manifest)?;
+        let image = (committed.image, &committed.manifest);
+        let before = store.images().name(lease, &reference, image, Origin::Built)?;
         let before = before.map(|record| record.image).filter(|image| *image != committed.image);
         names.push(Named { reference, before });
     }

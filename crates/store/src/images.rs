@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::digest_from_hex;
 use crate::lease::Note;
-use crate::{Lease, Result, Store, StoreError, files, lock};
+use crate::{Lease, NameRecord, Result, Store, StoreError, files, lock};
 
 const RECORD_VERSION: u32 = 1;
 /// Fewer digits of an ID are more likely a mistake than an ID.
@@ -111,6 +111,22 @@ impl Images {
         lease.note(Note::Image(id))?;
         self.store.replace(&path, &bytes)?;
         Ok(record)
+    }
+
+    /// Names an image that was added, also when somebody removes it in between: then it is added again.
+    pub fn name(
+        &self,
+        lease: &Lease,
+        reference: &Reference,
+        (id, manifest): (ImageId, &Descriptor),
+        origin: Origin,
+    ) -> Result<Option<NameRecord>> {
+        loop {
+            match self.store.names().set(lease, reference, id, manifest) {
+                Err(StoreError::NoImage(_)) => self.add(lease, id, manifest.clone(), origin)?,
+                other => return other,
+            };
+        }
     }
 
     /// Keeps what an image needs, or says what of it is not there.

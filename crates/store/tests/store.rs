@@ -382,6 +382,19 @@ fn an_image_needs_its_parts() {
 }
 
 #[test]
+fn an_image_that_is_removed_before_it_gets_its_name_is_added_again() {
+    let place = place();
+    let store = &place.store;
+    let lease = store.lease("test").expect("a lease");
+    let (id, manifest) = add_image(store, &lease, &[], "one");
+    assert!(store.images().remove(&id).expect("it is removed"));
+    let before = store.images().name(&lease, &name("app"), (id, &manifest), Origin::Built).expect("a name");
+    assert_eq!(before, None);
+    assert_eq!(store.images().resolve("app").expect("an image").id, id);
+    assert_whole(store);
+}
+
+#[test]
 fn what_a_user_may_call_an_image() {
     let place = place();
     let store = &place.store;

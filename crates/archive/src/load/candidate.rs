@@ -92,7 +92,8 @@ impl Contents<'_> {
         for candidate in candidates {
             let mut moved = Vec::new();
             for name in &candidate.names {
-                let before = store.names().set(lease, name, candidate.image, &candidate.manifest)?;
+                let image = (candidate.image, &candidate.manifest);
+                let before = store.images().name(lease, name, image, Origin::Loaded)?;
                 moved.extend(
                     before
                         .filter(|before| before.image != candidate.image)

@@ -66,8 +66,14 @@ fn remove(context: &Context, store: &Store, args: &Args, text: &str) -> Outcome 
         store.names().remove(&record.reference)?;
         context.printer.line(format!("Untagged: {}", record.reference.familiar()))?;
     }
-    if chosen.len() == names.len() && store.images().remove(&image.id)? {
-        context.printer.line(format!("Deleted: {}", image.id))?;
+    if chosen.len() < names.len() {
+        return Ok(());
+    }
+    match store.images().remove(&image.id) {
+        Ok(true) => context.printer.line(format!("Deleted: {}", image.id))?,
+        // Somebody gave it a name in the meantime: then that one keeps it.
+        Ok(false) | Err(StoreError::HasName { .. }) if !chosen.is_empty() => {}
+        other => drop(other?),
     }
     Ok(())
 }

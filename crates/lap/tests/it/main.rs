@@ -3,6 +3,7 @@
 mod archives;
 mod bad_input;
 mod build;
+mod concurrency;
 mod dockerfiles;
 mod environment;
 mod house;
