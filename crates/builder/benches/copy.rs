@@ -1,16 +1,19 @@
 //! COPY: what a rebuild costs when nothing changed, and what a first build costs.
 
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use base::Cancel;
+use base::{Cancel, Events};
 use builder::context::Context;
 use builder::copy::{CopySource, CopyStep, Input, Selection, execute};
+use builder::{DockerfileText, LocalContext, Request, Session};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use dockerfile::Span;
 use layer::View;
 use layer::packer::PackOptions;
+use sandbox::Runner;
 use store::Store;
 use tempfile::TempDir;
 
@@ -88,6 +91,36 @@ fn unchanged_key_of_50_000_files(bencher: Bencher<'_, '_>) {
     let key = world.key(&context);
     context.save().expect("saved");
     bencher.counter(ItemsCount::new(FILES)).bench(|| assert_eq!(world.key(&world.context()), key));
+}
+
+struct Local(PathBuf);
+
+impl Session for Local {
+    fn context(&self, _: &str) -> io::Result<Option<LocalContext>> {
+        Ok(Some(LocalContext { root: self.0.clone(), ignore: None }))
+    }
+
+    fn output(&self, _: usize) -> io::Result<Box<dyn io::Write + Send>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// A whole build in which nothing changed: plan, lookup, commit.
+#[divan::bench(sample_count = 10)]
+fn unchanged_build_of_50_000_files(bencher: Bencher<'_, '_>) {
+    const FILES: usize = 50_000;
+    let world = World::new(FILES);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let text =
+        DockerfileText { name: "Dockerfile".to_owned(), bytes: b"FROM scratch\nCOPY . /app/\n".to_vec() };
+    let request = Request::new(text);
+    let session = Local(world.directory.path().join("context"));
+    let runner = Runner::default();
+    let (events, cancel) = (Events::none(), Cancel::new());
+    let build =
+        || builder::build(&world.store, &request, &session, &runner, &events, &cancel).expect("an image");
+    build();
+    bencher.counter(ItemsCount::new(FILES)).bench(|| assert_eq!(build().steps.executed, 0));
 }
 
 /// A first build: everything is read once, into a pack.

@@ -5,7 +5,7 @@ use std::path::Path;
 use base::Cancel;
 use divan::Bencher;
 use layer::packer::{Meta, PackOptions, Packer};
-use layer::{View, apply, walk};
+use layer::{Encoding, View, apply, forms, walk};
 use store::{Layer, Lease, Store};
 
 fn main() {
@@ -79,6 +79,48 @@ fn commit_10_000_files(bencher: Bencher<'_, '_>) {
             )
             .expect("a layer")
         });
+}
+
+/// The tree of a layer whose pack is there.
+#[divan::bench(sample_count = 5)]
+fn tree_from_pack_of_10_000_files(bencher: Bencher<'_, '_>) {
+    let packed = || {
+        let scratch = scratch();
+        let layer = pack(&scratch, 0, 10_000);
+        (scratch, layer)
+    };
+    bencher.with_inputs(packed).bench_local_refs(|(scratch, layer)| {
+        let stack = std::slice::from_ref(&*layer);
+        forms::trees(&scratch.store, &scratch.lease, stack, &Cancel::new()).expect("a tree")
+    });
+}
+
+/// A layer as a RUN leaves it: its tree alone.
+fn tree_layer() -> (Scratch, Layer) {
+    let scratch = scratch();
+    let upper = scratch.store.temp_dir("run").expect("a directory");
+    write_files(&upper.subdirectory("upper").expect("a directory"), 1);
+    let (below, options) = (View::new(&[]), PackOptions::default());
+    let (store, lease) = (&scratch.store, &scratch.lease);
+    let layer = walk::commit_upper(store, lease, upper, "upper", &below, options, &Cancel::new());
+    (scratch, layer.expect("a layer"))
+}
+
+/// The pack of a layer whose tree is there.
+#[divan::bench(sample_count = 5)]
+fn pack_from_tree_of_10_000_files(bencher: Bencher<'_, '_>) {
+    bencher.with_inputs(tree_layer).bench_local_refs(|(scratch, layer)| {
+        forms::pack(&scratch.store, &scratch.lease, layer, &Cancel::new()).expect("a pack")
+    });
+}
+
+/// The blob that leaves the machine, of a layer whose tree is there.
+#[divan::bench(args = [1, 2], sample_count = 5)]
+fn blob_from_tree_of_10_000_files(bencher: Bencher<'_, '_>, threads: usize) {
+    bencher.with_inputs(tree_layer).bench_local_refs(|(scratch, layer)| {
+        let (store, lease) = (&scratch.store, &scratch.lease);
+        forms::blob(store, lease, layer, Encoding::Gzip(2), threads, &Cancel::new()).expect("a blob")
+    });
 }
 
 fn write_files(root: &Path, number: u8) {

@@ -38,7 +38,7 @@
 //!
 //! # Power cuts
 //!
-//! A power cut can undo, empty or tear what was not synced, in any order. Waiting for the disk once costs as much as a small step does, so a
+//! A power cut can undo, empty or tear what was not synced, in any order. Waiting for a busy disk can cost more than a small step does, so a
 //! build waits once, in [`Store::sync`], before its image becomes known, and then for the records of the image and of its name:
 //!
 //! - *Images and names* are synced, they and their directories. What an image needs has reached the disk before its record is written: whoever
