@@ -6,7 +6,7 @@
 use engine::users::Users;
 use layer::packer::PackOptions;
 use layer::{FIXED_TIME, LayerError, Meta, Packer, View};
-use store::table::{Entry, EntryKind};
+use store::table::EntryKind;
 use store::{Layer, Lease, Store};
 
 use crate::plan::WorkdirStep;
@@ -36,7 +36,7 @@ pub(crate) fn make(
     let fresh = Meta { mode: 0o755, uid, gid, mtime: FIXED_TIME, xattrs: Vec::new() };
     let mut packer = Packer::to_store(store, lease, options)?;
     for path in prefixes(&resolved.path) {
-        let meta = view.find(path).map_or_else(|| fresh.clone(), |node| meta_of(&view.entry(node)));
+        let meta = view.find(path).map_or_else(|| fresh.clone(), |node| Meta::from(&view.entry(node)));
         packer.directory(path, &meta, false)?;
     }
     Ok(Some(packer.finish(None)?))
@@ -46,16 +46,6 @@ pub(crate) fn make(
 fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
     ends.chain([path.len()]).filter_map(|end| path.get(..end)).filter(|prefix| !prefix.is_empty())
-}
-
-fn meta_of(entry: &Entry<'_>) -> Meta {
-    Meta {
-        mode: entry.mode,
-        uid: entry.uid,
-        gid: entry.gid,
-        mtime: entry.mtime,
-        xattrs: entry.xattrs.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
-    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub mod apply;
 pub mod changes;
 pub mod compress;
 pub mod decompress;
+pub mod difference;
 mod digest_reader;
 mod digest_writer;
 pub mod error;
@@ -33,6 +34,7 @@ pub mod view;
 pub mod walk;
 
 pub use compress::Encoding;
+pub use difference::difference;
 pub use error::LayerError;
 pub use packer::{Meta, Packer};
 pub use tar_writer::TarWriter;

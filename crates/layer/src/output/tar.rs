@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use base::Cancel;
-use store::table::{Entry, EntryKind};
+use store::table::EntryKind;
 use store::{Lease, Store};
 
 use super::{Step, Steps};
@@ -24,21 +24,21 @@ pub(super) fn write(
     for (path, node) in view.walk(b"").filter(|(path, _)| !path.is_empty()) {
         cancel.check()?;
         match steps.step(&path, node)? {
-            Step::Link(entry, first) => writer.hardlink(&path, &meta(&entry), &first)?,
+            Step::Link(entry, first) => writer.hardlink(&path, &Meta::from(&entry), &first)?,
             Step::Make(entry, node) => match entry.kind {
                 EntryKind::File { size, .. } => {
                     let mut contents = view.open(store, lease, node)?;
-                    writer.file(&path, &meta(&entry), size, &mut contents)?;
+                    writer.file(&path, &Meta::from(&entry), size, &mut contents)?;
                 }
-                EntryKind::Directory { .. } => writer.directory(&path, &meta(&entry), false)?,
-                EntryKind::Symlink { target } => writer.symlink(&path, &meta(&entry), target)?,
+                EntryKind::Directory { .. } => writer.directory(&path, &Meta::from(&entry), false)?,
+                EntryKind::Symlink { target } => writer.symlink(&path, &Meta::from(&entry), target)?,
                 EntryKind::CharacterDevice { major, minor } => {
-                    writer.special(&path, &meta(&entry), Special::CharacterDevice { major, minor })?;
+                    writer.special(&path, &Meta::from(&entry), Special::CharacterDevice { major, minor })?;
                 }
                 EntryKind::BlockDevice { major, minor } => {
-                    writer.special(&path, &meta(&entry), Special::BlockDevice { major, minor })?;
+                    writer.special(&path, &Meta::from(&entry), Special::BlockDevice { major, minor })?;
                 }
-                EntryKind::Fifo => writer.special(&path, &meta(&entry), Special::Fifo)?,
+                EntryKind::Fifo => writer.special(&path, &Meta::from(&entry), Special::Fifo)?,
                 // A view has no whiteouts, and a step no hardlink that is none.
                 EntryKind::Whiteout | EntryKind::Hardlink { .. } => {}
             },
@@ -46,14 +46,4 @@ pub(super) fn write(
     }
     writer.finish()?;
     Ok(())
-}
-
-fn meta(entry: &Entry<'_>) -> Meta {
-    Meta {
-        mode: entry.mode,
-        uid: entry.uid,
-        gid: entry.gid,
-        mtime: entry.mtime,
-        xattrs: entry.xattrs.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
-    }
 }
