@@ -92,11 +92,16 @@ fn a_signal_in_the_middle_of_a_step_leaves_nothing() {
     let lap = Environment::with_base();
     lap.write("context/Dockerfile", "FROM base:1\nRUN trap '' INT TERM HUP; echo read''y; sleep 1000\n");
     for signal in ["INT", "TERM", "HUP"] {
-        let mut build = lap
-            .command(["build", "--progress", "plain", "context"])
+        // Whoever runs the tests may ignore hangups (nohup), and lap respects that.
+        let program = env!("CARGO_BIN_EXE_lap");
+        let mut build = std::process::Command::new("env")
+            .args(["--default-signal=HUP", program, "build", "--progress", "plain", "context"])
+            .current_dir(lap.path(""))
+            .env("LAPSTRAKE_ROOT", lap.store())
+            .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("lap runs");
+            .expect("env runs lap");
         let mut log = std::io::BufReader::new(build.stderr.take().expect("a pipe"));
         let mut line = String::new();
         while !line.contains("ready") {
