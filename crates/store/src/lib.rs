@@ -1,7 +1,7 @@
 //! The store: what is on disk, and how it gets there.
 //!
 //! One directory of plain files, made for many processes at a time: everything is written beside its place,
-//! verified, synced and renamed; `flock` says what is in use. Its drawing:
+//! verified and renamed (what is synced when: see below, power cuts); `flock` says what is in use. Its drawing:
 //!
 //! ```text
 //! ROOT/
