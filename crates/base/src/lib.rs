@@ -1,12 +1,14 @@
-//! What every crate of Lapstrake shares: cancellation, progress events, kinds of errors.
+//! What every crate of Lapstrake shares: cancellation, progress events, kinds of errors, ids of users.
 //!
 //! Nothing here does I/O, and nothing here knows what an image is.
 
 pub mod cancel;
 pub mod error;
 pub mod events;
+pub mod ids;
 pub mod text;
 
 pub use cancel::{Cancel, Cancelled};
 pub use error::{Classified, IoContext, IoError, Kind};
 pub use events::{Event, Events, Sink};
+pub use ids::{IdMap, IdRange};

@@ -14,8 +14,9 @@ use engine::host::HostFiles;
 use engine::users::{Account, Users};
 use layer::View;
 use layer::packer::PackOptions;
+use layer::walk::{Owners, Upper};
 use sandbox::{Exit, Files, Process, Root, Runner, Spec, Stdio, User};
-use store::{Layer, Lease, Store, TempDir};
+use store::{Layer, Lease, Ownership, Store, TempDir};
 
 pub use error::RunError;
 use log::{Tail, pump};
@@ -52,11 +53,18 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
     let place = around.store.temp_dir("run")?;
     let (upper, work) = (place.subdirectory(UPPER)?, place.subdirectory("work")?);
     // The root of an overlay has the attributes of its upper directory.
-    layer::walk::prepare_upper(&upper, around.view)?;
-    engine::rootfs::ensure_directory(around.view, &upper, &step.directory).map_err(Box::new)?;
+    let ownership = around.store.ownership();
+    layer::walk::prepare_upper(around.store, &upper, around.view)?;
+    engine::rootfs::ensure_directory(around.view, &upper, ownership, &step.directory).map_err(Box::new)?;
     let spec = Spec {
         // The sandbox wants the top-most layer first.
-        root: Root::Overlay { lowers: trees.into_iter().rev().collect(), upper, work, volatile: true },
+        root: Root::Overlay {
+            lowers: trees.into_iter().rev().collect(),
+            upper,
+            work,
+            user_attributes: ownership != Ownership::Host,
+            volatile: true,
+        },
         read_only_root: false,
         process: process(step, &account),
         mounts: script::mount(&place, step.script.as_ref())?.into_iter().collect(),
@@ -67,7 +75,6 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
         },
         security: sandbox::Security::Default,
         files: files(step.network)?,
-        ids: None,
     };
     let (exit, tail) = execute(around, &spec)?;
     around.cancel.check()?;
@@ -92,8 +99,8 @@ fn execute(around: &Surroundings<'_>, spec: &Spec) -> Result<(Exit, Vec<u8>), Ru
 }
 
 fn commit(around: &Surroundings<'_>, place: TempDir) -> Result<Layer, RunError> {
-    let (store, lease) = (around.store, around.lease);
-    Ok(layer::walk::commit_upper(store, lease, place, UPPER, around.view, around.options, around.cancel)?)
+    let upper = Upper { place, name: UPPER, below: around.view, owners: &Owners::Real };
+    Ok(layer::walk::commit_upper(around.store, around.lease, upper, around.options, around.cancel)?)
 }
 
 fn process(step: &RunStep, account: &Account) -> Process {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use base::{Cancel, IoContext};
 use image::{Config, ImageId};
 use layer::View;
-use store::{Layer, Lease, Store, TempDir};
+use store::{Layer, Lease, Ownership, Store, TempDir};
 
 use crate::error::{EngineError, MissingLayer};
 
@@ -20,6 +20,7 @@ pub struct RootFs {
     _scratch: TempDir,
     upper: PathBuf,
     work: PathBuf,
+    ownership: Ownership,
 }
 
 impl RootFs {
@@ -37,8 +38,8 @@ impl RootFs {
         let scratch = store.temp_dir("container")?;
         let (upper, work) = (scratch.subdirectory("upper")?, scratch.subdirectory("work")?);
         // The root of an overlay has the attributes of its upper directory.
-        layer::walk::prepare_upper(&upper, &view)?;
-        Ok(Self { view, trees, _scratch: scratch, upper, work })
+        layer::walk::prepare_upper(store, &upper, &view)?;
+        Ok(Self { view, trees, _scratch: scratch, upper, work, ownership: store.ownership() })
     }
 
     /// What is in it.
@@ -52,6 +53,7 @@ impl RootFs {
             lowers: self.trees.iter().rev().cloned().collect(),
             upper: self.upper.clone(),
             work: self.work.clone(),
+            user_attributes: self.ownership != Ownership::Host,
             volatile: true,
         }
     }
@@ -60,14 +62,19 @@ impl RootFs {
     ///
     /// To be called before the root is mounted.
     pub fn ensure_directory(&self, path: &str) -> Result<(), EngineError> {
-        ensure_directory(&self.view, &self.upper, path)
+        ensure_directory(&self.view, &self.upper, self.ownership, path)
     }
 }
 
 /// Makes a directory, and its parents, in the upper directory of an overlay over `view`, unless it is there.
 ///
 /// Parents that are there keep their owners and modes.
-pub fn ensure_directory(view: &View, upper: &Path, path: &str) -> Result<(), EngineError> {
+pub fn ensure_directory(
+    view: &View,
+    upper: &Path,
+    ownership: Ownership,
+    path: &str,
+) -> Result<(), EngineError> {
     let resolved = view.resolve(path.trim_start_matches('/').as_bytes(), true)?;
     if resolved.node.is_some() {
         return Ok(());
@@ -85,7 +92,9 @@ pub fn ensure_directory(view: &View, upper: &Path, path: &str) -> Result<(), Eng
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             other => other.context("create", &directory)?,
         }
-        chown(&directory, Some(uid), Some(gid)).context("set the owner of", &directory)?;
+        if ownership.is_in_trees() {
+            chown(&directory, Some(uid), Some(gid)).context("set the owner of", &directory)?;
+        }
         std::fs::set_permissions(&directory, Permissions::from_mode(mode))
             .context("set the mode of", &directory)?;
     }

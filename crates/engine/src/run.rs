@@ -84,7 +84,6 @@ pub fn start(
         network: request.network,
         security: sandbox::Security::Default,
         files: files(request)?,
-        ids: None,
     };
     let holds: Vec<BorrowedFd<'_>> = root.view().layers().iter().map(Layer::hold).collect();
     let running = sandbox::spawn(runner, &spec, stdio, &holds)?;

@@ -10,7 +10,7 @@ use store::Store;
 use crate::command;
 use crate::failure::{Failure, Outcome};
 use crate::printer::Printer;
-use crate::{environment, exit};
+use crate::{environment, exit, identity};
 
 /// Builds, keeps, moves and runs container images. No daemon.
 #[derive(Debug, Parser)]
@@ -63,6 +63,12 @@ enum Command {
     Help(command::help::Args),
 }
 
+impl Command {
+    fn uses_store(&self) -> bool {
+        !matches!(self, Command::Completions(_) | Command::Man(_) | Command::Help(_))
+    }
+}
+
 /// What commands work with.
 pub struct Context {
     /// What goes to the user.
@@ -73,14 +79,11 @@ pub struct Context {
 impl Context {
     /// Opens the store; makes it when there is none.
     pub fn store(&self) -> Outcome<Store> {
-        let root = match &self.root {
-            Some(root) => root.clone(),
-            None => environment::default_root().ok_or_else(|| {
-                Failure::new(Kind::Invalid, "there is no place for the store: HOME is not set")
-                    .hint("name one with --root or LAPSTRAKE_ROOT")
-            })?,
-        };
-        Ok(Store::open(&root)?)
+        let root = self.root.as_ref().ok_or_else(|| {
+            Failure::new(Kind::Invalid, "there is no place for the store: HOME is not set")
+                .hint("name one with --root or LAPSTRAKE_ROOT")
+        })?;
+        Ok(Store::open(root)?)
     }
 }
 
@@ -96,8 +99,13 @@ pub fn main() -> ExitCode {
         }
     };
     let printer = Printer::new(false);
-    let context = Context { printer, root: cli.global.root };
-    match run(cli.command, &context) {
+    // Who lap is run by decides where the store is, and is not to be seen any more once a user namespace is entered.
+    let context = Context { printer, root: cli.global.root.or_else(environment::default_root) };
+    let entered = match cli.command.uses_store() {
+        true => identity::enter(context.root.as_deref()).map(|_| ()),
+        false => Ok(()),
+    };
+    match entered.and_then(|()| run(cli.command, &context)) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             printer.failure(&failure);

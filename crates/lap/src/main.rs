@@ -6,6 +6,7 @@ mod environment;
 mod excerpt;
 mod exit;
 mod failure;
+mod identity;
 mod json;
 mod printer;
 mod progress;

@@ -5,6 +5,7 @@ use std::path::Path;
 use base::Cancel;
 use divan::Bencher;
 use layer::packer::{Meta, PackOptions, Packer};
+use layer::walk::{Owners, Upper};
 use layer::{Encoding, View, apply, forms, walk};
 use store::{Layer, Lease, Store};
 
@@ -68,16 +69,9 @@ fn commit_10_000_files(bencher: Bencher<'_, '_>) {
         })
         .bench_local_values(|upper| {
             let (below, options) = (View::new(&[]), PackOptions { clamp: Some(1) });
-            walk::commit_upper(
-                &scratch.store,
-                &scratch.lease,
-                upper,
-                "upper",
-                &below,
-                options,
-                &Cancel::new(),
-            )
-            .expect("a layer")
+            let upper = Upper { place: upper, name: "upper", below: &below, owners: &Owners::Real };
+            walk::commit_upper(&scratch.store, &scratch.lease, upper, options, &Cancel::new())
+                .expect("a layer")
         });
 }
 
@@ -102,7 +96,8 @@ fn tree_layer() -> (Scratch, Layer) {
     write_files(&upper.subdirectory("upper").expect("a directory"), 1);
     let (below, options) = (View::new(&[]), PackOptions::default());
     let (store, lease) = (&scratch.store, &scratch.lease);
-    let layer = walk::commit_upper(store, lease, upper, "upper", &below, options, &Cancel::new());
+    let upper = Upper { place: upper, name: "upper", below: &below, owners: &Owners::Real };
+    let layer = walk::commit_upper(store, lease, upper, options, &Cancel::new());
     (scratch, layer.expect("a layer"))
 }
 

@@ -13,21 +13,20 @@ mod hostile;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsStr;
 use std::io::Read;
+use std::os::fd::BorrowedFd;
 
-use base::{Cancel, IoContext};
+use base::{Cancel, IdMap, IoContext};
 use rustix::fs::{FileType, Mode, XattrFlags};
 use store::table::{Entry, EntryKind, Table};
-use store::{Layer, Lease, Store, TempDir};
+use store::{Layer, Lease, Ownership, Store, TempDir};
 
 use crate::rooted::{self, Rooted};
 use crate::view::{self, View};
 use crate::{LayerError, Result};
 
 pub(crate) use contents::{Pieces, copy_contents};
-
-/// What overlayfs takes as the sign of an opaque directory.
-pub(crate) const OPAQUE: &std::ffi::CStr = c"trusted.overlay.opaque";
 
 /// How often a loop over entries asks whether the work is cancelled.
 const CHECK_EVERY: usize = 256;
@@ -46,7 +45,11 @@ pub fn apply(
     cancel: &Cancel,
 ) -> Result<()> {
     let below = View::new(below);
-    let mut rooted = Rooted::open(tree.path())?;
+    let ownership = store.ownership();
+    if ownership == Ownership::Mapped {
+        refuse_unknown_owners(table, store.ids())?;
+    }
+    let mut rooted = Rooted::open(tree.path(), ownership)?;
     // What the directory inherited (a set-group-ID bit) must not be passed on.
     rustix::fs::fchmod(rooted.directory(b"")?, Mode::RWXU).context("change the mode of", tree.path())?;
     make_structure(table, &mut rooted, cancel)?;
@@ -94,8 +97,21 @@ fn make_directory(rooted: &mut Rooted, path: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Makes a symbolic link, a device, a pipe or a whiteout.
+/// An owner that the user namespace does not have cannot be given to a file.
+fn refuse_unknown_owners(table: &Table, ids: &IdMap) -> Result<()> {
+    match table.entries().find(|entry| !ids.knows(entry.uid, entry.gid)) {
+        None => Ok(()),
+        Some(entry) => Err(LayerError::Owner {
+            path: entry.path.to_vec(),
+            owner: (entry.uid, entry.gid),
+            known: ids.user_count(),
+        }),
+    }
+}
+
+/// Makes a symbolic link, a device, a pipe or a whiteout; a whiteout in place of a device that cannot be made.
 pub(crate) fn make_other(rooted: &mut Rooted, entry: &Entry<'_>) -> Result<()> {
+    let ownership = rooted.ownership();
     let full = rooted.name(entry.path);
     let (parent, name) = rooted.parent(entry.path)?;
     let mode = Mode::RUSR | Mode::WUSR;
@@ -107,6 +123,9 @@ pub(crate) fn make_other(rooted: &mut Rooted, entry: &Entry<'_>) -> Result<()> {
                 reason: "the device 0:0 is overlayfs' own sign of a removed file".to_owned(),
             });
         }
+        EntryKind::CharacterDevice { .. } | EntryKind::BlockDevice { .. } if !ownership.has_devices() => {
+            return Ok(make_whiteout(parent, name).context("create", full)?);
+        }
         EntryKind::CharacterDevice { major, minor } => {
             let device = rustix::fs::makedev(major, minor);
             rustix::fs::mknodat(parent, name, FileType::CharacterDevice, mode, device)
@@ -117,19 +136,24 @@ pub(crate) fn make_other(rooted: &mut Rooted, entry: &Entry<'_>) -> Result<()> {
         }
         EntryKind::Fifo => rustix::fs::mknodat(parent, name, FileType::Fifo, mode, 0),
         EntryKind::Whiteout => {
-            return Ok(rustix::fs::mknodat(parent, name, FileType::CharacterDevice, Mode::empty(), 0)
-                .context("create", full)?);
+            return Ok(make_whiteout(parent, name).context("create", full)?);
         }
         EntryKind::File { .. } | EntryKind::Hardlink { .. } | EntryKind::Directory { .. } => return Ok(()),
     };
     result.context("create", &full)?;
     let link = matches!(entry.kind, EntryKind::Symlink { .. });
-    rooted::finish_closed(parent, name, entry, link).context("set the metadata of", full)?;
+    rooted::finish_closed(parent, name, entry, link, ownership).context("set the metadata of", full)?;
     Ok(())
+}
+
+/// Makes overlayfs' sign of a removed file.
+pub(crate) fn make_whiteout(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
+    rustix::fs::mknodat(parent, name, FileType::CharacterDevice, Mode::empty(), 0)
 }
 
 /// Gives the directories their metadata: the last first, so that none is closed to us before what is in it is done.
 fn finish_directories(table: &Table, below: &View, rooted: &mut Rooted, cancel: &Cancel) -> Result<()> {
+    let ownership = rooted.ownership();
     for index in (0..table.len()).rev() {
         if index % CHECK_EVERY == 0 {
             cancel.check()?;
@@ -140,15 +164,16 @@ fn finish_directories(table: &Table, below: &View, rooted: &mut Rooted, cancel: 
         let full = rooted.name(entry.path);
         let directory = rooted.directory(entry.path)?;
         if opaque {
-            rustix::fs::fsetxattr(directory, OPAQUE, b"y", XattrFlags::empty())
+            rustix::fs::fsetxattr(directory, ownership.opaque_attribute(), b"y", XattrFlags::empty())
                 .context("mark as opaque", &full)?;
         }
-        rooted::finish_open(directory, &entry).context("set the metadata of", full)?;
+        rooted::finish_open(directory, &entry, ownership).context("set the metadata of", full)?;
     }
     if table.find(b"").is_none() {
         let entry = view::implied_directory();
         let full = rooted.name(b"");
-        rooted::finish_open(rooted.directory(b"")?, &entry).context("set the metadata of", full)?;
+        rooted::finish_open(rooted.directory(b"")?, &entry, ownership)
+            .context("set the metadata of", full)?;
     }
     Ok(())
 }

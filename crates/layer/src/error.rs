@@ -36,6 +36,16 @@ pub enum LayerError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file belongs to an id that the user namespace does not have.
+    #[error("{} belongs to {}:{}, and there are only {known} ids here", base::text::bytes(.path), .owner.0, .owner.1)]
+    Owner {
+        /// The path.
+        path: Vec<u8>,
+        /// The user and the group.
+        owner: (u32, u32),
+        /// How many users there are.
+        known: u64,
+    },
     /// Something cannot be held by a layer's tar.
     #[error("cannot write {} into a layer: {reason}", base::text::bytes(.path))]
     Unwritable {
@@ -112,7 +122,7 @@ impl Classified for LayerError {
             LayerError::Cancelled(error) => error.kind(),
             LayerError::Stream { source, .. } => Kind::of_io(source),
             LayerError::Entry { .. } | LayerError::Resolve { .. } | LayerError::Level { .. } => Kind::Invalid,
-            LayerError::Unwritable { .. } => Kind::Unsupported,
+            LayerError::Unwritable { .. } | LayerError::Owner { .. } => Kind::Unsupported,
             LayerError::Changed { .. } | LayerError::Destination { .. } => Kind::Conflict,
             LayerError::Order { .. } => Kind::Internal,
             LayerError::TooLarge { .. } => Kind::TooLarge,
@@ -123,6 +133,9 @@ impl Classified for LayerError {
     fn hint(&self) -> Option<String> {
         match self {
             LayerError::Store(error) => error.hint(),
+            LayerError::Owner { .. } => {
+                Some("a larger range for this user in /etc/subuid and /etc/subgid, and a new store, or root, can have it".to_owned())
+            }
             _ => self.kind().hint().map(str::to_owned),
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use base::{IoContext, IoError};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, RawDir, ResolveFlags, Stat, Uid};
+use store::Ownership;
 use store::table::Entry;
 
 use crate::Result;
@@ -29,19 +30,27 @@ const INSIDE: ResolveFlags =
 pub(crate) struct Rooted {
     root: Arc<OwnedFd>,
     base: PathBuf,
+    ownership: Ownership,
     /// Each is above the next.
     open: Vec<(Vec<u8>, OwnedFd)>,
 }
 
 impl Rooted {
-    pub fn open(path: &Path) -> Result<Self, IoError> {
+    /// Opens the directory; `ownership` says whose what is made in it is to be.
+    pub fn open(path: &Path, ownership: Ownership) -> Result<Self, IoError> {
         let root = rustix::fs::open(path, DIRECTORY, Mode::empty()).context("open", path)?;
-        Ok(Self { root: Arc::new(root), base: path.to_owned(), open: Vec::new() })
+        Ok(Self { root: Arc::new(root), base: path.to_owned(), ownership, open: Vec::new() })
     }
 
     /// The same directory, for another thread or a second place at the same time.
     pub fn again(&self) -> Self {
-        Self { root: self.root.clone(), base: self.base.clone(), open: Vec::new() }
+        let ownership = self.ownership;
+        Self { root: self.root.clone(), base: self.base.clone(), ownership, open: Vec::new() }
+    }
+
+    /// Whose what is made here is to be.
+    pub fn ownership(&self) -> Ownership {
+        self.ownership
     }
 
     /// A path for a message.
@@ -133,9 +142,12 @@ pub(crate) fn names(directory: BorrowedFd<'_>) -> rustix::io::Result<Vec<Vec<u8>
     Ok(names)
 }
 
-/// Gives an open file or directory the owner, attributes, mode and time of an entry, in the order in which they do not undo each other (ST-053).
-pub(crate) fn finish_open(fd: impl AsFd, entry: &Entry<'_>) -> rustix::io::Result<()> {
-    rustix::fs::fchown(&fd, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))?;
+/// Gives an open file or directory the owner (where trees have any), attributes, mode and time of an entry, in the order in which they do not
+/// undo each other (ST-053).
+pub(crate) fn finish_open(fd: impl AsFd, entry: &Entry<'_>, ownership: Ownership) -> rustix::io::Result<()> {
+    if ownership.is_in_trees() {
+        rustix::fs::fchown(&fd, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))?;
+    }
     for (name, value) in entry.xattrs.iter().filter(|(name, _)| !is_private(name)) {
         rustix::fs::fsetxattr(&fd, *name, value, rustix::fs::XattrFlags::empty())?;
     }
@@ -149,9 +161,12 @@ pub(crate) fn finish_closed(
     name: &OsStr,
     entry: &Entry<'_>,
     link: bool,
+    ownership: Ownership,
 ) -> rustix::io::Result<()> {
-    let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-    rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+    if ownership.is_in_trees() {
+        let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+        rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+    }
     for (attribute, value) in
         entry.xattrs.iter().filter(|(name, _)| !is_private(name) && !name.starts_with(b"user."))
     {

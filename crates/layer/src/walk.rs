@@ -6,6 +6,7 @@
 mod attributes;
 mod freeze;
 mod holes;
+mod owners;
 
 #[cfg(test)]
 mod tests;
@@ -16,34 +17,49 @@ use base::{Cancel, IoContext};
 use store::{Layer, Lease, Store, TempDir};
 
 use crate::packer::{PackOptions, Packer};
+pub use owners::{Owner, Owners, Told};
+
 use crate::rooted::{self, Rooted};
 use crate::{Result, View};
 
 /// Gives an upper directory that is about to be mounted the owner, mode and time of the view's root: the root of a mounted overlay is that of its upper directory.
-pub fn prepare_upper(upper: &Path, below: &View) -> Result<()> {
+pub fn prepare_upper(store: &Store, upper: &Path, below: &View) -> Result<()> {
     let Some(root) = below.find(b"") else { return Ok(()) };
-    let mut rooted = Rooted::open(upper)?;
-    rooted::finish_open(rooted.directory(b"")?, &below.entry(root)).context("set the metadata of", upper)?;
+    let mut rooted = Rooted::open(upper, store.ownership())?;
+    rooted::finish_open(rooted.directory(b"")?, &below.entry(root), store.ownership())
+        .context("set the metadata of", upper)?;
     Ok(())
+}
+
+/// What a command left.
+pub struct Upper<'a> {
+    /// A temporary directory.
+    pub place: TempDir,
+    /// Its subdirectory that is the upper directory of the overlay.
+    pub name: &'a str,
+    /// What the overlay lay on.
+    pub below: &'a View,
+    /// Whose the files are.
+    pub owners: &'a Owners,
 }
 
 /// Makes the upper directory of an overlay a layer: hashed as its tar, frozen (times in whole seconds, clamped when asked), kept as its tree.
 ///
-/// `upper` is a temporary directory whose subdirectory `name` is the upper directory. Whiteouts of what `below` does not have are dropped, sockets too; hardlinks are kept;
-/// overlay's private attributes never leave.
+/// Whiteouts of what lies not below are dropped, sockets too; hardlinks are kept; overlay's private attributes never leave.
 ///
-/// An entry for the root is made only when its owner, mode or attributes differ from those in `below`; see [`prepare_upper`].
+/// An entry for the root is made only when its owner, mode or attributes differ from those below; see [`prepare_upper`].
 pub fn commit_upper(
     store: &Store,
     lease: &Lease,
-    upper: TempDir,
-    name: &str,
-    below: &View,
+    upper: Upper<'_>,
     options: PackOptions,
     cancel: &Cancel,
 ) -> Result<Layer> {
-    let tree = upper.detach(name)?;
+    let Upper { place, name, below, owners } = upper;
+    let tree = place.detach(name)?;
     let mut packer = Packer::hash_only(store, lease, options)?;
-    freeze::freeze(&mut packer, tree.path(), below, options.clamp, cancel)?;
+    let surroundings =
+        freeze::Surroundings { below, owners, ownership: store.ownership(), clamp: options.clamp };
+    freeze::freeze(&mut packer, tree.path(), surroundings, cancel)?;
     packer.finish(Some(tree))
 }

@@ -49,6 +49,12 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The ids of a user namespace were not written.
+    #[error("cannot have this user's subordinate ids: {}", base::text::line(.said))]
+    Ids {
+        /// What the program that writes them said.
+        said: String,
+    },
     /// The description is not valid.
     #[error("{0}")]
     Invalid(String),
@@ -137,7 +143,7 @@ impl Classified for Error {
             Error::WorkingDirectory { .. } | Error::Invalid(_) => Kind::Invalid,
             Error::System { source, .. } if source.raw_os_error() == Some(libc::ENOSYS) => Kind::Unsupported,
             Error::System { source, .. } | Error::Start { source, .. } => Kind::of_io(source),
-            Error::Unsupported { .. } => Kind::Unsupported,
+            Error::Unsupported { .. } | Error::Ids { .. } => Kind::Unsupported,
             Error::RunnerDied { .. } | Error::Internal(_) => Kind::Internal,
         }
     }
@@ -149,6 +155,11 @@ impl Classified for Error {
                 Some("create the directory first, or name another working directory".to_owned())
             }
             Error::Unsupported { hint, .. } => Some(hint.clone()),
+            Error::Ids { .. } => Some(
+                "newuidmap and newgidmap (package uidmap) have to be set-user-ID root, and /etc/subuid and /etc/subgid to name this user; \
+                 a store that was made with these ids needs them"
+                    .to_owned(),
+            ),
             Error::System { source, .. } if source.raw_os_error() == Some(libc::ENOSYS) => {
                 Some("Linux 5.12 or newer is needed, and nothing that filters its system calls".to_owned())
             }

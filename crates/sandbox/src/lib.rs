@@ -21,11 +21,11 @@
 //! - **No cgroup is made**: limits on memory and processors are not part of a [`Spec`] yet, and resource
 //!   limits (`ulimit`) are. So nothing says whether the kernel was out of memory when a process ended with
 //!   SIGKILL.
-//! - Needs Linux 5.12, and root. [`IdMap`] is where a user namespace will be described; for now it is an
-//!   error.
+//! - Needs Linux 5.12, and root: the machine's, or that of a user namespace ([`identity`])
 
 mod capability;
 mod error;
+pub mod identity;
 mod probe;
 mod program;
 mod runner;
@@ -42,8 +42,7 @@ pub use probe::{Cgroups, Facts, probe, require};
 pub use running::{CreatedMountPoint, Exit, Input, Output, Runner, Running, Status, Stdio};
 pub use spawn::spawn;
 pub use spec::{
-    Files, IdMap, IdRange, Mount, MountSource, Network, Process, Resource, Rlimit, Root, Security, Spec,
-    Terminal, User,
+    Files, Mount, MountSource, Network, Process, Resource, Rlimit, Root, Security, Spec, Terminal, User,
 };
 
 /// Becomes the runner when this process was started as one, and returns at once when it was not.

@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use rustix::mount::{FsOpenFlags, fsconfig_set_string, fsopen};
 
 use crate::error::Error;
+use crate::identity::{Obstacle, obstacle};
 use crate::runner::Hierarchy;
 
 /// What [`probe`] found out. Nothing is mounted or started for it.
@@ -51,7 +52,7 @@ pub fn probe() -> Facts {
         root: rustix::process::geteuid().is_root(),
         overlay: overlay.is_some(),
         overlay_append: overlay == Some(true),
-        user_namespaces: user_namespaces(),
+        user_namespaces: obstacle().is_none(),
         cgroups: cgroups(&Hierarchy::all()),
         seccomp: fs::exists("/proc/sys/kernel/seccomp/actions_avail").unwrap_or(false),
     }
@@ -60,9 +61,10 @@ pub fn probe() -> Facts {
 /// Whether processes can be isolated here: to be asked before anything is prepared for one. The error says what is missing.
 pub fn require() -> Result<(), Error> {
     if !rustix::process::geteuid().is_root() {
+        let obstacle = obstacle().unwrap_or(Obstacle::Unknown);
         return Err(Error::Unsupported {
-            what: "running commands as an ordinary user".to_owned(),
-            hint: "run lap as root (sudo lap …); everything that runs no command works without".to_owned(),
+            what: format!("running commands as an ordinary user without user namespaces ({obstacle})"),
+            hint: format!("{}; everything that runs no command works without", obstacle.remedy()),
         });
     }
     if overlay().is_none() {
@@ -77,17 +79,13 @@ pub fn require() -> Result<(), Error> {
 
 /// Whether overlays take layers one by one; `None` when there are no overlays.
 fn overlay() -> Option<bool> {
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).ok()?;
-    Some(fsconfig_set_string(&context, "lowerdir+", "/") != Err(Errno::INVAL))
-}
-
-fn user_namespaces() -> bool {
-    let number = |path: &str| fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u64>().ok());
-    let limit = number("/proc/sys/user/max_user_namespaces").unwrap_or(0);
-    // Debian's and Ubuntu's switches; elsewhere there are none.
-    let allowed = number("/proc/sys/kernel/unprivileged_userns_clone") != Some(0);
-    let restricted = number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1);
-    limit > 0 && allowed && !restricted
+    // Whoever is root in a user namespace may mount in mount namespaces that belong to it: a thread enters one, and takes it along.
+    let try_it = || {
+        crate::sys::unshare(rustix::thread::UnshareFlags::NEWNS).ok()?;
+        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).ok()?;
+        Some(fsconfig_set_string(&context, "lowerdir+", "/") != Err(Errno::INVAL))
+    };
+    std::thread::spawn(try_it).join().ok().flatten()
 }
 
 fn cgroups(hierarchies: &[Hierarchy]) -> Cgroups {

@@ -25,8 +25,8 @@ pub fn spawn(runner: &Runner, spec: &Spec, stdio: Stdio, keep: &[BorrowedFd<'_>]
     spec.validate()?;
     if !rustix::process::geteuid().is_root() {
         return Err(Error::Unsupported {
-            what: "running without being root".to_owned(),
-            hint: "run as root".to_owned(),
+            what: "running without being root, of a user namespace at least,".to_owned(),
+            hint: "run as root, or enter a user namespace first".to_owned(),
         });
     }
     let text = describe(spec).doing("describe the process")?;

@@ -37,21 +37,12 @@ pub struct Spec {
     /// Files whose contents the host decides, bind-mounted over what the root has.
     #[serde(default)]
     pub files: Files,
-    /// Runs the process in a user namespace with these mappings. Not supported yet: an error.
-    #[serde(default)]
-    pub ids: Option<IdMap>,
 }
 
 impl Spec {
     /// Says what cannot be right, before anything is started.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let invalid = |text: String| Err(Error::Invalid(text));
-        if self.ids.is_some() {
-            return Err(Error::Unsupported {
-                what: "running in a user namespace".to_owned(),
-                hint: "run as root, without an id mapping".to_owned(),
-            });
-        }
         if self.process.args.is_empty() {
             return invalid("no command to execute".to_owned());
         }
@@ -100,6 +91,9 @@ pub enum Root {
         /// An empty directory beside `upper`, on the same filesystem.
         #[serde(with = "crate::wire::path")]
         work: PathBuf,
+        /// Whether the overlay's own attributes in `lowers` and `upper` begin with `user.overlay.`, as in a user namespace, instead of
+        /// `trusted.overlay.`.
+        user_attributes: bool,
         /// Whether syncing is left out: what was written is lost when the power goes (the caller's concern),
         /// and `work` cannot be mounted again.
         volatile: bool,
@@ -361,24 +355,4 @@ pub struct Files {
     pub resolv_conf: Option<String>,
     /// `/etc/hostname`.
     pub hostname: Option<String>,
-}
-
-/// How users and groups inside correspond to those outside. Not supported yet.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdMap {
-    /// Users.
-    pub users: Vec<IdRange>,
-    /// Groups.
-    pub groups: Vec<IdRange>,
-}
-
-/// One range of an [`IdMap`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdRange {
-    /// The first number inside.
-    pub inside: u32,
-    /// The first number outside.
-    pub outside: u32,
-    /// How many.
-    pub count: u32,
 }

@@ -125,7 +125,7 @@ impl Check<'_> {
         for name in files::names_in(self.store.root())? {
             let text = name.to_string_lossy();
             let known = DIRECTORIES.contains(&text.as_ref())
-                || matches!(text.as_ref(), "version" | "lock" | "lost+found")
+                || matches!(text.as_ref(), "version" | crate::ids::FILE | "lock" | "lost+found")
                 || text.starts_with(crate::open::UNFINISHED);
             if !known {
                 self.stray(&self.store.at(&name));
@@ -291,10 +291,17 @@ impl Check<'_> {
             "this tree is all that there is of the layer: build again what made it"
         };
         let mut found = Vec::new();
-        let compared = trees::compare(layer.table(), tree, self.depth, self.cancel, &mut |path, problem| {
-            found.push((path.to_vec(), problem));
-            ControlFlow::Continue(())
-        });
+        let compared = trees::compare(
+            self.store.ownership(),
+            layer.table(),
+            tree,
+            self.depth,
+            self.cancel,
+            &mut |path, problem| {
+                found.push((path.to_vec(), problem));
+                ControlFlow::Continue(())
+            },
+        );
         if let Err(StoreError::Io(error)) = compared {
             let problem = format!("{error}: {}", error.source);
             self.find(FindingKind::Tree, format!("layer {}", layer.diff_id()), problem, remedy);

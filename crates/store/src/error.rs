@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use base::{Cancelled, Classified, IoError, Kind};
+use base::{Cancelled, Classified, IdMap, IoError, Kind};
 use image::{Digest, ParseError};
 
 /// An error of the store.
@@ -24,6 +24,16 @@ pub enum StoreError {
         found: u32,
         /// The newest format that is known here.
         known: u32,
+    },
+    /// The files of the store belong to the ids of another user namespace.
+    #[error("the store at {} was made with other user ids: {recorded}, and this process has {own}", base::text::path(.root))]
+    OtherIds {
+        /// Where the store is.
+        root: PathBuf,
+        /// The ids that it was made with.
+        recorded: IdMap,
+        /// Those of this process.
+        own: IdMap,
     },
     /// The directory is something else.
     #[error("{} is not a store: {reason}", base::text::path(.root))]
@@ -115,6 +125,7 @@ impl Classified for StoreError {
             StoreError::Cancelled(error) => error.kind(),
             StoreError::TooNew { .. } => Kind::TooNew,
             StoreError::NotAStore { .. }
+            | StoreError::OtherIds { .. }
             | StoreError::Ambiguous { .. }
             | StoreError::Entry { .. }
             | StoreError::Name { .. } => Kind::Invalid,
@@ -132,6 +143,9 @@ impl Classified for StoreError {
     fn hint(&self) -> Option<String> {
         match self {
             StoreError::TooNew { .. } => Some("use the newer lap, or another store with --root".to_owned()),
+            StoreError::OtherIds { .. } => Some(
+                "use it as the user who made it, with the same /etc/subuid and /etc/subgid, or another store with --root".to_owned(),
+            ),
             StoreError::Mismatch { .. } | StoreError::Damaged { .. } => {
                 Some("`lap system check` names every damage, and what to do about it".to_owned())
             }

@@ -6,6 +6,7 @@
 //! ```text
 //! ROOT/
 //!   version                    "lapstrake store 1"; a newer one is refused
+//!   ids                        the user namespace that the store belongs to; none when it is the machine's root's
 //!   lock                       shared while something is published, exclusive while a collection removes
 //!   blobs/sha256/<hex>         immutable bytes, as in an OCI image layout
 //!   layers/<hex of DiffID>/    one directory a layer; a shared flock on it keeps its forms where they are
@@ -55,6 +56,7 @@ pub mod check;
 pub mod collect;
 pub mod contexts;
 pub mod error;
+pub mod ids;
 pub mod images;
 pub mod layers;
 pub mod lease;
@@ -78,13 +80,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base::{Cancel, IoContext, IoError};
+use base::{Cancel, IdMap, IoContext, IoError};
 use image::DiffId;
 use rustix::fs::FlockOperation;
 
 pub use blobs::{Blob, BlobWriter, Blobs, VerifiedBlob};
 pub use cache::{Cache, StepKey, StepRecord};
 pub use error::StoreError;
+pub use ids::Ownership;
 pub use images::{ImageRecord, Images, Origin};
 pub use layers::{Layer, LayerBlob, Layers};
 pub use lease::Lease;
@@ -102,6 +105,10 @@ struct Inner {
     root: PathBuf,
     /// The place cannot be written: reading works, everything else is an error.
     read_only: bool,
+    /// Whose the files in trees are.
+    ownership: Ownership,
+    /// The ids that this process has.
+    ids: IdMap,
     /// Where this process writes what it will rename into place.
     ingest: Mutex<Option<TempDir>>,
     /// The marks of trees that this process made, and that have not reached the disk.
@@ -115,10 +122,12 @@ impl Store {
     ///
     /// What dead processes left behind (temporary directories, leases, trash) is removed. A store in a read-only place can be read.
     pub fn open(root: impl AsRef<Path>) -> Result<Store> {
-        open::open(root.as_ref()).map(|(root, read_only)| {
+        open::open(root.as_ref()).map(|open::Opened { root, read_only, ownership, ids }| {
             Store(Arc::new(Inner {
                 root,
                 read_only,
+                ownership,
+                ids,
                 ingest: Mutex::default(),
                 unsynced: Mutex::default(),
                 tables: Mutex::default(),
@@ -129,6 +138,16 @@ impl Store {
     /// Where it is.
     pub fn root(&self) -> &Path {
         &self.0.root
+    }
+
+    /// Whose the files in its trees are.
+    pub fn ownership(&self) -> Ownership {
+        self.0.ownership
+    }
+
+    /// The ids of the user namespace that this process is in.
+    pub fn ids(&self) -> &IdMap {
+        &self.0.ids
     }
 
     /// Immutable bytes by digest.

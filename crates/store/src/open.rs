@@ -5,8 +5,9 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use base::{IoContext, IoError};
+use base::{IdMap, IoContext, IoError};
 
+use crate::ids::{self, Ownership};
 use crate::{Result, StoreError, files, temp};
 
 const TITLE: &str = "lapstrake store ";
@@ -31,15 +32,29 @@ pub(crate) const DIRECTORIES: [&str; 12] = [
 /// How the version file is called until it is complete.
 pub(crate) const UNFINISHED: &str = ".version-";
 
-/// Opens or makes the store; gives its canonical path, and whether it cannot be written.
-pub(crate) fn open(root: &Path) -> Result<(PathBuf, bool)> {
+/// A store that was opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// Its canonical path.
+    pub root: PathBuf,
+    /// Whether it cannot be written.
+    pub read_only: bool,
+    /// Whose the files in its trees are.
+    pub ownership: Ownership,
+    /// The ids that this process has.
+    pub ids: IdMap,
+}
+
+/// Opens or makes the store.
+pub(crate) fn open(root: &Path) -> Result<Opened> {
     make_root(root)?;
     let root = fs::canonicalize(root).context("find", root)?;
     if !known_version(&root)? {
         make_version(&root)?;
     }
     if is_read_only(&root)? {
-        return Ok((root, true));
+        let (ownership, ids) = ids::settle(&root, None)?;
+        return Ok(Opened { root, read_only: true, ownership, ids });
     }
     for name in DIRECTORIES {
         files::make_directory(&root.join(name))?;
@@ -48,7 +63,8 @@ pub(crate) fn open(root: &Path) -> Result<(PathBuf, bool)> {
         // Whoever wants to know what is left there asks for the usage; a command need not fail because of it.
         let _ = temp::sweep(&root.join(name));
     }
-    Ok((root, false))
+    let (ownership, ids) = ids::settle(&root, Some(&root.join("tmp")))?;
+    Ok(Opened { root, read_only: false, ownership, ids })
 }
 
 fn make_root(root: &Path) -> Result<(), IoError> {
@@ -136,7 +152,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let root = directory.path().join("a/b/store");
         for _ in 0..2 {
-            let (opened, read_only) = open(&root).expect("a store");
+            let Opened { root: opened, read_only, .. } = open(&root).expect("a store");
             assert_eq!(opened, fs::canonicalize(&root).expect("a path"));
             assert!(!read_only);
         }

@@ -13,7 +13,7 @@ use rustix::fs::FlockOperation;
 
 use crate::check::Depth;
 use crate::table::{ContentDigest, Entry, EntryKind, Table};
-use crate::{Result, Store, StoreError, TempDir, files, lock};
+use crate::{Ownership, Result, Store, StoreError, TempDir, files, lock};
 
 /// The file beside a tree that says in which boot it was made, until it has reached the disk.
 pub(crate) const MARK: &str = "tree.unsynced";
@@ -111,7 +111,7 @@ pub(crate) fn settle(
     if is_trusted(directory)? {
         return Ok(Some(place));
     }
-    let Some((path, problem)) = first_difference(table, &place)? else {
+    let Some((path, problem)) = first_difference(store, table, &place)? else {
         if !store.0.read_only {
             // It was read from the disk, so it is there.
             remember_trust(store, directory)?;
@@ -148,9 +148,9 @@ fn drop_tree(store: &Store, directory: &Path, place: &Path) -> Result<()> {
     Ok(remove_marks(directory)?)
 }
 
-fn first_difference(table: &Table, place: &Path) -> Result<Option<(PathBuf, String)>> {
+fn first_difference(store: &Store, table: &Table, place: &Path) -> Result<Option<(PathBuf, String)>> {
     let mut first = None;
-    compare(table, place, Depth::Full, &Cancel::new(), &mut |path, problem| {
+    compare(store.ownership(), table, place, Depth::Full, &Cancel::new(), &mut |path, problem| {
         first = Some((place.join(std::ffi::OsStr::from_bytes(path)), problem));
         ControlFlow::Break(())
     })?;
@@ -162,13 +162,14 @@ pub(crate) type Found<'a> = dyn FnMut(&[u8], String) -> ControlFlow<()> + 'a;
 
 /// Compares a tree with its table: kind, mode, owner, size, time, link target; with [`Depth::Full`] contents and attributes as well.
 pub(crate) fn compare(
+    ownership: Ownership,
     table: &Table,
     tree: &Path,
     depth: Depth,
     cancel: &Cancel,
     found: &mut Found<'_>,
 ) -> Result<()> {
-    let mut comparison = Comparison { table, tree, depth, seen: HashSet::new() };
+    let mut comparison = Comparison { ownership, table, tree, depth, seen: HashSet::new() };
     let mut directories = vec![Vec::new()];
     let Some(root) = table.find(b"") else {
         // Nothing is in the layer: nothing may be in the tree.
@@ -219,6 +220,7 @@ fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 struct Comparison<'a> {
+    ownership: Ownership,
     table: &'a Table,
     tree: &'a Path,
     depth: Depth,
@@ -283,6 +285,11 @@ impl Comparison<'_> {
                 }
                 kind.is_dir()
             }
+            EntryKind::CharacterDevice { .. } | EntryKind::BlockDevice { .. }
+                if !self.ownership.has_devices() =>
+            {
+                kind.is_char_device() && device == (0, 0)
+            }
             EntryKind::CharacterDevice { major, minor } => {
                 kind.is_char_device() && device == (*major, *minor)
             }
@@ -311,6 +318,10 @@ impl Comparison<'_> {
             // What a hardlink has is its target's.
             EntryKind::Whiteout | EntryKind::Hardlink { .. } => true,
             EntryKind::Directory { implied, .. } => *implied,
+            // What stands for it is a whiteout.
+            EntryKind::CharacterDevice { .. } | EntryKind::BlockDevice { .. } => {
+                !self.ownership.has_devices()
+            }
             _ => false,
         };
         if has_none {
@@ -320,7 +331,7 @@ impl Comparison<'_> {
         if !stat.is_symlink() && mode != entry.mode {
             return Ok(Some(format!("its mode is {mode:o} instead of {:o}", entry.mode)));
         }
-        if (stat.uid(), stat.gid()) != (entry.uid, entry.gid) {
+        if self.ownership.is_in_trees() && (stat.uid(), stat.gid()) != (entry.uid, entry.gid) {
             let (uid, gid) = (stat.uid(), stat.gid());
             return Ok(Some(format!("its owner is {uid}:{gid} instead of {}:{}", entry.uid, entry.gid)));
         }
@@ -343,7 +354,7 @@ impl Comparison<'_> {
     }
 
     fn is_opaque(&self, path: &[u8]) -> Result<bool, IoError> {
-        Ok(self.attribute(path, b"trusted.overlay.opaque")?.as_deref() == Some(b"y"))
+        Ok(self.attribute(path, self.ownership.opaque_attribute().to_bytes())?.as_deref() == Some(b"y"))
     }
 
     fn attribute(&self, path: &[u8], name: &[u8]) -> Result<Option<Vec<u8>>, IoError> {

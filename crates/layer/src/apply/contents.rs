@@ -220,7 +220,8 @@ pub(super) fn write_file(
     if found != expected {
         return Err(wrong(entry.path, "its contents are not those that its table has the digest of"));
     }
-    rooted::finish_open(&file, entry).context("set the metadata of", rooted.name(entry.path))?;
+    rooted::finish_open(&file, entry, rooted.ownership())
+        .context("set the metadata of", rooted.name(entry.path))?;
     Ok(())
 }
 

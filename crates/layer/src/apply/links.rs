@@ -110,6 +110,6 @@ fn copy_from_below(
         let reason = "the contents of the file in a layer below, which it is a hard link to, are damaged";
         return Err(LayerError::Entry { entry: path.to_vec(), reason: reason.to_owned() });
     }
-    rooted::finish_open(&file, &entry).context("set the metadata of", full)?;
+    rooted::finish_open(&file, &entry, rooted.ownership()).context("set the metadata of", full)?;
     Ok(())
 }

@@ -253,7 +253,7 @@ fn st_070_no_path_leads_through_a_link() {
     ] {
         std::os::unix::fs::symlink(target, root.join(link)).expect("symlink");
     }
-    let mut rooted = Rooted::open(&root).expect("open");
+    let mut rooted = Rooted::open(&root, Ownership::Host).expect("open");
     assert!(rooted.create(b"real/deep/fine").is_ok());
     for parent in
         ["absolute", "up", "outside", "inside", "real/deep/magic", "..", "real/../..", "inside/deep"]
@@ -277,7 +277,7 @@ fn deep_and_long_paths_work() {
     let long: &'static str = Box::leak(vec!["n".repeat(255); 15].join("/").into_boxed_str());
     let tree =
         unpack(&scratch, &[layer(&scratch, &[file(deep, "deep"), file(long, "long")])]).expect("a tree");
-    let mut rooted = Rooted::open(tree.path()).expect("open");
+    let mut rooted = Rooted::open(tree.path(), Ownership::Host).expect("open");
     for (path, text) in [(deep, "deep"), (long, "long")] {
         let contents = std::io::read_to_string(rooted.read(path.as_bytes()).expect("open")).expect("read");
         assert_eq!(contents, text);

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use store::Layer;
 use store::table::{Entry, EntryKind};
+use store::{Layer, Ownership};
 
 use super::name;
 use crate::apply::Pieces;
@@ -33,7 +33,7 @@ pub(super) fn from_pack(pack: File, layer: &Layer, index: usize) -> Result<Box<d
 /// A file's contents out of a tree.
 pub(super) fn from_tree(tree: &Path, layer: &Layer, index: usize) -> Result<Box<dyn Read + Send>> {
     let (entry, size) = file(layer, index)?;
-    let file = Rooted::open(tree)?.read(entry.path)?;
+    let file = Rooted::open(tree, Ownership::InTables)?.read(entry.path)?;
     let found = file.metadata().map_err(|source| unreadable(layer, source))?.len();
     if found != size {
         return Err(LayerError::Entry {

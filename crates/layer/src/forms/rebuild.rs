@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use store::Layer;
 use store::table::{EntryKind, Table};
+use store::{Layer, Ownership};
 
 use crate::Result;
 use crate::apply::Pieces;
@@ -46,7 +46,7 @@ impl<'a> Rebuild<'a> {
         Ok(Self {
             table,
             framing: table.framing()?,
-            tree: Rooted::open(tree)?,
+            tree: Rooted::open(tree, Ownership::InTables)?,
             files: files.into_iter().peekable(),
             position: 0,
             content: None,

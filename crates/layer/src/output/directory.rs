@@ -5,7 +5,7 @@ use std::path::Path;
 use base::{Cancel, IoContext};
 use rustix::fs::{AtFlags, FileType, Mode};
 use store::table::{ContentDigest, Entry, EntryKind};
-use store::{Lease, Store};
+use store::{Lease, Ownership, Store};
 
 use super::{Step, Steps};
 use crate::apply::{Pieces, copy_contents};
@@ -37,7 +37,7 @@ pub(super) fn write(
     std::fs::create_dir_all(destination).context("create the directory", destination)?;
     // The destination itself may be a link: it is what the caller named.
     let place = std::fs::canonicalize(destination).context("resolve", destination)?;
-    let rooted = Rooted::open(&place)?;
+    let rooted = Rooted::open(&place, Ownership::InTables)?;
     let mut destination =
         Destination { store, lease, view, rooted, clamp, cancel, directories: Vec::new(), devices: 0 };
     let mut steps = Steps::new(view);

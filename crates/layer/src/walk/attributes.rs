@@ -7,7 +7,6 @@ use rustix::io::{Errno, Result};
 
 use crate::tar_writer::keeps_xattr;
 
-const OVERLAY: &[u8] = b"trusted.overlay.";
 /// The sizes with which is asked: nearly always, and at most (Linux has no longer lists or values).
 const SIZES: [usize; 2] = [512, 64 << 10];
 
@@ -74,13 +73,17 @@ pub(super) struct Attributes {
     pub holds_whiteouts: bool,
     /// It is such a whiteout.
     pub whiteout: bool,
+    /// It was copied from a layer below. Only overlays that keep their attributes in `user.` are asked for it.
+    pub copied: bool,
     /// Its contents, or those of the directory, lie elsewhere in the layers below.
     pub elsewhere: bool,
 }
 
 impl Attributes {
     /// Reads them, and removes those that the layer will not hold.
-    pub fn take(target: &Target<'_>) -> Result<Self> {
+    ///
+    /// `overlay` is how the overlay's own attributes begin.
+    pub fn take(target: &Target<'_>, overlay: &[u8]) -> Result<Self> {
         let mut attributes = Self::default();
         let list = match target.list() {
             Err(Errno::OPNOTSUPP) => return Ok(attributes),
@@ -89,7 +92,7 @@ impl Attributes {
         for name in list.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
             if keeps_xattr(name) {
                 attributes.kept.push((name.to_vec(), target.get(name)?));
-            } else if let Some(private) = name.strip_prefix(OVERLAY) {
+            } else if let Some(private) = name.strip_prefix(overlay) {
                 attributes.understand(private, target.get(name)?);
                 if !attributes.opaque || private != b"opaque" {
                     target.remove(name)?;
@@ -106,6 +109,7 @@ impl Attributes {
             (b"opaque", b"y") => self.opaque = true,
             (b"opaque", b"x") => self.holds_whiteouts = true,
             (b"whiteout", _) => self.whiteout = true,
+            (b"origin", _) => self.copied = true,
             (b"redirect" | b"metacopy", _) => self.elsewhere = true,
             _ => {}
         }

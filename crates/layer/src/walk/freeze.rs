@@ -1,19 +1,20 @@
 //! One pass over an upper directory: every entry goes to the packer, and is left as its layer has it.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use base::{Cancel, IoContext};
-use rustix::fs::{AtFlags, FileType, Mode, Stat};
+use rustix::fs::{AtFlags, FileType, Stat};
+use store::Ownership;
 use store::table::{self, EntryKind};
 
 use super::attributes::{Attributes, Target};
 use super::holes::HoleReader;
-use crate::apply::{OPAQUE, make_other};
+use super::owners::{Owner, Owners};
+use crate::apply::{make_other, make_whiteout};
 use crate::limits::{MAX_DEPTH, MAX_PATH};
 use crate::packer::{Meta, Packer, Special};
 use crate::rooted::{self, Rooted};
@@ -23,11 +24,11 @@ use crate::{LayerError, Result, View};
 pub(super) fn freeze(
     packer: &mut Packer,
     tree: &Path,
-    below: &View,
-    clamp: Option<i64>,
+    surroundings: Surroundings<'_>,
     cancel: &Cancel,
 ) -> Result<()> {
-    let mut freezer = Freezer { packer, rooted: Rooted::open(tree)?, below, clamp, links: HashMap::new() };
+    let rooted = Rooted::open(tree, surroundings.ownership)?;
+    let mut freezer = Freezer { packer, rooted, surroundings, links: HashMap::new() };
     let mut open = vec![freezer.root()?];
     let mut path = Vec::new();
     while let Some(directory) = open.last_mut() {
@@ -51,6 +52,18 @@ pub(super) fn freeze(
     Ok(())
 }
 
+/// What an upper directory is judged by.
+pub(super) struct Surroundings<'a> {
+    /// What lies below.
+    pub below: &'a View,
+    /// Whose the files are in the layer.
+    pub owners: &'a Owners,
+    /// Whose they are on the disk.
+    pub ownership: Ownership,
+    /// The latest time that an entry may have.
+    pub clamp: Option<i64>,
+}
+
 fn wrong(path: &[u8], reason: &str) -> LayerError {
     LayerError::Entry { entry: path.to_vec(), reason: reason.to_owned() }
 }
@@ -70,8 +83,7 @@ struct Open {
 struct Freezer<'a> {
     packer: &'a mut Packer,
     rooted: Rooted,
-    below: &'a View,
-    clamp: Option<i64>,
+    surroundings: Surroundings<'a>,
     /// Files with several names: device and inode → the first name.
     links: HashMap<(u64, u64), First>,
 }
@@ -79,6 +91,7 @@ struct Freezer<'a> {
 /// The first name of a file that has several; every one of them has the attributes.
 struct First {
     path: Vec<u8>,
+    owner: Owner,
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -88,17 +101,22 @@ fn identity(stat: &Stat) -> (u64, u64) {
 
 impl Freezer<'_> {
     fn root(&mut self) -> Result<Open> {
+        let ownership = self.surroundings.ownership;
         let full = self.rooted.name(b"");
         let directory = self.rooted.directory(b"")?;
         let stat = rustix::fs::fstat(directory).context("examine", &full)?;
         let target = Target::Open(directory);
-        let attributes = Attributes::take(&target).context("read the attributes of", &full)?;
+        let attributes = Attributes::take(&target, ownership.overlay_attributes())
+            .context("read the attributes of", &full)?;
         if attributes.opaque {
-            target.remove(OPAQUE.to_bytes()).context("change the attributes of", &full)?;
+            target
+                .remove(ownership.opaque_attribute().to_bytes())
+                .context("change the attributes of", &full)?;
         }
         let names = rooted::names(directory).context("read", &full)?;
-        let meta = meta(&stat, attributes.kept);
-        let known = self.below.find(b"").map(|node| self.below.entry(node));
+        let owner = self.owner(b"", &stat, &attributes, false);
+        let meta = meta(&stat, owner, attributes.kept);
+        let known = self.surroundings.below.find(b"").map(|node| self.surroundings.below.entry(node));
         let is_same = known.as_ref().is_some_and(|known| {
             let xattrs = meta.xattrs.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
             (known.mode, known.uid, known.gid) == (meta.mode, meta.uid, meta.gid)
@@ -130,8 +148,8 @@ impl Freezer<'_> {
             FileType::CharacterDevice if stat.st_rdev == 0 => self.whiteout(path, hidden)?,
             FileType::RegularFile if self.is_hardlink(path, &stat)? => {}
             FileType::RegularFile => self.file(path, hidden, holds_whiteouts)?,
-            FileType::Symlink => self.symlink(path, &stat)?,
-            kind => self.special(path, &stat, kind)?,
+            FileType::Symlink => self.symlink(path, &stat, hidden)?,
+            kind => self.special(path, &stat, kind, hidden)?,
         }
         Ok(None)
     }
@@ -139,25 +157,30 @@ impl Freezer<'_> {
     /// Packs another name of a file that was packed before.
     fn is_hardlink(&mut self, path: &[u8], stat: &Stat) -> Result<bool> {
         let Some(first) = self.links.get(&identity(stat)) else { return Ok(false) };
-        self.packer.hardlink(path, &meta(stat, first.xattrs.clone()), &first.path)?;
+        self.packer.hardlink(path, &meta(stat, first.owner, first.xattrs.clone()), &first.path)?;
         Ok(true)
     }
 
     fn directory(&mut self, path: &[u8], hidden: bool) -> Result<Open> {
+        let ownership = self.surroundings.ownership;
         let full = self.rooted.name(path);
         let directory = self.rooted.directory(path)?;
         let stat = rustix::fs::fstat(directory).context("examine", &full)?;
         let target = Target::Open(directory);
-        let attributes = Attributes::take(&target).context("read the attributes of", &full)?;
+        let attributes = Attributes::take(&target, ownership.overlay_attributes())
+            .context("read the attributes of", &full)?;
         refuse_elsewhere(path, &attributes)?;
-        let merges = !hidden && is_directory(self.below, path);
+        let merges = !hidden && is_directory(self.surroundings.below, path);
         // Overlayfs marks every new directory; where nothing lies below, the mark says nothing.
         let opaque = attributes.opaque && merges;
         if attributes.opaque && !opaque {
-            target.remove(OPAQUE.to_bytes()).context("change the attributes of", &full)?;
+            target
+                .remove(ownership.opaque_attribute().to_bytes())
+                .context("change the attributes of", &full)?;
         }
         let names = rooted::names(directory).context("read", &full)?.into_iter();
-        self.packer.directory(path, &meta(&stat, attributes.kept), opaque)?;
+        let owner = self.owner(path, &stat, &attributes, hidden || opaque);
+        self.packer.directory(path, &meta(&stat, owner, attributes.kept), opaque)?;
         Ok(Open {
             length: path.len(),
             names,
@@ -179,14 +202,15 @@ impl Freezer<'_> {
         let full = self.rooted.name(path);
         let file = self.rooted.read(path)?;
         let stat = rustix::fs::fstat(&file).context("examine", &full)?;
-        let attributes =
-            Attributes::take(&Target::Open(file.as_fd())).context("read the attributes of", &full)?;
+        let attributes = Attributes::take(&Target::Open(file.as_fd()), self.overlay())
+            .context("read the attributes of", &full)?;
         if holds_whiteouts && attributes.whiteout && stat.st_size == 0 {
             return self.become_whiteout(path, hidden);
         }
         refuse_elsewhere(path, &attributes)?;
+        let owner = self.owner(path, &stat, &attributes, hidden);
         if stat.st_nlink > 1 {
-            let first = First { path: path.to_vec(), xattrs: attributes.kept.clone() };
+            let first = First { path: path.to_vec(), owner, xattrs: attributes.kept.clone() };
             self.links.insert(identity(&stat), first);
         }
         let size = u64::try_from(stat.st_size).unwrap_or_default();
@@ -197,21 +221,21 @@ impl Freezer<'_> {
         } else {
             Box::new(file)
         };
-        self.packer.file(path, &meta(&stat, attributes.kept), size, &mut contents)?;
+        self.packer.file(path, &meta(&stat, owner, attributes.kept), size, &mut contents)?;
         rustix::fs::futimens(&handle, &time).context("set the time of", full)?;
         Ok(())
     }
 
-    fn symlink(&mut self, path: &[u8], stat: &Stat) -> Result<()> {
+    fn symlink(&mut self, path: &[u8], stat: &Stat, hidden: bool) -> Result<()> {
         let full = self.rooted.name(path);
         let (parent, name) = self.rooted.parent(path)?;
         let target = rustix::fs::readlinkat(parent, name, Vec::new()).context("read", &full)?;
         let target = target.to_bytes();
-        let xattrs = self.freeze_closed(path, stat, EntryKind::Symlink { target })?;
-        self.packer.symlink(path, &meta(stat, xattrs), target)
+        let meta = self.freeze_closed(path, stat, EntryKind::Symlink { target }, hidden)?;
+        self.packer.symlink(path, &meta, target)
     }
 
-    fn special(&mut self, path: &[u8], stat: &Stat, kind: FileType) -> Result<()> {
+    fn special(&mut self, path: &[u8], stat: &Stat, kind: FileType, hidden: bool) -> Result<()> {
         let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         let (special, kind) = match kind {
             FileType::CharacterDevice => {
@@ -223,21 +247,17 @@ impl Freezer<'_> {
             FileType::Fifo => (Special::Fifo, EntryKind::Fifo),
             _ => return Err(wrong(path, "it is of a type that no layer can hold")),
         };
-        let xattrs = self.freeze_closed(path, stat, kind)?;
-        self.packer.special(path, &meta(stat, xattrs), special)
+        let meta = self.freeze_closed(path, stat, kind, hidden)?;
+        self.packer.special(path, &meta, special)
     }
 
-    /// Freezes what cannot be opened; gives its attributes. When it has several names, each becomes one of its own: in a layer, only files have hardlinks.
-    fn freeze_closed(
-        &mut self,
-        path: &[u8],
-        stat: &Stat,
-        kind: EntryKind<'_>,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    /// Freezes what cannot be opened; gives its metadata. When it has several names, each becomes one of its own: in a layer, only files have hardlinks.
+    fn freeze_closed(&mut self, path: &[u8], stat: &Stat, kind: EntryKind<'_>, hidden: bool) -> Result<Meta> {
         let mtime = self.clamped(stat.st_mtime);
+        let overlay = self.overlay();
         let full = self.rooted.name(path);
         let (parent, name) = self.rooted.parent(path)?;
-        let attributes = Attributes::take(&Target::name(parent, name.as_bytes()))
+        let attributes = Attributes::take(&Target::name(parent, name.as_bytes()), overlay)
             .context("read the attributes of", &full)?;
         refuse_elsewhere(path, &attributes)?;
         if stat.st_nlink > 1 {
@@ -250,11 +270,12 @@ impl Freezer<'_> {
             rustix::fs::utimensat(parent, name, &rooted::times(mtime), AtFlags::SYMLINK_NOFOLLOW)
                 .context("set the time of", full)?;
         }
-        Ok(attributes.kept)
+        let owner = self.owner(path, stat, &attributes, hidden);
+        Ok(meta(stat, owner, attributes.kept))
     }
 
     fn whiteout(&mut self, path: &[u8], hidden: bool) -> Result<()> {
-        if !hidden && self.below.find(path).is_some() {
+        if !hidden && self.surroundings.below.find(path).is_some() {
             return self.packer.whiteout(path);
         }
         self.remove(path)
@@ -263,7 +284,7 @@ impl Freezer<'_> {
     /// Replaces something by a whiteout, or removes it when a whiteout says nothing.
     fn become_whiteout(&mut self, path: &[u8], hidden: bool) -> Result<()> {
         self.remove(path)?;
-        if !hidden && self.below.find(path).is_some() {
+        if !hidden && self.surroundings.below.find(path).is_some() {
             let full = self.rooted.name(path);
             let (parent, name) = self.rooted.parent(path)?;
             make_whiteout(parent, name).context("create", full)?;
@@ -279,22 +300,26 @@ impl Freezer<'_> {
         Ok(())
     }
 
-    fn clamped(&self, mtime: i64) -> i64 {
-        self.clamp.map_or(mtime, |clamp| mtime.min(clamp))
+    /// Whose an entry is.
+    fn owner(&self, path: &[u8], stat: &Stat, attributes: &Attributes, hidden: bool) -> Owner {
+        self.surroundings.owners.of(path, stat, attributes, self.surroundings.below, hidden)
     }
-}
 
-fn make_whiteout(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
-    rustix::fs::mknodat(parent, name, FileType::CharacterDevice, Mode::empty(), 0)
+    fn overlay(&self) -> &'static [u8] {
+        self.surroundings.ownership.overlay_attributes()
+    }
+
+    fn clamped(&self, mtime: i64) -> i64 {
+        self.surroundings.clamp.map_or(mtime, |clamp| mtime.min(clamp))
+    }
 }
 
 fn is_directory(view: &View, path: &[u8]) -> bool {
     view.find(path).is_some_and(|node| matches!(view.entry(node).kind, EntryKind::Directory { .. }))
 }
 
-fn meta(stat: &Stat, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Meta {
-    let mtime = stat.st_mtime;
-    Meta { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, mtime, xattrs }
+fn meta(stat: &Stat, (uid, gid): Owner, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Meta {
+    Meta { mode: stat.st_mode & 0o7777, uid, gid, mtime: stat.st_mtime, xattrs }
 }
 
 fn refuse_elsewhere(path: &[u8], attributes: &Attributes) -> Result<()> {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use rustix::fs::{FileType, Mode, XattrFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
+use store::Ownership;
 use store::table::EntryKind;
 
 use super::*;
@@ -55,7 +56,7 @@ fn run(scratch: &Scratch, stack: &[Layer], act: impl FnOnce(&Path)) -> (Layer, L
     let upper = scratch.store.temp_dir("run").expect("a directory");
     let path = upper.subdirectory("upper").expect("a directory");
     let below = View::new(stack);
-    prepare_upper(&path, &below).expect("prepared");
+    prepare_upper(&scratch.store, &path, &below).expect("prepared");
     let trees = forms::trees(&scratch.store, &scratch.lease, stack, &Cancel::new()).expect("trees");
     let overlay = Overlay::mount(upper.path().join("merged"), &trees, Some(&path));
     act(&overlay.place);
@@ -68,7 +69,13 @@ type Looked = std::collections::BTreeMap<String, Seen>;
 
 fn commit(scratch: &Scratch, upper: TempDir, below: &View, clamp: Option<i64>) -> Result<Layer> {
     let options = PackOptions { clamp };
-    commit_upper(&scratch.store, &scratch.lease, upper, "upper", below, options, &Cancel::new())
+    commit_upper(
+        &scratch.store,
+        &scratch.lease,
+        Upper { place: upper, name: "upper", below, owners: &Owners::Real },
+        options,
+        &Cancel::new(),
+    )
 }
 
 /// Makes an upper directory by hand.
@@ -452,7 +459,7 @@ fn what_no_layer_can_hold_is_refused() {
             attribute(&root.join("x"), "trusted.overlay.metacopy", b"");
         }),
         ("longer than a path may be", |root| {
-            let mut rooted = Rooted::open(root).expect("open");
+            let mut rooted = Rooted::open(root, Ownership::Host).expect("open");
             let mut path = Vec::new();
             for _ in 0..20 {
                 path.extend_from_slice(&[b'x'; 250]);
@@ -479,8 +486,13 @@ fn what_no_layer_can_hold_is_refused() {
     let cancel = Cancel::new();
     cancel.cancel();
     let options = PackOptions::default();
-    let result =
-        commit_upper(&scratch.store, &scratch.lease, upper, "upper", &View::new(&[]), options, &cancel);
+    let result = commit_upper(
+        &scratch.store,
+        &scratch.lease,
+        Upper { place: upper, name: "upper", below: &View::new(&[]), owners: &Owners::Real },
+        options,
+        &cancel,
+    );
     assert!(matches!(result, Err(LayerError::Cancelled(_))));
 }
 

@@ -32,6 +32,9 @@ const LINKS: [(&str, &str); 6] = [
 /// Docker's size of `/dev/shm`, 64 MiB.
 const SHARED_MEMORY: &str = "65536k";
 
+/// The group of terminals, `tty`, the same everywhere.
+const TERMINALS: &str = "5";
+
 /// The two ends of a terminal.
 pub(super) struct Pty {
     /// For the caller.
@@ -84,12 +87,14 @@ fn bind_device(dev: &OwnedFd, name: &str) -> Result<(), Error> {
 /// A new instance, so that no terminal of the host is seen.
 fn pseudo_terminals() -> Result<OwnedFd, Error> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    Filesystem::new("devpts")?
-        .with_flag("newinstance")?
-        .with("ptmxmode", "0666")?
-        .with("mode", "0620")?
-        .with("gid", "5")?
-        .mount(attributes)
+    let terminals = || {
+        Filesystem::new("devpts")?.with_flag("newinstance")?.with("ptmxmode", "0666")?.with("mode", "0620")
+    };
+    match terminals()?.with("gid", TERMINALS) {
+        Ok(terminals) => terminals.mount(attributes),
+        // A user namespace may lack the group.
+        Err(_) => terminals()?.mount(attributes),
+    }
 }
 
 fn console(dev: &OwnedFd, pts: &OwnedFd, size: Terminal, uid: u32) -> Result<Pty, Error> {

@@ -13,7 +13,7 @@ use rustix::process::{Signal, ioctl_tiocsctty, set_parent_process_death_signal};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::root::Built;
-use super::{Order, credentials, execute, kernel, reaper};
+use super::{Order, credentials, execute, kernel, reaper, root};
 use crate::error::{Doing, Error, Failure};
 use crate::spec::{Process, Security};
 use crate::sys;
@@ -37,13 +37,14 @@ pub(super) fn run(order: Order, built: Built, failure: OwnedFd, alive: OwnedFd) 
 
 fn become_process(order: Order, built: Built, alive: &OwnedFd) -> Result<Infallible, Error> {
     die_with_the_runner(alive)?;
-    let Built { root, proc, pty, .. } = built;
+    let Built { root, proc, host, pty, .. } = built;
     let process = &order.spec.process;
     kernel::mount_proc(&proc)?;
     if order.spec.security == Security::Default {
         kernel::protect(&root, "/proc")?;
     }
-    drop((root, proc));
+    root::leave_host(&host)?;
+    drop((root, proc, host));
     match &pty {
         Some(pty) => streams([&pty.slave; 3])?,
         None => {

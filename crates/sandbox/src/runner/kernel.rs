@@ -44,7 +44,13 @@ pub(super) fn mount_sys(place: &OwnedFd, root: &OwnedFd, security: Security) -> 
         Security::Default => INERT | READ_ONLY,
         Security::Insecure => INERT,
     };
-    let sys = Filesystem::new("sysfs")?.mount(attributes)?;
+    let sys = match Filesystem::new("sysfs").and_then(|sys| sys.mount(attributes)) {
+        // The root of a user namespace may mount sysfs only with a network of its own.
+        Err(Error::System { source, .. }) if source.raw_os_error() == Some(libc::EPERM) => {
+            host_sys(attributes)?
+        }
+        result => result?,
+    };
     mounts::attach(&sys, place).doing("mount sysfs on /sys")?;
     let Some(place) = resolve::open(root, Path::new("/sys/fs/cgroup"))? else { return Ok(()) };
     // What of the cgroups cannot be had (a controller that is not mounted on the host, a version 2 of which
@@ -59,6 +65,13 @@ pub(super) fn mount_sys(place: &OwnedFd, root: &OwnedFd, security: Security) -> 
             }),
         several => mount_hierarchies(&place, several, attributes),
     }
+}
+
+/// The host's `/sys`, and all that is mounted in it: what a user namespace sees cannot be taken apart.
+fn host_sys(attributes: rustix::mount::MountAttrFlags) -> Result<OwnedFd, Error> {
+    let sys = mounts::clone_path(Path::new("/sys"), true).doing("bind-mount /sys")?;
+    mounts::restrict(&sys, true, attributes).doing("restrict the mount of /sys")?;
+    Ok(sys)
 }
 
 /// One tree of cgroups, as a line of `/proc/self/cgroup` names it.

@@ -24,12 +24,24 @@ pub(super) const LOWERS: usize = STACK - 2;
 const OPTIONS: [(&str, &str); 4] =
     [("xino", "on"), ("index", "off"), ("redirect_dir", "off"), ("metacopy", "off")];
 
+/// What makes overlayfs keep its own attributes in `user.overlay.`.
+const USER_ATTRIBUTES: &str = "userxattr";
+
+/// The same where it does: then the last two are off, and may not even be named.
+const USER_OPTIONS: [(&str, &str); 2] = [("xino", "on"), ("index", "off")];
+
+fn choices(user_attributes: bool) -> &'static [(&'static str, &'static str)] {
+    if user_attributes { &USER_OPTIONS } else { &OPTIONS }
+}
+
 /// What an overlay is made of; all directories are open.
 pub(super) struct Layers<'a> {
     /// The top-most first; at least one.
     pub(super) lowers: Vec<BorrowedFd<'a>>,
     /// Without, it is read-only, and needs two lowers.
     pub(super) upper: Option<Upper<'a>>,
+    /// Whether overlayfs' own attributes are those of `user.overlay.`.
+    pub(super) user_attributes: bool,
 }
 
 /// The writable part of an overlay.
@@ -81,8 +93,11 @@ fn append(layers: &Layers<'_>, attributes: MountAttrFlags) -> Result<Option<Owne
             result => result.map_err(|errno| overlay.failure(errno))?,
         }
     }
-    for (key, value) in OPTIONS {
+    for (key, value) in choices(layers.user_attributes) {
         overlay = overlay.with(key, value)?;
+    }
+    if layers.user_attributes {
+        overlay = overlay.with_flag(USER_ATTRIBUTES)?;
     }
     if let Some(upper) = &layers.upper {
         overlay = overlay.with("upperdir", &path_of(&upper.upper))?.with("workdir", &path_of(&upper.work))?;
@@ -98,8 +113,11 @@ fn append(layers: &Layers<'_>, attributes: MountAttrFlags) -> Result<Option<Owne
 fn page(layers: &Layers<'_>, attributes: MountAttrFlags, scaffold: &Scaffold) -> Result<OwnedFd, Error> {
     let lowers: Vec<String> = layers.lowers.iter().map(path_of).collect();
     let mut options = format!("lowerdir={}", lowers.join(":"));
-    for (key, value) in OPTIONS {
+    for (key, value) in choices(layers.user_attributes) {
         options.push_str(&format!(",{key}={value}"));
+    }
+    if layers.user_attributes {
+        options.push_str(&format!(",{USER_ATTRIBUTES}"));
     }
     if let Some(upper) = &layers.upper {
         let (upperdir, workdir) = (path_of(&upper.upper), path_of(&upper.work));
@@ -173,7 +191,8 @@ mod tests {
             let lowers = LOWERS_WITH_NAMES.map(open);
             let (upper, work) = (open(&format!("upper{index}")), open(&format!("work{index}")));
             let upper = Upper { upper: upper.as_fd(), work: work.as_fd(), volatile: true };
-            let layers = Layers { lowers: lowers.iter().map(AsFd::as_fd).collect(), upper: Some(upper) };
+            let lowers = lowers.iter().map(AsFd::as_fd).collect();
+            let layers = Layers { lowers, upper: Some(upper), user_attributes: false };
             let attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
             let mount = match through_page {
                 true => page(&layers, attributes, &scaffold).expect("mounted"),

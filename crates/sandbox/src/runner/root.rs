@@ -23,6 +23,8 @@ pub(super) struct Built {
     pub(super) root: OwnedFd,
     /// Where `/proc` goes; only the contained process can mount it.
     pub(super) proc: OwnedFd,
+    /// The host's root, which lies on top of the root until the contained process lets go of it.
+    pub(super) host: OwnedFd,
     /// The terminal, when there is one.
     pub(super) pty: Option<Pty>,
     /// What had to be created.
@@ -56,23 +58,25 @@ pub(super) fn build(spec: &Spec) -> Result<Built, Error> {
             let (count, most) = (lowers.len(), overlay::LOWERS);
             return Err(Error::Invalid(format!("a root of {count} layers: {most} can be mounted at most")));
         }
-        Root::Overlay { lowers, upper, work, volatile } => {
+        Root::Overlay { lowers, upper, work, user_attributes, volatile } => {
             let open = Open {
                 lowers: lowers.iter().map(|lower| overlay::open(lower)).collect::<Result<_, _>>()?,
                 upper: overlay::open(upper)?,
                 work: overlay::open(work)?,
+                user_attributes: *user_attributes,
                 volatile: *volatile,
             };
             overlay_root(&open, &points, &scaffold, attributes(spec.security))?
         }
     };
     mounts::attach(&root, &place).doing("mount the root")?;
-    let mut built = fill(spec, root, points)?;
+    let filled = fill(spec, root, points)?;
     if spec.read_only_root {
-        mounts::restrict(&built.root, false, READ_ONLY).doing("make the root read-only")?;
+        mounts::restrict(&filled.root, false, READ_ONLY).doing("make the root read-only")?;
     }
-    enter(&mut built)?;
-    Ok(built)
+    let host = enter(&filled.root)?;
+    let Filled { root, proc, pty, created } = filled;
+    Ok(Built { root, proc, host, pty, created })
 }
 
 fn attributes(security: Security) -> MountAttrFlags {
@@ -143,6 +147,7 @@ struct Open {
     lowers: Vec<OwnedFd>,
     upper: OwnedFd,
     work: OwnedFd,
+    user_attributes: bool,
     volatile: bool,
 }
 
@@ -160,7 +165,8 @@ fn overlay_root(
     }
     lowers.extend(open.lowers.iter().map(AsFd::as_fd));
     let upper = Upper { upper: open.upper.as_fd(), work: open.work.as_fd(), volatile: open.volatile };
-    overlay::make(&Layers { lowers, upper: Some(upper) }, attributes, scaffold)
+    let layers = Layers { lowers, upper: Some(upper), user_attributes: open.user_attributes };
+    overlay::make(&layers, attributes, scaffold)
 }
 
 /// Looks through all layers, without changing any, for what is missing.
@@ -169,7 +175,11 @@ fn stubs(open: &Open, points: &[Point], scaffold: &Scaffold) -> Result<Stubs, Er
     let mut layers = vec![open.upper.as_fd()];
     layers.extend(open.lowers.iter().map(AsFd::as_fd));
     layers.push(nothing.as_fd());
-    let view = overlay::make(&Layers { lowers: layers, upper: None }, READ_ONLY, scaffold)?;
+    let view = overlay::make(
+        &Layers { lowers: layers, upper: None, user_attributes: open.user_attributes },
+        READ_ONLY,
+        scaffold,
+    )?;
     let mut stubs = Stubs::new(scaffold.directory("stubs")?);
     for point in points {
         let place = resolve::place(&view, &point.target)?;
@@ -184,8 +194,16 @@ fn stubs(open: &Open, points: &[Point], scaffold: &Scaffold) -> Result<Stubs, Er
     Ok(stubs)
 }
 
+/// A root in which everything is mounted.
+struct Filled {
+    root: OwnedFd,
+    proc: OwnedFd,
+    pty: Option<Pty>,
+    created: Created,
+}
+
 /// Mounts everything into the root.
-fn fill(spec: &Spec, root: OwnedFd, points: Vec<Point>) -> Result<Built, Error> {
+fn fill(spec: &Spec, root: OwnedFd, points: Vec<Point>) -> Result<Filled, Error> {
     let mut created = Created::default();
     let mut proc = None;
     let mut pty = None;
@@ -206,16 +224,22 @@ fn fill(spec: &Spec, root: OwnedFd, points: Vec<Point>) -> Result<Built, Error> 
         }
     }
     let proc = proc.ok_or_else(|| Error::Internal("no place for /proc".to_owned()))?;
-    Ok(Built { root, proc, pty, created })
+    Ok(Filled { root, proc, pty, created })
 }
 
-/// Makes the root this process's root, and lets go of the host's.
-fn enter(built: &mut Built) -> Result<(), Error> {
+/// Makes the root this process's root; gives the host's, which is still there: the root of a user namespace may mount `/proc` only where one
+/// can be seen already.
+fn enter(root: &OwnedFd) -> Result<OwnedFd, Error> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let host = openat(CWD, "/", flags, Mode::empty()).doing("open the host's root")?;
-    fchdir(&built.root).doing("enter the root")?;
+    fchdir(root).doing("enter the root")?;
     pivot_root(".", ".").doing("change the root (pivot_root)")?;
-    fchdir(&host).doing("go back to the host's root")?;
+    Ok(host)
+}
+
+/// Lets go of the host's root: after this nothing of it can be reached.
+pub(super) fn leave_host(host: &OwnedFd) -> Result<(), Error> {
+    fchdir(host).doing("go back to the host's root")?;
     unmount(".", UnmountFlags::DETACH).doing("unmount the host's root")?;
     // Whether the first call takes the scaffold, which lies on top, or all at once, depends on the kernel's
     // version.

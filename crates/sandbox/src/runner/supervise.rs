@@ -26,10 +26,10 @@ pub(super) fn run(socket: &OwnedFd, order: Order, built: Built) -> Result<(), Er
     };
     drop((failure_writer, alive_reader));
     let process = pidfd_open(child, PidfdFlags::empty()).doing("watch the contained process")?;
-    let Built { root, pty, created, .. } = built;
+    let Built { root, host, pty, created, .. } = built;
     // The other ends of pipes and terminals must close when the contained process closes them.
     let Order { spec, stdio, _keep } = order;
-    drop(stdio);
+    drop((stdio, host));
     let master = pty.map(|pty| pty.master);
     if let Some(error) = failure_of(failure_reader)? {
         wait(child)?;

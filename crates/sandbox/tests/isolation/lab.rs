@@ -107,6 +107,7 @@ impl Lab {
                 lowers: vec![self.path("lower")],
                 upper: self.path("upper"),
                 work,
+                user_attributes: false,
                 volatile: true,
             },
             read_only_root: false,
@@ -120,7 +121,6 @@ impl Lab {
                 resolv_conf: Some("nameserver 192.0.2.1\n".to_owned()),
                 hostname: Some("inside\n".to_owned()),
             },
-            ids: None,
         }
     }
 

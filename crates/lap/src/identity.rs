@@ -1,0 +1,15 @@
+//! Becoming root of a user namespace, where lap is not run by root.
+
+use std::path::Path;
+
+use sandbox::identity::{self, Identity};
+
+use crate::failure::Outcome;
+
+/// Enters a user namespace when this process is not root: with the ids of the store at `root`, or all that the user has.
+///
+/// To be called before there is a second thread.
+pub fn enter(root: Option<&Path>) -> Outcome<Identity> {
+    let recorded = root.map(store::ids::recorded).transpose()?.flatten();
+    Ok(identity::enter(recorded.as_ref())?)
+}

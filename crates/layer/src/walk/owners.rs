@@ -1,0 +1,67 @@
+//! Whose what a command left is, also where the files cannot say it.
+//!
+//! With a single user id every file belongs to that one user. What the command believed (its calls of chown
+//! are caught, and recorded) is told here by path. For all other files: what was copied up belongs to whom it
+//! belonged below; what is new belongs to the user that the command ran as.
+
+use std::collections::HashMap;
+
+use rustix::fs::{FileType, Stat};
+use store::table::EntryKind;
+
+use super::attributes::Attributes;
+use crate::View;
+
+/// A user and a group.
+pub type Owner = (u32, u32);
+
+/// Whose the files of an upper directory are.
+#[derive(Debug, Clone, Default)]
+pub enum Owners {
+    /// As they say themselves.
+    #[default]
+    Real,
+    /// As is told.
+    Told(Told),
+}
+
+/// What is known of owners.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// Whom a file was given to, by its path as in a table.
+    pub by_path: HashMap<Vec<u8>, Owner>,
+    /// Whose everything else is that is new.
+    pub default: Owner,
+}
+
+impl Owners {
+    /// Whose this entry is. `hidden` says that what lies below does not show through here.
+    pub(super) fn of(
+        &self,
+        path: &[u8],
+        stat: &Stat,
+        attributes: &Attributes,
+        below: &View,
+        hidden: bool,
+    ) -> Owner {
+        let told = match self {
+            Owners::Real => return (stat.st_uid, stat.st_gid),
+            Owners::Told(told) => told,
+        };
+        if let Some(owner) = told.by_path.get(path) {
+            return *owner;
+        }
+        let known = below.find(path).filter(|_| !hidden).map(|node| below.entry(node));
+        known
+            .filter(|known| match (FileType::from_raw_mode(stat.st_mode), &known.kind) {
+                (FileType::Directory, EntryKind::Directory { .. }) => !attributes.opaque,
+                (FileType::RegularFile, EntryKind::File { .. } | EntryKind::Hardlink { .. }) => {
+                    attributes.copied
+                }
+                // These cannot bear overlayfs' mark of a copy.
+                (FileType::Symlink, EntryKind::Symlink { .. }) | (FileType::Fifo, EntryKind::Fifo) => true,
+                _ => false,
+            })
+            .map_or(told.default, |known| (known.uid, known.gid))
+    }
+}
