@@ -5,6 +5,7 @@ mod log;
 mod script;
 
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,9 +15,9 @@ use engine::host::HostFiles;
 use engine::users::{Account, Users};
 use layer::View;
 use layer::packer::PackOptions;
-use layer::walk::{Owners, Upper};
-use sandbox::{Exit, Files, Process, Root, Runner, Spec, Stdio, User};
-use store::{Layer, Lease, Ownership, Store, TempDir};
+use layer::walk::{Owners, Told, Upper};
+use sandbox::{Exit, Files, OwnerClaim, Process, Root, Runner, Spec, Stdio, User};
+use store::{Layer, Lease, Ownership, Store};
 
 pub use error::RunError;
 use log::{Tail, pump};
@@ -75,13 +76,27 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
         },
         security: sandbox::Security::Default,
         files: files(step.network)?,
+        single_id: engine::rootfs::single_id(around.view, ownership),
     };
     let (exit, tail) = execute(around, &spec)?;
     around.cancel.check()?;
     if !exit.status.is_success() {
         return Err(RunError::Failed { command: step.arguments.clone(), status: exit.status, tail });
     }
-    commit(around, place)
+    let upper = Upper { place, name: UPPER, below: around.view, owners: &owners(ownership, &account, exit.owners) };
+    Ok(layer::walk::commit_upper(around.store, around.lease, upper, around.options, around.cancel)?)
+}
+
+/// Whose the files are that the command left.
+fn owners(ownership: Ownership, account: &Account, claims: Vec<OwnerClaim>) -> Owners {
+    if ownership.is_in_trees() {
+        return Owners::Real;
+    }
+    let claim = |claim: OwnerClaim| (claim.path.into_os_string().into_vec(), (claim.user, claim.group));
+    Owners::Told(Told {
+        by_path: claims.into_iter().map(claim).collect(),
+        default: (account.uid, account.gid),
+    })
 }
 
 /// Starts the command, passes on what it writes, and waits for its end.
@@ -96,11 +111,6 @@ fn execute(around: &Surroundings<'_>, spec: &Spec) -> Result<(Exit, Vec<u8>), Ru
         running.wait(around.cancel, GRACE)
     })?;
     Ok((exit, tail.take()))
-}
-
-fn commit(around: &Surroundings<'_>, place: TempDir) -> Result<Layer, RunError> {
-    let upper = Upper { place, name: UPPER, below: around.view, owners: &Owners::Real };
-    Ok(layer::walk::commit_upper(around.store, around.lease, upper, around.options, around.cancel)?)
 }
 
 fn process(step: &RunStep, account: &Account) -> Process {

@@ -2,13 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fs::Permissions;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use base::{Cancel, IoContext};
 use image::{Config, ImageId};
 use layer::View;
+use sandbox::{OwnerClaim, SingleId};
 use store::{Layer, Lease, Ownership, Store, TempDir};
 
 use crate::error::{EngineError, MissingLayer};
@@ -99,6 +100,20 @@ pub fn ensure_directory(
             .context("set the mode of", &directory)?;
     }
     Ok(())
+}
+
+/// What the sandbox has to know of owners where there is only one user id: those in the tables.
+pub fn single_id(view: &View, ownership: Ownership) -> Option<SingleId> {
+    if ownership.is_in_trees() {
+        return None;
+    }
+    let claim = |(path, node): (Vec<u8>, layer::view::Node)| {
+        let entry = view.entry(view.file(node));
+        let is_root = (entry.uid, entry.gid) == (0, 0);
+        let path = PathBuf::from(std::ffi::OsString::from_vec(path));
+        (!is_root).then_some(OwnerClaim { path, user: Some(entry.uid), group: Some(entry.gid) })
+    };
+    Some(SingleId { owners: view.walk(b"").filter_map(claim).collect() })
 }
 
 /// The layers of an image, lowest first, held.

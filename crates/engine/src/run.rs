@@ -10,7 +10,7 @@ use store::{Layer, Lease, Store};
 use crate::error::EngineError;
 use crate::host::HostFiles;
 use crate::merge::{Wishes, merge};
-use crate::rootfs::RootFs;
+use crate::rootfs::{RootFs, single_id};
 use crate::users::{Account, Users};
 
 /// A container to be run.
@@ -84,6 +84,7 @@ pub fn start(
         network: request.network,
         security: sandbox::Security::Default,
         files: files(request)?,
+        single_id: single_id(root.view(), store.ownership()),
     };
     let holds: Vec<BorrowedFd<'_>> = root.view().layers().iter().map(Layer::hold).collect();
     let running = sandbox::spawn(runner, &spec, stdio, &holds)?;

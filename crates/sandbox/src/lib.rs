@@ -39,10 +39,10 @@ mod wire;
 pub use capability::CapabilitySet;
 pub use error::Error;
 pub use probe::{Cgroups, Facts, probe, require};
-pub use running::{CreatedMountPoint, Exit, Input, Output, Runner, Running, Status, Stdio};
+pub use running::{CreatedMountPoint, Exit, Input, Output, OwnerClaim, Runner, Running, Status, Stdio};
 pub use spawn::spawn;
 pub use spec::{
-    Files, Mount, MountSource, Network, Process, Resource, Rlimit, Root, Security, Spec, Terminal, User,
+    Files, Mount, MountSource, Network, Process, Resource, Rlimit, Root, Security, SingleId, Spec, Terminal, User,
 };
 
 /// Becomes the runner when this process was started as one, and returns at once when it was not.

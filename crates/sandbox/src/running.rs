@@ -82,6 +82,20 @@ pub struct Exit {
     pub cancelled: bool,
     /// Mount points that had to be created in the root itself, because nothing else was possible.
     pub created_mount_points: Vec<CreatedMountPoint>,
+    /// With [`crate::Spec::single_id`]: whom the files that are left were given to.
+    pub owners: Vec<OwnerClaim>,
+}
+
+/// A file that was given to somebody who could not really get it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct OwnerClaim {
+    /// Where it is in the root, without the leading slash.
+    #[serde(with = "crate::wire::path")]
+    pub path: PathBuf,
+    /// To which user; `None` when only the group was changed.
+    pub user: Option<u32>,
+    /// To which group; `None` when only the user was changed.
+    pub group: Option<u32>,
 }
 
 /// A mount point that had to be created in the root.
@@ -162,8 +176,9 @@ impl Running {
         // When the runner has ended, the mounts are gone too.
         let ended = self.child().wait().doing("wait for the sandbox runner")?;
         let exit = match reply {
-            Some((Reply::Exited { status, created }, _)) => {
-                Exit { status, cancelled, created_mount_points: created }
+            Some((Reply::Exited { status, created }, descriptors)) => {
+                let owners = wire::read_memory(descriptors).doing("hear from the sandbox runner")?;
+                Exit { status, cancelled, created_mount_points: created, owners }
             }
             Some((Reply::Failed(failure), _)) => return Err(self.abandon(failure.into())),
             Some((Reply::Started { .. }, _)) => {

@@ -1,13 +1,13 @@
 //! Starting the runner, and telling it what to run.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::Mutex;
 
-use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
+use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::error::{Doing, Error};
@@ -29,7 +29,7 @@ pub fn spawn(runner: &Runner, spec: &Spec, stdio: Stdio, keep: &[BorrowedFd<'_>]
             hint: "run as root, or enter a user namespace first".to_owned(),
         });
     }
-    let text = describe(spec).doing("describe the process")?;
+    let text = wire::memory("lapstrake-sandbox-description", spec).doing("describe the process")?;
     let (inside, streams) = connect(stdio).doing("prepare the standard streams")?;
     let (here, there) = wire::pair().doing("open a pair of sockets")?;
     let mut child = start(runner, there)?;
@@ -60,13 +60,6 @@ pub fn spawn(runner: &Runner, spec: &Spec, stdio: Stdio, keep: &[BorrowedFd<'_>]
             })
         }
     }
-}
-
-/// The description, in memory: it may be longer than a message.
-fn describe(spec: &Spec) -> io::Result<OwnedFd> {
-    let mut text = File::from(memfd_create("lapstrake-sandbox-description", MemfdFlags::CLOEXEC)?);
-    text.write_all(&serde_json::to_vec(spec)?)?;
-    Ok(text.into())
 }
 
 fn start(runner: &Runner, socket: OwnedFd) -> Result<Child, Error> {

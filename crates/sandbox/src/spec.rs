@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::CapabilitySet;
 use crate::error::Error;
+use crate::running::OwnerClaim;
 
 /// How long a host name is at most (`__NEW_UTS_LEN`).
 const HOST_NAME: usize = 64;
@@ -37,6 +38,10 @@ pub struct Spec {
     /// Files whose contents the host decides, bind-mounted over what the root has.
     #[serde(default)]
     pub files: Files,
+    /// There is but one user id, that of root: what would need others is answered as if there were, and told in
+    /// [`crate::Exit::owners`].
+    #[serde(default)]
+    pub single_id: Option<SingleId>,
 }
 
 impl Spec {
@@ -74,6 +79,13 @@ impl Spec {
         }
         Ok(())
     }
+}
+
+/// What is to be known where there is only one user id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SingleId {
+    /// Whose the files of the root are that do not belong to root.
+    pub owners: Vec<OwnerClaim>,
 }
 
 /// What a contained process sees as `/`.

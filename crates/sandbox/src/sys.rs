@@ -1,9 +1,9 @@
 //! System calls that neither the standard library nor rustix offers in a safe form.
 #![expect(unsafe_code, reason = "each function wraps one system call and says why the call is sound")]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_long};
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_ulong};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 use rustix::process::Pid;
@@ -174,6 +174,113 @@ pub(crate) fn load_seccomp(filter: &[libc::sock_filter]) -> io::Result<()> {
     // SAFETY: the kernel copies `length` instructions from the slice, and does not write to it.
     check(unsafe { libc::syscall(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &raw const program) })?;
     Ok(())
+}
+
+/// Puts this process and all its children under a filter of system calls, for good; gives the descriptor where calls arrive that the filter hands
+/// over (`SECCOMP_RET_USER_NOTIF`).
+pub(crate) fn load_seccomp_listener(filter: &[libc::sock_filter]) -> io::Result<OwnedFd> {
+    const SECCOMP_SET_MODE_FILTER: c_int = 1;
+    const NEW_LISTENER: c_int = 1 << 3;
+    let length = u16::try_from(filter.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
+    let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the kernel copies `length` instructions from the slice, and does not write to it.
+    let listener = check(unsafe {
+        libc::syscall(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, NEW_LISTENER, &raw const program)
+    })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(listener as c_int) })
+}
+
+/// A system call that waits for an answer.
+#[derive(Debug)]
+pub(crate) struct Notice {
+    /// Which notice.
+    pub id: u64,
+    /// The thread that made the call, as this process sees it.
+    pub process: u32,
+    /// The number of the call.
+    pub call: c_long,
+    /// Its arguments.
+    pub arguments: [u64; 6],
+}
+
+/// The requests of seccomp_unotify(2): direction, size of the structure, `!`, number.
+const NOTICE_RECEIVE: c_ulong = 0xc050_2100;
+const NOTICE_ANSWER: c_ulong = 0xc018_2101;
+const NOTICE_IS_VALID: c_ulong = 0x4008_2102;
+
+/// Waits for a call, and takes it.
+pub(crate) fn receive_notice(listener: &OwnedFd) -> io::Result<Notice> {
+    // SAFETY: all bytes zero is a valid value of this plain structure, and the one that the kernel wants.
+    let mut notice: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one such structure, whose size is part of the request.
+    check(unsafe { libc::ioctl(listener.as_raw_fd(), NOTICE_RECEIVE as _, &raw mut notice) }.into())?;
+    Ok(Notice {
+        id: notice.id,
+        process: notice.pid,
+        call: notice.data.nr.into(),
+        arguments: notice.data.args,
+    })
+}
+
+/// Answers a call: with a value, or with an error (negative) that is not 0.
+pub(crate) fn answer_notice(listener: &OwnedFd, id: u64, value: i64, error: i32) -> io::Result<()> {
+    let answer = libc::seccomp_notif_resp { id, val: value, error, flags: 0 };
+    // SAFETY: the kernel reads one such structure, whose size is part of the request.
+    check(unsafe { libc::ioctl(listener.as_raw_fd(), NOTICE_ANSWER as _, &raw const answer) }.into())?;
+    Ok(())
+}
+
+/// Lets the kernel make a call as if nobody had been asked.
+pub(crate) fn let_notice_continue(listener: &OwnedFd, id: u64) -> io::Result<()> {
+    const CONTINUE: u32 = 1;
+    let answer = libc::seccomp_notif_resp { id, val: 0, error: 0, flags: CONTINUE };
+    // SAFETY: the kernel reads one such structure, whose size is part of the request.
+    check(unsafe { libc::ioctl(listener.as_raw_fd(), NOTICE_ANSWER as _, &raw const answer) }.into())?;
+    Ok(())
+}
+
+/// What stat(2) says of a file, in the kernel's own form, with another owner.
+pub(crate) fn stat_of_another(file: &OwnedFd, user: u32, group: u32) -> io::Result<Vec<u8>> {
+    // SAFETY: all bytes zero is a valid value of this plain structure.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: the path is a string with an end, and the kernel writes one such structure.
+    check(
+        unsafe { libc::fstatat(file.as_raw_fd(), c"".as_ptr(), &raw mut stat, libc::AT_EMPTY_PATH) }.into(),
+    )?;
+    (stat.st_uid, stat.st_gid) = (user, group);
+    Ok(bytes_of(&stat))
+}
+
+/// What statx(2) says of a file, in the kernel's own form, with another owner.
+pub(crate) fn statx_of_another(
+    file: &OwnedFd,
+    flags: c_int,
+    mask: u32,
+    user: u32,
+    group: u32,
+) -> io::Result<Vec<u8>> {
+    // SAFETY: all bytes zero is a valid value of this plain structure.
+    let mut stat: libc::statx = unsafe { std::mem::zeroed() };
+    let flags = (flags & !libc::AT_SYMLINK_NOFOLLOW) | libc::AT_EMPTY_PATH;
+    // SAFETY: the path is a string with an end, and the kernel writes one such structure.
+    check(
+        unsafe { libc::statx(file.as_raw_fd(), c"".as_ptr(), flags, mask, &raw mut stat) }.into(),
+    )?;
+    (stat.stx_uid, stat.stx_gid) = (user, group);
+    Ok(bytes_of(&stat))
+}
+
+/// The bytes of one of the kernel's structures, which were all zeros before the kernel wrote it.
+fn bytes_of<T: Copy>(value: &T) -> Vec<u8> {
+    // SAFETY: the value is plain and was zeroed, so that all of its bytes, padding too, are initialised.
+    unsafe { std::slice::from_raw_parts(ptr::from_ref(value).cast::<u8>(), size_of::<T>()) }.to_vec()
+}
+
+/// Whether a call still waits: if so, its thread has not ended meanwhile.
+pub(crate) fn is_notice_valid(listener: &OwnedFd, id: u64) -> bool {
+    // SAFETY: the kernel reads one number.
+    unsafe { libc::ioctl(listener.as_raw_fd(), NOTICE_IS_VALID as _, &raw const id) == 0 }
 }
 
 /// Sets a resource limit of this process, by the kernel's number.

@@ -5,11 +5,13 @@
 //! inherited by number, so another thread of the caller that starts a process at the same time gets none of
 //! it.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut, Seek, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::retry_on_intr;
 use rustix::net::{
     self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
@@ -109,7 +111,7 @@ pub(crate) enum Reply {
     },
     /// The command was not executed, and nothing is left.
     Failed(Failure),
-    /// The process and all that it left behind have ended.
+    /// The process and all that it left behind have ended. With a descriptor: [`OwnerClaim`](crate::OwnerClaim)s, in memory.
     Exited {
         /// How.
         status: Status,
@@ -123,6 +125,21 @@ pub(crate) const DESCRIPTORS: usize = 200;
 
 /// How long a message may be. Descriptions do not travel in messages, so all of them are short.
 const MESSAGE: usize = 64 << 10;
+
+/// Puts something into memory that may be longer than a message.
+pub(crate) fn memory(name: &str, value: &impl Serialize) -> io::Result<OwnedFd> {
+    let mut text = File::from(memfd_create(name, MemfdFlags::CLOEXEC)?);
+    text.write_all(&serde_json::to_vec(value)?)?;
+    Ok(text.into())
+}
+
+/// Reads what [`memory`] wrote; the default value when no descriptor came.
+pub(crate) fn read_memory<T: DeserializeOwned + Default>(descriptors: Vec<OwnedFd>) -> io::Result<T> {
+    let Some(descriptor) = descriptors.into_iter().next() else { return Ok(T::default()) };
+    let mut file = File::from(descriptor);
+    file.rewind()?;
+    Ok(serde_json::from_reader(io::BufReader::new(file))?)
+}
 
 /// A pair of connected sockets that keep messages apart and are not inherited.
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {

@@ -28,8 +28,8 @@ pub enum Owners {
 /// What is known of owners.
 #[derive(Debug, Clone, Default)]
 pub struct Told {
-    /// Whom a file was given to, by its path as in a table.
-    pub by_path: HashMap<Vec<u8>, Owner>,
+    /// Whom a file was given to, by its path as in a table; `None` for a part that was not changed.
+    pub by_path: HashMap<Vec<u8>, (Option<u32>, Option<u32>)>,
     /// Whose everything else is that is new.
     pub default: Owner,
 }
@@ -48,11 +48,8 @@ impl Owners {
             Owners::Real => return (stat.st_uid, stat.st_gid),
             Owners::Told(told) => told,
         };
-        if let Some(owner) = told.by_path.get(path) {
-            return *owner;
-        }
         let known = below.find(path).filter(|_| !hidden).map(|node| below.entry(node));
-        known
+        let (uid, gid) = known
             .filter(|known| match (FileType::from_raw_mode(stat.st_mode), &known.kind) {
                 (FileType::Directory, EntryKind::Directory { .. }) => !attributes.opaque,
                 (FileType::RegularFile, EntryKind::File { .. } | EntryKind::Hardlink { .. }) => {
@@ -62,6 +59,8 @@ impl Owners {
                 (FileType::Symlink, EntryKind::Symlink { .. }) | (FileType::Fifo, EntryKind::Fifo) => true,
                 _ => false,
             })
-            .map_or(told.default, |known| (known.uid, known.gid))
+            .map_or(told.default, |known| (known.uid, known.gid));
+        let (user, group) = told.by_path.get(path).copied().unwrap_or_default();
+        (user.unwrap_or(uid), group.unwrap_or(gid))
     }
 }

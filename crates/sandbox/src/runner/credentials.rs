@@ -16,7 +16,9 @@ use crate::spec::{Process, Resource, Rlimit, Security};
 use crate::sys;
 
 /// Takes on everything, in the one order that works: each step still needs what the next ones take away.
-pub(super) fn apply(process: &Process, security: Security) -> Result<(), Error> {
+///
+/// With a single id, who the process is stays as it is: the runner answers who it believes to be.
+pub(super) fn apply(process: &Process, security: Security, single_id: bool) -> Result<(), Error> {
     for limit in &process.rlimits {
         set_limit(*limit)?;
     }
@@ -35,8 +37,11 @@ pub(super) fn apply(process: &Process, security: Security) -> Result<(), Error> 
     }
     drop_from_bounding_set(granted)?;
     clear_ambient_capability_set().doing("clear the ambient capabilities")?;
-    become_user(process)?;
+    if !single_id {
+        become_user(process)?;
+    }
     let sets = match process.user.uid {
+        _ if single_id => granted,
         0 => granted,
         _ => CapabilitySet::EMPTY,
     };

@@ -14,7 +14,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::mounts::{self, Filesystem, INERT};
 use crate::error::{Doing, Error};
-use crate::spec::{Process, Security, Terminal};
+use crate::spec::{Security, Spec, Terminal};
 
 /// The host's devices that every container has (CT-36).
 const HOST_DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
@@ -44,8 +44,9 @@ pub(super) struct Pty {
 }
 
 /// Mounts `/dev` on an open place; with a terminal, opens it.
-pub(super) fn mount(place: &OwnedFd, process: &Process, security: Security) -> Result<Option<Pty>, Error> {
-    let attributes = match security {
+pub(super) fn mount(place: &OwnedFd, spec: &Spec) -> Result<Option<Pty>, Error> {
+    let Spec { process, security, .. } = spec;
+    let attributes = match *security {
         Security::Default => MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID,
         Security::Insecure => MountAttrFlags::MOUNT_ATTR_NOSUID,
     };
@@ -69,7 +70,10 @@ pub(super) fn mount(place: &OwnedFd, process: &Process, security: Security) -> R
     let pts = pseudo_terminals()?;
     put(&dev, "pts", &pts)?;
     match process.terminal {
-        Some(size) => console(&dev, &pts, size, process.user.uid).map(Some),
+        Some(size) => {
+            let owner = if spec.single_id.is_some() { 0 } else { process.user.uid };
+            console(&dev, &pts, size, owner).map(Some)
+        }
         None => Ok(None),
     }
 }

@@ -13,17 +13,28 @@ use rustix::process::{Signal, ioctl_tiocsctty, set_parent_process_death_signal};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::root::Built;
-use super::{Order, credentials, execute, kernel, reaper, root};
+use super::{Order, credentials, execute, kernel, reaper, root, solo};
 use crate::error::{Doing, Error, Failure};
 use crate::spec::{Process, Security};
-use crate::sys;
+use crate::{sys, wire};
 
 /// The filesystem type of anonymous pipes.
 const PIPEFS_MAGIC: u64 = 0x5049_5045;
 
-/// Becomes the contained process, or says into `failure` why it cannot.
-pub(super) fn run(order: Order, built: Built, failure: OwnedFd, alive: OwnedFd) -> ! {
-    let outcome = catch_unwind(AssertUnwindSafe(|| become_process(order, built, &alive)));
+/// This process's ends of what leads to the runner.
+pub(super) struct Ends {
+    /// Where it says why it cannot become the command; closes when it has.
+    pub(super) failure: OwnedFd,
+    /// Hangs up when the runner is gone.
+    pub(super) alive: OwnedFd,
+    /// Where calls for other user ids are handed over.
+    pub(super) listener: OwnedFd,
+}
+
+/// Becomes the contained process, or says why it cannot.
+pub(super) fn run(order: Order, built: Built, ends: Ends) -> ! {
+    let Ends { failure, alive, listener } = ends;
+    let outcome = catch_unwind(AssertUnwindSafe(|| become_process(order, built, &alive, &listener)));
     let error = match outcome {
         Ok(Err(error)) => error,
         Err(_) => Error::Internal("a panic before the command was executed".to_owned()),
@@ -35,7 +46,12 @@ pub(super) fn run(order: Order, built: Built, failure: OwnedFd, alive: OwnedFd) 
     sys::leave(125)
 }
 
-fn become_process(order: Order, built: Built, alive: &OwnedFd) -> Result<Infallible, Error> {
+fn become_process(
+    order: Order,
+    built: Built,
+    alive: &OwnedFd,
+    listener: &OwnedFd,
+) -> Result<Infallible, Error> {
     die_with_the_runner(alive)?;
     let Built { root, proc, host, pty, .. } = built;
     let process = &order.spec.process;
@@ -49,7 +65,9 @@ fn become_process(order: Order, built: Built, alive: &OwnedFd) -> Result<Infalli
         Some(pty) => streams([&pty.slave; 3])?,
         None => {
             let [stdin, stdout, stderr] = &order.stdio;
-            own_pipes(&order.stdio, &process.user)?;
+            if order.spec.single_id.is_none() {
+                own_pipes(&order.stdio, &process.user)?;
+            }
             streams([stdin, stdout, stderr])?;
         }
     }
@@ -57,7 +75,11 @@ fn become_process(order: Order, built: Built, alive: &OwnedFd) -> Result<Infalli
     let _ = sys::join_session_keyring();
     sys::reset_signals();
     enter_directory(process)?;
-    credentials::apply(process, order.spec.security)?;
+    if order.spec.single_id.is_some() {
+        let calls = solo::install().doing("catch calls for other user ids")?;
+        wire::send(listener, &(), &[calls.as_fd()]).doing("hand over calls for other user ids")?;
+    }
+    credentials::apply(process, order.spec.security, order.spec.single_id.is_some())?;
     // The change of user has reset it.
     die_with_the_runner(alive)?;
     if process.init {

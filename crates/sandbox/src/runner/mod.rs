@@ -18,6 +18,7 @@ mod reaper;
 mod resolve;
 mod root;
 mod scaffold;
+mod solo;
 mod stubs;
 mod supervise;
 
@@ -90,8 +91,9 @@ fn contain(socket: &OwnedFd) -> Result<(), Error> {
     // process.
     rustix::process::setsid().doing("start a new session")?;
     enter_namespaces(&order.spec)?;
+    let solo = order.spec.single_id.is_some().then(solo::Preparation::new).transpose()?;
     let built = root::build(&order.spec)?;
-    supervise::run(socket, order, built)
+    supervise::run(socket, order, built, solo)
 }
 
 fn receive(socket: &OwnedFd) -> Result<Order, Error> {

@@ -25,6 +25,8 @@ pub(super) struct Built {
     pub(super) proc: OwnedFd,
     /// The host's root, which lies on top of the root until the contained process lets go of it.
     pub(super) host: OwnedFd,
+    /// Where changes go: the upper directory of an overlay, the root itself otherwise.
+    pub(super) upper: OwnedFd,
     /// The terminal, when there is one.
     pub(super) pty: Option<Pty>,
     /// What had to be created.
@@ -52,8 +54,10 @@ pub(super) fn build(spec: &Spec) -> Result<Built, Error> {
     let scaffold = Scaffold::new()?;
     let points = points(spec, &scaffold)?;
     let place = scaffold.directory("root")?;
-    let root = match &spec.root {
-        Root::Directory(path) => directory_root(path, attributes(spec.security))?,
+    let (root, upper) = match &spec.root {
+        Root::Directory(path) => {
+            (directory_root(path, attributes(spec.security))?, overlay::open(path)?)
+        }
         Root::Overlay { lowers, .. } if lowers.len() > overlay::LOWERS => {
             let (count, most) = (lowers.len(), overlay::LOWERS);
             return Err(Error::Invalid(format!("a root of {count} layers: {most} can be mounted at most")));
@@ -66,7 +70,7 @@ pub(super) fn build(spec: &Spec) -> Result<Built, Error> {
                 user_attributes: *user_attributes,
                 volatile: *volatile,
             };
-            overlay_root(&open, &points, &scaffold, attributes(spec.security))?
+            (overlay_root(&open, &points, &scaffold, attributes(spec.security))?, open.upper)
         }
     };
     mounts::attach(&root, &place).doing("mount the root")?;
@@ -76,7 +80,7 @@ pub(super) fn build(spec: &Spec) -> Result<Built, Error> {
     }
     let host = enter(&filled.root)?;
     let Filled { root, proc, pty, created } = filled;
-    Ok(Built { root, proc, host, pty, created })
+    Ok(Built { root, proc, host, upper, pty, created })
 }
 
 fn attributes(security: Security) -> MountAttrFlags {
@@ -211,7 +215,7 @@ fn fill(spec: &Spec, root: OwnedFd, points: Vec<Point>) -> Result<Filled, Error>
         let place = created.open(&root, &point.target, point.kind)?;
         match point.what {
             What::Proc => proc = Some(place),
-            What::Dev => pty = device::mount(&place, &spec.process, spec.security)?,
+            What::Dev => pty = device::mount(&place, spec)?,
             What::Sys => {
                 kernel::mount_sys(&place, &root, spec.security)?;
                 if spec.security == Security::Default {

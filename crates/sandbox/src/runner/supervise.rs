@@ -9,28 +9,43 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
 
 use super::root::Built;
-use super::{Order, init};
+use super::{Order, init, solo};
 use crate::error::{Doing, Error, Failure};
 use crate::running::{CreatedMountPoint, Status};
+use crate::spec::Spec;
 use crate::sys;
 use crate::wire::{self, Reply};
 
 /// Runs the contained process to its end.
-pub(super) fn run(socket: &OwnedFd, order: Order, built: Built) -> Result<(), Error> {
+pub(super) fn run(
+    socket: &OwnedFd,
+    order: Order,
+    built: Built,
+    solo: Option<solo::Preparation>,
+) -> Result<(), Error> {
     let action = "open a pipe";
     let (failure_reader, failure_writer) = pipe_with(PipeFlags::CLOEXEC).doing(action)?;
     let (alive_reader, alive_writer) = pipe_with(PipeFlags::CLOEXEC).doing(action)?;
+    let (listener_here, listener_there) = wire::pair().doing("open a pair of sockets")?;
     let Some(child) = sys::fork().doing("fork")? else {
-        drop((failure_reader, alive_writer));
-        init::run(order, built, failure_writer, alive_reader);
+        drop((failure_reader, alive_writer, listener_here));
+        init::run(order, built, init::Ends { failure: failure_writer, alive: alive_reader, listener: listener_there });
     };
-    drop((failure_writer, alive_reader));
+    drop((failure_writer, alive_reader, listener_there));
     let process = pidfd_open(child, PidfdFlags::empty()).doing("watch the contained process")?;
-    let Built { root, host, pty, created, .. } = built;
+    let Built { root, host, upper, pty, created, .. } = built;
     // The other ends of pipes and terminals must close when the contained process closes them.
     let Order { spec, stdio, _keep } = order;
     drop((stdio, host));
     let master = pty.map(|pty| pty.master);
+    let mut solo = match solo {
+        Some(preparation) => supervisor(preparation, &listener_here, &spec, &root)?,
+        None => None,
+    };
+    // Looking for the command is done with calls that have to be answered, too.
+    if !serve_until(&failure_reader, socket, solo.as_mut())? {
+        let _ = sys::pidfd_kill(process.as_fd(), libc::SIGKILL);
+    }
     if let Some(error) = failure_of(failure_reader)? {
         wait(child)?;
         clean_up(&root, spec.read_only_root, created);
@@ -44,10 +59,17 @@ pub(super) fn run(socket: &OwnedFd, order: Order, built: Built) -> Result<(), Er
         let _ = sys::pidfd_kill(process.as_fd(), libc::SIGKILL);
     }
     drop(master);
-    let status = watch(socket, &process, child)?;
+    let status = watch(socket, &process, child, solo.as_mut())?;
+    let places = solo::Upper { directory: upper.as_fd(), root: root.as_fd() };
+    let owners = solo.map_or_else(|| Ok(Vec::new()), |solo| solo.claims(places))?;
+    let owners = match owners.is_empty() {
+        true => None,
+        false => Some(wire::memory("lapstrake-sandbox-owners", &owners).doing("tell whose the files are")?),
+    };
     let created = clean_up(&root, spec.read_only_root, created);
+    let with: Vec<_> = owners.iter().map(AsFd::as_fd).collect();
     // Nobody to tell is no error.
-    let _ = wire::send(socket, &Reply::Exited { status, created }, &[]);
+    let _ = wire::send(socket, &Reply::Exited { status, created }, &with);
     drop(alive_writer);
     Ok(())
 }
@@ -63,16 +85,54 @@ fn failure_of(reader: OwnedFd) -> Result<Option<Error>, Error> {
     Ok(Some(failure.into()))
 }
 
-/// Waits for the end of the process, and brings it about when the caller's end of the socket closes.
-fn watch(socket: &OwnedFd, process: &OwnedFd, child: Pid) -> Result<Status, Error> {
-    let action = "wait for the contained process";
-    let mut fds = [PollFd::new(process, PollFlags::IN), PollFd::new(socket, PollFlags::IN)];
-    retry_on_intr(|| poll(&mut fds, None)).doing(action)?;
-    if !fds[1].revents().is_empty() {
-        // It may have ended by itself in the meantime.
-        let _ = sys::pidfd_kill(process.as_fd(), libc::SIGKILL);
-    }
+/// Takes the descriptor that the contained process sends before its command is executed; `None` when it failed earlier.
+fn supervisor(
+    preparation: solo::Preparation,
+    listener: &OwnedFd,
+    spec: &Spec,
+    root: &OwnedFd,
+) -> Result<Option<solo::Supervisor>, Error> {
+    let action = "take over calls for other user ids";
+    let lost = || Error::Internal("the process came without its calls".to_owned());
+    let Some(((), descriptors)) = wire::receive(listener).doing(action)? else { return Ok(None) };
+    let listener = descriptors.into_iter().next().ok_or_else(lost)?;
+    let owners = spec.single_id.as_ref().map_or(&[][..], |single| &single.owners);
+    let user = &spec.process.user;
+    Ok(Some(solo::Supervisor::new(preparation, listener, user, owners, root.as_fd())))
+}
+
+/// Waits for the end of the process, and brings it about when the caller's end of the socket closes. Meanwhile calls are answered.
+fn watch(
+    socket: &OwnedFd,
+    process: &OwnedFd,
+    child: Pid,
+    solo: Option<&mut solo::Supervisor>,
+) -> Result<Status, Error> {
+    serve_until(process, socket, solo)?;
+    // It may have ended by itself in the meantime.
+    let _ = sys::pidfd_kill(process.as_fd(), libc::SIGKILL);
     wait(child)
+}
+
+/// Answers calls until one of the two is readable, or hangs up; whether it is the first.
+fn serve_until(
+    first: &OwnedFd,
+    second: &OwnedFd,
+    mut solo: Option<&mut solo::Supervisor>,
+) -> Result<bool, Error> {
+    loop {
+        let mut fds = vec![PollFd::new(first, PollFlags::IN), PollFd::new(second, PollFlags::IN)];
+        let listener = solo.as_ref().map(|solo| solo.listener());
+        fds.extend(listener.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
+        retry_on_intr(|| poll(&mut fds, None)).doing("wait for the contained process")?;
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        if ready.iter().take(2).any(|ready| *ready) {
+            return Ok(ready.first() == Some(&true));
+        }
+        if let Some(solo) = &mut solo {
+            solo.serve().doing("answer a call for other user ids")?;
+        }
+    }
 }
 
 fn wait(child: Pid) -> Result<Status, Error> {

@@ -116,6 +116,7 @@ impl Lab {
             hostname: "inside".to_owned(),
             network: sandbox::Network::Host,
             security: sandbox::Security::Default,
+            single_id: None,
             files: Files {
                 hosts: Some("127.0.0.1 localhost\n".to_owned()),
                 resolv_conf: Some("nameserver 192.0.2.1\n".to_owned()),
