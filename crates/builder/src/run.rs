@@ -83,7 +83,8 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
     if !exit.status.is_success() {
         return Err(RunError::Failed { command: step.arguments.clone(), status: exit.status, tail });
     }
-    let upper = Upper { place, name: UPPER, below: around.view, owners: &owners(ownership, &account, exit.owners) };
+    let upper =
+        Upper { place, name: UPPER, below: around.view, owners: &owners(ownership, &account, exit.owners) };
     Ok(layer::walk::commit_upper(around.store, around.lease, upper, around.options, around.cancel)?)
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use base::Kind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use sandbox::identity::Identity;
 use store::Store;
 
 use crate::command;
@@ -73,6 +74,8 @@ impl Command {
 pub struct Context {
     /// What goes to the user.
     pub printer: Printer,
+    /// Who this process is; not for commands that use no store.
+    pub identity: Option<Identity>,
     root: Option<PathBuf>,
 }
 
@@ -100,12 +103,13 @@ pub fn main() -> ExitCode {
     };
     let printer = Printer::new(false);
     // Who lap is run by decides where the store is, and is not to be seen any more once a user namespace is entered.
-    let context = Context { printer, root: cli.global.root.or_else(environment::default_root) };
+    let root = cli.global.root.or_else(environment::default_root);
     let entered = match cli.command.uses_store() {
-        true => identity::enter(context.root.as_deref()).map(|_| ()),
-        false => Ok(()),
+        true => identity::enter(root.as_deref()).map(Some),
+        false => Ok(None),
     };
-    match entered.and_then(|()| run(cli.command, &context)) {
+    let ran = entered.and_then(|identity| run(cli.command, &Context { printer, root, identity }));
+    match ran {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             printer.failure(&failure);

@@ -42,7 +42,8 @@ pub use probe::{Cgroups, Facts, probe, require};
 pub use running::{CreatedMountPoint, Exit, Input, Output, OwnerClaim, Runner, Running, Status, Stdio};
 pub use spawn::spawn;
 pub use spec::{
-    Files, Mount, MountSource, Network, Process, Resource, Rlimit, Root, Security, SingleId, Spec, Terminal, User,
+    Files, Mount, MountSource, Network, Process, Resource, Rlimit, Root, Security, SingleId, Spec, Terminal,
+    User,
 };
 
 /// Becomes the runner when this process was started as one, and returns at once when it was not.

@@ -264,9 +264,7 @@ pub(crate) fn statx_of_another(
     let mut stat: libc::statx = unsafe { std::mem::zeroed() };
     let flags = (flags & !libc::AT_SYMLINK_NOFOLLOW) | libc::AT_EMPTY_PATH;
     // SAFETY: the path is a string with an end, and the kernel writes one such structure.
-    check(
-        unsafe { libc::statx(file.as_raw_fd(), c"".as_ptr(), flags, mask, &raw mut stat) }.into(),
-    )?;
+    check(unsafe { libc::statx(file.as_raw_fd(), c"".as_ptr(), flags, mask, &raw mut stat) }.into())?;
     (stat.stx_uid, stat.stx_gid) = (user, group);
     Ok(bytes_of(&stat))
 }

@@ -31,9 +31,9 @@ pub enum StoreError {
         /// Where the store is.
         root: PathBuf,
         /// The ids that it was made with.
-        recorded: IdMap,
+        recorded: Box<IdMap>,
         /// Those of this process.
-        own: IdMap,
+        own: Box<IdMap>,
     },
     /// The directory is something else.
     #[error("{} is not a store: {reason}", base::text::path(.root))]

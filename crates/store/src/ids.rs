@@ -95,7 +95,10 @@ pub(crate) fn settle(root: &Path, temporary: Option<&Path>) -> Result<(Ownership
         Some(ids) if ids == own => Ownership::of(&own),
         // Who is not in a namespace can read, and make what needs no owners.
         Some(_) if !is_root => Ownership::InTables,
-        Some(recorded) => return Err(StoreError::OtherIds { root: root.to_owned(), recorded, own }),
+        Some(recorded) => {
+            let (recorded, own) = (Box::new(recorded), Box::new(own));
+            return Err(StoreError::OtherIds { root: root.to_owned(), recorded, own });
+        }
         None if own.is_identity() && is_root => Ownership::Host,
         None if own.is_identity() => Ownership::InTables,
         None => {

@@ -11,7 +11,7 @@ use sandbox::Runner;
 use crate::cli::Context;
 use crate::failure::{Failure, Outcome};
 use crate::progress::{self, Progress};
-use crate::{command, environment, excerpt, signals};
+use crate::{command, environment, excerpt, identity, signals};
 
 mod inputs;
 mod outputs;
@@ -86,6 +86,9 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     let session = inputs::CommandSession::new(inputs, outputs);
     let store = context.store()?;
     let cancel = signals::cancel_on_signal()?;
+    if !args.quiet {
+        identity::say_what_is_given_up(context);
+    }
     let progress = Progress::start(&args.progress.quiet_when(args.quiet), context.printer)?;
     let built = builder::build(&store, &request, &session, &Runner::default(), &progress.events(), &cancel);
     progress.finish();

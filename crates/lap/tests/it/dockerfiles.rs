@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::environment::{Environment, path_text};
+use crate::environment::{Environment, path_text, testdata};
 
 /// Path → what is there.
 type Listing = BTreeMap<String, String>;
 
 fn cases() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/dockerfiles")
+    testdata().join("dockerfiles")
 }
 
 #[test]
@@ -34,6 +34,7 @@ fn every_dockerfile_gives_what_was_recorded() {
     names.sort();
     assert!(names.len() > 60, "{names:?}");
     let mut different = String::new();
+    names.retain(|name| !crate::ordinary::is_left_out(name));
     for name in names {
         let found = result(&lap, &name, &base);
         let expected = cases().join(format!("{name}.expected"));

@@ -60,7 +60,7 @@ impl Environment {
 
     /// The command, to be run on the store.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lap"));
+        let mut command = Command::new(program());
         command
             .args(arguments)
             .current_dir(self.directory.path())
@@ -153,6 +153,22 @@ impl Ran {
         self
     }
 }
+
+/// Where `lap` is: for tests that are run again as somebody who may not look where it was built, somewhere else.
+pub fn program() -> PathBuf {
+    std::env::var_os(PROGRAM).map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_lap")), PathBuf::from)
+}
+
+/// Where `testdata` is.
+pub fn testdata() -> PathBuf {
+    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata");
+    std::env::var_os(TESTDATA).map_or_else(built, PathBuf::from)
+}
+
+/// The variables that say so.
+pub const PROGRAM: &str = "LAP_TEST_PROGRAM";
+/// See [`PROGRAM`].
+pub const TESTDATA: &str = "LAP_TEST_DATA";
 
 /// A path as an argument.
 pub fn path_text(path: &Path) -> &str {

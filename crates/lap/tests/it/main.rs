@@ -10,6 +10,7 @@ mod house;
 mod images;
 mod interface;
 mod kill;
+mod ordinary;
 mod real;
 mod reproducible;
 mod run;

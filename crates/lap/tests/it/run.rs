@@ -64,40 +64,6 @@ fn nothing_stays_of_a_container() {
     lap.check();
 }
 
-/// Somebody who is not root can do everything that runs no command, and is told what needs root.
-#[test]
-fn an_ordinary_user_is_told_what_needs_root() {
-    use std::os::unix::fs::{PermissionsExt, chown};
-    use std::os::unix::process::CommandExt;
-
-    const NOBODY: u32 = 65534;
-    let lap = Environment::with_base();
-    lap.write("context/Dockerfile", "FROM base:1\nCOPY file /\n");
-    lap.write("context/file", "x");
-    lap.lap(["save", "-o", "base-image.tar", "base:1"]).success();
-    let home = lap.path("home");
-    std::fs::create_dir(&home).expect("a directory");
-    chown(&home, Some(NOBODY), Some(NOBODY)).expect("an owner");
-    std::fs::set_permissions(lap.path(""), std::fs::Permissions::from_mode(0o755)).expect("a mode");
-    // The program may lie where only root can look.
-    let program = lap.path("lap");
-    std::fs::copy(env!("CARGO_BIN_EXE_lap"), &program).expect("a copy");
-    let as_nobody = |arguments: &[&str]| {
-        let mut command = std::process::Command::new(&program);
-        command.args(arguments).current_dir(lap.path("")).env("LAPSTRAKE_ROOT", home.join("store"));
-        crate::environment::Ran::of(command.uid(NOBODY).gid(NOBODY).output().expect("lap runs"))
-    };
-    as_nobody(&["load", "-i", "base-image.tar"]).success();
-    as_nobody(&["build", "-t", "app", "context"]).success();
-    as_nobody(&["save", "-o", "home/app.tar", "app"]).success();
-    as_nobody(&["system", "check"]).success();
-    as_nobody(&["run", "--rm", "app", "true"])
-        .failure(125, &["running commands as an ordinary user", "sudo lap"]);
-    lap.write("context/Dockerfile", "FROM base:1\nRUN true\n");
-    as_nobody(&["build", "context"])
-        .failure(1, &["RUN true", "running commands as an ordinary user", "sudo lap"]);
-}
-
 #[test]
 fn ct_12_what_cannot_be_a_variable_is_said_with_its_place() {
     let lap = Environment::with_base();

@@ -59,7 +59,9 @@ impl Owners {
                 (FileType::Symlink, EntryKind::Symlink { .. }) | (FileType::Fifo, EntryKind::Fifo) => true,
                 _ => false,
             })
-            .map_or(told.default, |known| (known.uid, known.gid));
+            .map(|known| (known.uid, known.gid))
+            // A copy under another name: whoever is not root is told by path.
+            .unwrap_or(if attributes.copied { (0, 0) } else { told.default });
         let (user, group) = told.by_path.get(path).copied().unwrap_or_default();
         (user.unwrap_or(uid), group.unwrap_or(gid))
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Gid, Uid, fchown, fstatfs};
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Signal, ioctl_tiocsctty, set_parent_process_death_signal};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
@@ -119,7 +119,11 @@ fn own_pipes(streams: &[OwnedFd], user: &crate::spec::User) -> Result<(), Error>
         let action = "examine a standard stream";
         if fstatfs(stream).doing(action)?.f_type as u64 == PIPEFS_MAGIC {
             let (uid, gid) = (Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)));
-            fchown(stream.as_fd(), uid, gid).doing("set the owner of a pipe")?;
+            match fchown(stream.as_fd(), uid, gid) {
+                // In a user namespace, a pipe of somebody outside stays that one's.
+                Err(Errno::PERM) => {}
+                result => result.doing("set the owner of a pipe")?,
+            }
         }
     }
     Ok(())

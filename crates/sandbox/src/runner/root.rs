@@ -55,9 +55,7 @@ pub(super) fn build(spec: &Spec) -> Result<Built, Error> {
     let points = points(spec, &scaffold)?;
     let place = scaffold.directory("root")?;
     let (root, upper) = match &spec.root {
-        Root::Directory(path) => {
-            (directory_root(path, attributes(spec.security))?, overlay::open(path)?)
-        }
+        Root::Directory(path) => (directory_root(path, attributes(spec.security))?, overlay::open(path)?),
         Root::Overlay { lowers, .. } if lowers.len() > overlay::LOWERS => {
             let (count, most) = (lowers.len(), overlay::LOWERS);
             return Err(Error::Invalid(format!("a root of {count} layers: {most} can be mounted at most")));

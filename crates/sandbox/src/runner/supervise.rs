@@ -29,7 +29,11 @@ pub(super) fn run(
     let (listener_here, listener_there) = wire::pair().doing("open a pair of sockets")?;
     let Some(child) = sys::fork().doing("fork")? else {
         drop((failure_reader, alive_writer, listener_here));
-        init::run(order, built, init::Ends { failure: failure_writer, alive: alive_reader, listener: listener_there });
+        init::run(
+            order,
+            built,
+            init::Ends { failure: failure_writer, alive: alive_reader, listener: listener_there },
+        );
     };
     drop((failure_writer, alive_reader, listener_there));
     let process = pidfd_open(child, PidfdFlags::empty()).doing("watch the contained process")?;

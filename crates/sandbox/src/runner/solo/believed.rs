@@ -83,7 +83,7 @@ pub(super) enum Kind {
 
 impl Believed {
     pub(super) fn new(user: &User) -> Self {
-        Self { user: Ids::all(user.uid), group: Ids::all(user.gid), groups: user.groups.clone() }
+        Self { user: Ids::all(user.uid), group: Ids::all(user.gid), groups: sorted(user.groups.clone()) }
     }
 
     fn is_root(&self) -> bool {
@@ -124,7 +124,7 @@ impl Believed {
         if !self.is_root() {
             return Err(libc::EPERM);
         }
-        self.groups = groups;
+        self.groups = sorted(groups);
         Ok(())
     }
 
@@ -133,6 +133,12 @@ impl Believed {
         let own_group = group == self.group.effective || self.groups.contains(&group);
         self.is_root() || (user == SAME || user == self.user.effective) && (group == SAME || own_group)
     }
+}
+
+/// As the kernel keeps them, and gives them back.
+fn sorted(mut groups: Vec<u32>) -> Vec<u32> {
+    groups.sort_unstable();
+    groups
 }
 
 #[cfg(test)]

@@ -67,13 +67,19 @@ pub(super) enum Identity {
     Real(Kind),
     Effective(Kind),
     All(Kind, [u64; 3]),
-    Groups { room: u64, list: u64 },
+    Groups {
+        room: u64,
+        list: u64,
+    },
     Set(Kind, u32),
     SetTwo(Kind, u32, u32),
     SetThree(Kind, [u32; 3]),
     /// For access to files only: it always succeeds, and says who it was before.
     SetForFiles(Kind),
-    SetGroups { count: u64, list: u64 },
+    SetGroups {
+        count: u64,
+        list: u64,
+    },
 }
 
 /// Calls by paths, which newer machines do not have.
@@ -112,9 +118,8 @@ impl Call {
         let [a, b, c, d, e, _] = notice.arguments;
         let id = |argument: u64| argument as u32;
         let descriptor = |argument: u64| argument as i32;
-        let chown = |target, user: u64, group: u64| {
-            Call::Chown(Chown { target, user: id(user), group: id(group) })
-        };
+        let chown =
+            |target, user: u64, group: u64| Call::Chown(Chown { target, user: id(user), group: id(group) });
         let at = |directory: i32, path: u64, flags: i32| Target::Path {
             directory,
             path,
@@ -198,7 +203,8 @@ impl Identity {
             Identity::SetGroups { count, .. } if count as u32 as u64 > GROUPS => Err(libc::EINVAL),
             Identity::SetGroups { count, list } => {
                 let bytes = memory.read(list, count as u32 as usize * 4)?;
-                let groups = bytes.chunks_exact(4).filter_map(|id| Some(u32::from_ne_bytes(id.try_into().ok()?)));
+                let groups =
+                    bytes.chunks_exact(4).filter_map(|id| Some(u32::from_ne_bytes(id.try_into().ok()?)));
                 believed.set_groups(groups.collect())
             }
         };
@@ -211,12 +217,8 @@ pub(super) fn filter() -> Vec<sock_filter> {
     const MACHINE: u32 = if cfg!(target_arch = "x86_64") { 0xC000_003E } else { 0xC000_00B7 };
     let statement = |code: u32, k: u32| sock_filter { code: code as u16, jt: 0, jf: 0, k };
     let load = |offset: u32| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset);
-    let unless_equal = |k: u32| sock_filter {
-        code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
-        jt: 0,
-        jf: 1,
-        k,
-    };
+    let unless_equal =
+        |k: u32| sock_filter { code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, jt: 0, jf: 1, k };
     let give = |result: u32| statement(libc::BPF_RET | libc::BPF_K, result);
     let mut program = vec![load(4)];
     program.push(sock_filter { jt: 1, jf: 0, ..unless_equal(MACHINE) });

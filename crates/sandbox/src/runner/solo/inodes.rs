@@ -87,10 +87,10 @@ impl Inodes {
         Ok(())
     }
 
-    /// What of the upper directory was given to somebody.
+    /// What of the upper directory belongs to somebody else than root, or was given to root.
     pub(super) fn claims(&self, upper: Upper<'_>) -> Result<Vec<OwnerClaim>, Error> {
         let mut claims = Vec::new();
-        if self.given.is_empty() {
+        if self.given.is_empty() && self.below.is_empty() {
             return Ok(claims);
         }
         let mut directories = vec![PathBuf::new()];
@@ -107,7 +107,8 @@ impl Inodes {
                 if name == c"." || name == c".." {
                     continue;
                 }
-                let path = directory.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name.to_bytes()));
+                let path = directory
+                    .join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name.to_bytes()));
                 if entry.file_type() == FileType::Directory {
                     directories.push(path.clone());
                 }
@@ -120,9 +121,16 @@ impl Inodes {
     /// Adds the claim on a name in a directory, if there is one. What is not seen there is a whiteout.
     fn claim(&self, directory: &OwnedFd, name: &CStr, path: PathBuf, claims: &mut Vec<OwnerClaim>) {
         let Ok(key) = key(directory.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) else { return };
-        if let Some((user, group)) = self.given.get(&key) {
-            claims.push(OwnerClaim { path, user: *user, group: *group });
-        }
+        let (user, group) = match (self.below.get(&key.0), self.given.get(&key)) {
+            (None, None) => return,
+            (None, Some(given)) => *given,
+            // It may have another name by now.
+            (Some(below), given) => {
+                let (user, group) = given.copied().unwrap_or_default();
+                (user.or(Some(below.0)), group.or(Some(below.1)))
+            }
+        };
+        claims.push(OwnerClaim { path, user, group });
     }
 }
 

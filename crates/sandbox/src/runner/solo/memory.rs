@@ -73,7 +73,11 @@ impl Memory {
                         .map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?,
                 };
                 if path.is_empty() {
-                    return if may_be_empty { Ok(start) } else { Err(io::Error::from_raw_os_error(libc::ENOENT)) };
+                    return if may_be_empty {
+                        Ok(start)
+                    } else {
+                        Err(io::Error::from_raw_os_error(libc::ENOENT))
+                    };
                 }
                 let flags = if follow { place } else { place | OFlags::NOFOLLOW };
                 within(&of_process("root")?, || Ok(openat(&start, path.as_c_str(), flags, Mode::empty())?))
