@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use engine::snapshot::Ways;
 use image::{Platform, Reference};
 
 /// A build.
@@ -30,6 +31,8 @@ pub struct Request {
     /// No time that is written is later than this (seconds since the beginning of 1970). When it is not said here, the build argument or the global ARG
     /// `SOURCE_DATE_EPOCH` says it (DF-166).
     pub source_date_epoch: Option<i64>,
+    /// How commands are contained, and get their filesystems.
+    pub ways: Ways,
     /// How many steps work at a time, and how many threads compress: at least 1.
     pub threads: usize,
 }
@@ -49,6 +52,7 @@ impl Request {
             exports: Vec::new(),
             network: Network::Host,
             source_date_epoch: None,
+            ways: Ways::default(),
             threads: 1,
         }
     }

@@ -5,19 +5,18 @@ mod log;
 mod script;
 
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use base::events::VertexId;
 use base::{Cancel, Events};
 use engine::host::HostFiles;
+use engine::snapshot::Snapshots;
 use engine::users::{Account, Users};
 use layer::View;
 use layer::packer::PackOptions;
-use layer::walk::{Owners, Told, Upper};
-use sandbox::{Exit, Files, OwnerClaim, Process, Root, Runner, Spec, Stdio, User};
-use store::{Layer, Lease, Ownership, Store};
+use sandbox::{Exit, Files, Process, Runner, Spec, Stdio, User};
+use store::{Layer, Lease, Store};
 
 pub use error::RunError;
 use log::{Tail, pump};
@@ -31,14 +30,12 @@ pub(crate) const HOSTNAME: &str = "buildkitsandbox";
 /// How long a command has, when the build is cancelled, between SIGTERM and SIGKILL: nothing that it could still do would be kept.
 const GRACE: Duration = Duration::ZERO;
 
-/// Where the changes of a command go: the name of the directory within the temporary one.
-const UPPER: &str = "upper";
-
 /// What a command runs with.
 pub(crate) struct Surroundings<'a> {
     pub store: &'a Store,
     pub lease: &'a Lease,
     pub runner: &'a Runner,
+    pub snapshots: &'a Snapshots,
     pub view: &'a View,
     pub options: PackOptions,
     pub events: &'a Events,
@@ -46,29 +43,17 @@ pub(crate) struct Surroundings<'a> {
     pub cancel: &'a Cancel,
 }
 
-/// Runs a command: trees → user → overlay → sandbox → layer.
+/// Runs a command: snapshot → user → sandbox → layer.
 pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, RunError> {
-    sandbox::require()?;
-    let trees = layer::forms::trees(around.store, around.lease, around.view.layers(), around.cancel)?;
-    let account = Users::read(around.store, around.lease, around.view).account(&step.user)?;
-    let place = around.store.temp_dir("run")?;
-    let (upper, work) = (place.subdirectory(UPPER)?, place.subdirectory("work")?);
-    // The root of an overlay has the attributes of its upper directory.
-    let ownership = around.store.ownership();
-    layer::walk::prepare_upper(around.store, &upper, around.view)?;
-    engine::rootfs::ensure_directory(around.view, &upper, ownership, &step.directory).map_err(Box::new)?;
+    let (store, lease, snapshots) = (around.store, around.lease, around.snapshots);
+    let account = Users::read(store, lease, around.view).account(&step.user)?;
+    let snapshot = snapshots.prepare(store, lease, around.view, around.cancel).map_err(Box::new)?;
+    snapshot.ensure_directory(&step.directory).map_err(Box::new)?;
     let spec = Spec {
-        // The sandbox wants the top-most layer first.
-        root: Root::Overlay {
-            lowers: trees.into_iter().rev().collect(),
-            upper,
-            work,
-            user_attributes: ownership != Ownership::Host,
-            volatile: true,
-        },
+        root: snapshot.root(),
         read_only_root: false,
         process: process(step, &account),
-        mounts: script::mount(&place, step.script.as_ref())?.into_iter().collect(),
+        mounts: script::mount(snapshot.place(), step.script.as_ref())?.into_iter().collect(),
         hostname: HOSTNAME.to_owned(),
         network: match step.network {
             Network::Host => sandbox::Network::Host,
@@ -76,28 +61,17 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
         },
         security: sandbox::Security::Default,
         files: files(step.network)?,
-        single_id: engine::rootfs::single_id(around.view, ownership),
+        isolation: snapshots.isolation(),
+        single_id: snapshot.single_id(),
     };
     let (exit, tail) = execute(around, &spec)?;
     around.cancel.check()?;
     if !exit.status.is_success() {
         return Err(RunError::Failed { command: step.arguments.clone(), status: exit.status, tail });
     }
-    let upper =
-        Upper { place, name: UPPER, below: around.view, owners: &owners(ownership, &account, exit.owners) };
-    Ok(layer::walk::commit_upper(around.store, around.lease, upper, around.options, around.cancel)?)
-}
-
-/// Whose the files are that the command left.
-fn owners(ownership: Ownership, account: &Account, claims: Vec<OwnerClaim>) -> Owners {
-    if ownership.is_in_trees() {
-        return Owners::Real;
-    }
-    let claim = |claim: OwnerClaim| (claim.path.into_os_string().into_vec(), (claim.user, claim.group));
-    Owners::Told(Told {
-        by_path: claims.into_iter().map(claim).collect(),
-        default: (account.uid, account.gid),
-    })
+    let owners = snapshot.owners(exit.owners, (account.uid, account.gid));
+    let made = snapshots.commit(store, lease, snapshot, &owners, around.options, around.cancel);
+    Ok(made.map_err(Box::new)?)
 }
 
 /// Starts the command, passes on what it writes, and waits for its end.

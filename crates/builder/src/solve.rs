@@ -6,12 +6,14 @@ mod graph;
 mod schedule;
 mod vertex;
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base::events::{Event, Warning};
 use base::{Cancel, Cancelled, Events};
+use engine::snapshot::Snapshots;
 use layer::View;
-use sandbox::Runner;
+use sandbox::{Isolation, Runner};
 use store::table::ContentDigest;
 use store::{Layer, Lease, Store};
 
@@ -20,6 +22,7 @@ use crate::outcome::StepCount;
 use crate::plan::{BaseImage, Plan, Step};
 use crate::record;
 use crate::request::Request;
+use crate::run::RunError;
 use crate::session::Session;
 use cached::Built;
 use contexts::Contexts;
@@ -117,6 +120,7 @@ pub(crate) fn solve(job: &Job<'_>, plan: &Plan) -> Result<Solved, BuildError> {
         contexts: &contexts,
         progress: &progress,
         built: Built::default(),
+        snapshots: OnceLock::new(),
         executed: AtomicUsize::new(0),
         cached: AtomicUsize::new(0),
         failure: Mutex::new(None),
@@ -144,12 +148,39 @@ struct Solver<'a> {
     contexts: &'a Contexts,
     progress: &'a Progress<'a>,
     built: Built,
+    /// Found out when the first command is to be run.
+    snapshots: OnceLock<Snapshots>,
     executed: AtomicUsize,
     cached: AtomicUsize,
     failure: Mutex<Option<BuildError>>,
 }
 
 impl Solver<'_> {
+    /// How commands get their filesystems.
+    fn snapshots(&self) -> Result<&Snapshots, StepFailure> {
+        if let Some(snapshots) = self.snapshots.get() {
+            return Ok(snapshots);
+        }
+        let chosen = Snapshots::choose(self.job.store, self.job.request.ways)
+            .map_err(|error| StepFailure::Run(RunError::from(Box::new(error))))?;
+        // Two threads find the same.
+        Ok(self.snapshots.get_or_init(|| {
+            self.warn_of(chosen.isolation());
+            chosen
+        }))
+    }
+
+    /// Says once what commands have to do without.
+    fn warn_of(&self, isolation: Isolation) {
+        if !isolation.gives_up().is_empty() {
+            self.job.events.send(Event::Warning(Warning {
+                vertex: None,
+                short: format!("commands run without namespaces (isolation by {})", isolation.name()),
+                detail: isolation.gives_up().iter().map(|&line| line.to_owned()).collect(),
+            }));
+        }
+    }
+
     /// Does one task; `None` when it failed, which ends the solve.
     fn task(
         &self,

@@ -35,6 +35,12 @@ pub enum EngineError {
     /// A layer of the image is not in the store.
     #[error("the image {} cannot be run: its layer {} is not in the store", .0.image, .0.layer)]
     MissingLayer(Box<MissingLayer>),
+    /// Overlays were asked for.
+    #[error("overlays cannot be had here: {}", base::text::line(.reason))]
+    NoOverlay {
+        /// Why.
+        reason: String,
+    },
     /// The image is for something else.
     #[error("the image is for {of_image}, and this machine is {of_machine}")]
     Platform {
@@ -76,7 +82,7 @@ impl Classified for EngineError {
             EngineError::Sandbox(error) => error.kind(),
             EngineError::Cancelled(error) => error.kind(),
             EngineError::MissingLayer(_) => Kind::Corrupt,
-            EngineError::Platform { .. } => Kind::Unsupported,
+            EngineError::Platform { .. } | EngineError::NoOverlay { .. } => Kind::Unsupported,
         }
     }
 
@@ -87,6 +93,9 @@ impl Classified for EngineError {
             EngineError::Merge(error) => error.hint(),
             EngineError::User(error) => error.hint(),
             EngineError::Sandbox(error) => error.hint(),
+            EngineError::NoOverlay { .. } => {
+                Some("copies always work: LAPSTRAKE_SNAPSHOT=copy, or do not ask for anything".to_owned())
+            }
             EngineError::MissingLayer(_) => Some("`lap system check` names every damage".to_owned()),
             _ => self.kind().hint().map(str::to_owned),
         }

@@ -4,13 +4,15 @@ use std::os::fd::BorrowedFd;
 
 use base::Cancel;
 use image::{ImageId, Platform};
+use layer::View;
 use sandbox::{Files, Mount, Network, Process, Runner, Running, Spec, Stdio, Terminal, User};
 use store::{Layer, Lease, Store};
 
 use crate::error::EngineError;
 use crate::host::HostFiles;
 use crate::merge::{Wishes, merge};
-use crate::rootfs::{RootFs, single_id};
+use crate::layers::layers;
+use crate::snapshot::{Snapshot, Snapshots, Ways};
 use crate::users::{Account, Users};
 
 /// A container to be run.
@@ -30,13 +32,15 @@ pub struct RunRequest {
     pub init: bool,
     /// `--read-only`.
     pub read_only: bool,
+    /// How it is to be contained.
+    pub ways: Ways,
 }
 
 /// A container that runs. Dropping it kills the process and removes what it changed.
 pub struct Container {
     /// The process: dropped before the filesystem that it uses.
     running: Running,
-    _root: RootFs,
+    _snapshot: Snapshot,
     _lease: Lease,
 }
 
@@ -55,21 +59,22 @@ pub fn start(
     stdio: Stdio,
     cancel: &Cancel,
 ) -> Result<Container, EngineError> {
-    sandbox::require()?;
+    let snapshots = Snapshots::choose(store, request.ways)?;
     let lease = store.lease("run")?;
     let config = store.images().config(&request.image)?;
     let config = config.value();
     runs_here(&config.platform())?;
     let command = merge(&config.config, &request.wishes)?;
-    let root = RootFs::prepare(store, &lease, &request.image, config, cancel)?;
-    root.ensure_directory(&command.working_directory)?;
-    let account = Users::read(store, &lease, root.view()).account(&command.user)?;
+    let view = View::new(&layers(store, &request.image, config)?);
+    let snapshot = snapshots.prepare(store, &lease, &view, cancel)?;
+    snapshot.ensure_directory(&command.working_directory)?;
+    let account = Users::read(store, &lease, &view).account(&command.user)?;
     let mut env = command.env;
     if !env.iter().any(|pair| pair.starts_with("HOME=")) {
         env.push(format!("HOME={}", home(&account)));
     }
     let spec = Spec {
-        root: root.root(),
+        root: snapshot.root(),
         read_only_root: request.read_only,
         process: Process {
             env,
@@ -84,12 +89,13 @@ pub fn start(
         network: request.network,
         security: sandbox::Security::Default,
         files: files(request)?,
-        single_id: single_id(root.view(), store.ownership()),
+        single_id: snapshot.single_id(),
+        isolation: snapshots.isolation(),
     };
-    let holds: Vec<BorrowedFd<'_>> = root.view().layers().iter().map(Layer::hold).collect();
+    let holds: Vec<BorrowedFd<'_>> = view.layers().iter().map(Layer::hold).collect();
     let running = sandbox::spawn(runner, &spec, stdio, &holds)?;
     drop(holds);
-    Ok(Container { running, _root: root, _lease: lease })
+    Ok(Container { running, _snapshot: snapshot, _lease: lease })
 }
 
 /// The home directory that a process finds in `HOME` (CT-12).

@@ -15,6 +15,7 @@ pub mod run;
 pub mod save;
 pub mod system;
 pub mod tag;
+pub mod ways;
 
 /// How many threads work when nobody says: one for each processor.
 pub fn threads() -> usize {

@@ -5,8 +5,8 @@
 //! a directory of the same table) nothing is ever replaced, and a path leads through directories made here and nothing else: every path is resolved
 //! inside the new tree with `openat2`, through no symbolic link at all. Nothing in an archive can name anything outside.
 
-mod contents;
-mod links;
+pub(crate) mod contents;
+pub(crate) mod links;
 
 #[cfg(test)]
 mod hostile;
@@ -98,7 +98,7 @@ fn make_directory(rooted: &mut Rooted, path: &[u8]) -> Result<()> {
 }
 
 /// An owner that the user namespace does not have cannot be given to a file.
-fn refuse_unknown_owners(table: &Table, ids: &IdMap) -> Result<()> {
+pub(crate) fn refuse_unknown_owners(table: &Table, ids: &IdMap) -> Result<()> {
     match table.entries().find(|entry| !ids.knows(entry.uid, entry.gid)) {
         None => Ok(()),
         Some(entry) => Err(LayerError::Owner {

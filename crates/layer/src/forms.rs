@@ -7,7 +7,7 @@
 mod alone;
 mod content;
 mod rebuild;
-mod source;
+pub(crate) mod source;
 
 #[cfg(test)]
 mod tests;

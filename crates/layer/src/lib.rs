@@ -25,6 +25,7 @@ pub mod ingest;
 pub mod limits;
 pub mod output;
 pub mod packer;
+pub mod plain;
 mod rooted;
 pub mod scan;
 pub mod tar_writer;

@@ -48,6 +48,11 @@ impl Rooted {
         Self { root: self.root.clone(), base: self.base.clone(), ownership, open: Vec::new() }
     }
 
+    /// Closes what is open on the way to other paths: one of them is removed.
+    pub fn forget(&mut self) {
+        self.open.clear();
+    }
+
     /// Whose what is made here is to be.
     pub fn ownership(&self) -> Ownership {
         self.ownership

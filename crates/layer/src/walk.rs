@@ -3,8 +3,8 @@
 //! What a RUN made is hostile: it is read through descriptors of directories, and no symbolic link is ever followed. Every file is read once, while
 //! the layer is hashed as its tar; on the way the directory is frozen, so that it gives the same stat as the tar that it stands for.
 
-mod attributes;
-mod freeze;
+pub(crate) mod attributes;
+pub(crate) mod freeze;
 mod holes;
 mod owners;
 
@@ -59,7 +59,7 @@ pub fn commit_upper(
     let tree = place.detach(name)?;
     let mut packer = Packer::hash_only(store, lease, options)?;
     let surroundings =
-        freeze::Surroundings { below, owners, ownership: store.ownership(), clamp: options.clamp };
+        freeze::Surroundings { below, owners, ownership: store.ownership(), clamp: options.clamp, changes: None };
     freeze::freeze(&mut packer, tree.path(), surroundings, cancel)?;
     packer.finish(Some(tree))
 }

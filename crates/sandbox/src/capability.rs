@@ -57,6 +57,8 @@ impl CapabilitySet {
     pub const EMPTY: Self = Self(0);
     /// Docker's fourteen (CT-33).
     pub const DOCKER: Self = Self(0xa804_25fb);
+    /// Changing the root directory.
+    pub const SYS_CHROOT: Self = Self(1 << 18);
     /// All; what the machine does not grant is left out when they are applied.
     pub const ALL: Self = Self((1 << NAMES.len()) - 1);
 
@@ -68,6 +70,11 @@ impl CapabilitySet {
     /// Its bits.
     pub const fn bits(self) -> u64 {
         self.0
+    }
+
+    /// The set without the members of another.
+    pub const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
     }
 
     /// The set of one capability, by name, with or without `CAP_`, in any case.

@@ -34,13 +34,15 @@ mod seccomp;
 mod spawn;
 mod spec;
 mod sys;
+pub mod ways;
 mod wire;
 
 pub use capability::CapabilitySet;
 pub use error::Error;
-pub use probe::{Cgroups, Facts, probe, require};
+pub use probe::{Cgroups, Facts, probe};
 pub use running::{CreatedMountPoint, Exit, Input, Output, OwnerClaim, Runner, Running, Status, Stdio};
 pub use spawn::spawn;
+pub use ways::Isolation;
 pub use spec::{
     Files, Mount, MountSource, Network, Process, Resource, Rlimit, Root, Security, SingleId, Spec, Terminal,
     User,

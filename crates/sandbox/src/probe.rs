@@ -5,8 +5,7 @@ use std::fs;
 use rustix::io::Errno;
 use rustix::mount::{FsOpenFlags, fsconfig_set_string, fsopen};
 
-use crate::error::Error;
-use crate::identity::{Obstacle, obstacle};
+use crate::identity::obstacle;
 use crate::runner::Hierarchy;
 
 /// What [`probe`] found out. Nothing is mounted or started for it.
@@ -56,25 +55,6 @@ pub fn probe() -> Facts {
         cgroups: cgroups(&Hierarchy::all()),
         seccomp: fs::exists("/proc/sys/kernel/seccomp/actions_avail").unwrap_or(false),
     }
-}
-
-/// Whether processes can be isolated here: to be asked before anything is prepared for one. The error says what is missing.
-pub fn require() -> Result<(), Error> {
-    if !rustix::process::geteuid().is_root() {
-        let obstacle = obstacle().unwrap_or(Obstacle::Unknown);
-        return Err(Error::Unsupported {
-            what: format!("running commands as an ordinary user without user namespaces ({obstacle})"),
-            hint: format!("{}; everything that runs no command works without", obstacle.remedy()),
-        });
-    }
-    if overlay().is_none() {
-        return Err(Error::Unsupported {
-            what: "running commands where overlays cannot be mounted".to_owned(),
-            hint: "the kernel needs overlayfs, and root needs CAP_SYS_ADMIN (in a container: --privileged)"
-                .to_owned(),
-        });
-    }
-    Ok(())
 }
 
 /// Whether overlays take layers one by one; `None` when there are no overlays.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::capability::CapabilitySet;
 use crate::error::Error;
 use crate::running::OwnerClaim;
+use crate::ways::Isolation;
 
 /// How long a host name is at most (`__NEW_UTS_LEN`).
 const HOST_NAME: usize = 64;
@@ -35,6 +36,9 @@ pub struct Spec {
     /// How much is taken away from the process.
     #[serde(default)]
     pub security: Security,
+    /// How it is contained.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// Files whose contents the host decides, bind-mounted over what the root has.
     #[serde(default)]
     pub files: Files,

@@ -92,6 +92,13 @@ pub(crate) fn reset_signals() {
     }
 }
 
+/// Becomes the parent of every process that a descendant leaves behind.
+pub(crate) fn become_subreaper() -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }.into())?;
+    Ok(())
+}
+
 /// Blocks all signals, so that [`next_signal`] gets them.
 pub(crate) fn block_signals() {
     // SAFETY: the set is initialised by `sigfillset` before it is read.

@@ -65,6 +65,7 @@ impl Solver<'_> {
                     store: self.job.store,
                     lease: self.job.lease,
                     runner: self.job.runner,
+                    snapshots: self.snapshots()?,
                     view: &below.view,
                     options: self.options(),
                     events: self.job.events,

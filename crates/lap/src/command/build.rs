@@ -73,6 +73,8 @@ pub struct Args {
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]
+    ways: command::ways::Args,
+    #[command(flatten)]
     progress: progress::Args,
     /// The directory that COPY and ADD copy from, or - for none
     #[arg(value_name = "PATH|-")]
@@ -108,6 +110,7 @@ fn request(args: &Args, dockerfile: DockerfileText, outputs: &outputs::Outputs) 
         labels: args.label.iter().map(|text| label(text)).collect(),
         no_cache: args.no_cache,
         platform,
+        ways: args.ways.ways(),
         build_platform: Platform::host(),
         tags,
         exports: outputs.exports(),

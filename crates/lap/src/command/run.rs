@@ -68,6 +68,8 @@ pub struct Args {
     /// The root filesystem cannot be written to
     #[arg(long)]
     read_only: bool,
+    #[command(flatten)]
+    ways: super::ways::Args,
     /// The image: a name or an ID
     #[arg(value_name = "IMAGE")]
     image: String,
@@ -137,6 +139,7 @@ fn request(args: &Args, image: image::ImageId) -> Outcome<RunRequest> {
         terminal: args.tty.then(terminal::size),
         init: args.init,
         read_only: args.read_only,
+        ways: args.ways.ways(),
     })
 }
 

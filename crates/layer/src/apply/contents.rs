@@ -59,7 +59,7 @@ fn wrong(path: &[u8], reason: &str) -> LayerError {
 }
 
 /// Makes all files that have bytes in the tar.
-pub(super) fn write(tar: &mut dyn Read, table: &Table, rooted: &Rooted, cancel: &Cancel) -> Result<()> {
+pub(crate) fn write(tar: &mut dyn Read, table: &Table, rooted: &Rooted, cancel: &Cancel) -> Result<()> {
     let order = in_order_of_the_tar(table)?;
     let (sender, receiver) = sync_channel(THREADS);
     let shared = Shared { batches: Mutex::new(receiver), failed: Mutex::new(None) };
@@ -205,7 +205,7 @@ fn write_batch(table: &Table, rooted: &mut Rooted, batch: &Batch, cancel: &Cance
 }
 
 /// Makes one file of its stored bytes, verified, with its metadata.
-pub(super) fn write_file(
+pub(crate) fn write_file(
     rooted: &mut Rooted,
     entry: &Entry<'_>,
     size: u64,

@@ -25,7 +25,7 @@ enum Meaning<'a> {
 }
 
 /// Makes all hardlinks; everything else is there already. A file of a lower layer is copied, once: it lies in another tree.
-pub(super) fn make(
+pub(crate) fn make(
     store: &Store,
     lease: &Lease,
     table: &Table,

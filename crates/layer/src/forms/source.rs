@@ -13,7 +13,7 @@ use crate::{LayerError, Result, decompress};
 const CHUNK: usize = 256 << 10;
 
 /// Opens the stream: the pack, else a blob (one sequential read), else the tree.
-pub(super) fn open<'a>(store: &Store, lease: &Lease, layer: &'a Layer) -> Result<Box<dyn Read + Send + 'a>> {
+pub(crate) fn open<'a>(store: &Store, lease: &Lease, layer: &'a Layer) -> Result<Box<dyn Read + Send + 'a>> {
     let digest = layer.diff_id().0;
     if layer.has_pack()? && store.blobs().keep(lease, &digest)? {
         return Ok(Box::new(store.blobs().open(lease, &digest)?.file));

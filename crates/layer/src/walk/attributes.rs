@@ -7,11 +7,14 @@ use rustix::io::{Errno, Result};
 
 use crate::tar_writer::keeps_xattr;
 
+/// No attribute begins so: where there is no overlay, none is its.
+pub(crate) const NO_OVERLAY: &[u8] = b"/";
+
 /// The sizes with which is asked: nearly always, and at most (Linux has no longer lists or values).
 const SIZES: [usize; 2] = [512, 64 << 10];
 
 /// Whose attributes.
-pub(super) enum Target<'a> {
+pub(crate) enum Target<'a> {
     /// Of an open file or directory.
     Open(BorrowedFd<'a>),
     /// Of what cannot be opened (a symbolic link, a device): its path by way of its open parent. It is not followed.
@@ -64,7 +67,7 @@ fn grow(ask: impl Fn(&mut Vec<u8>) -> Result<usize>) -> Result<Vec<u8>> {
 
 /// What the attributes of an entry say.
 #[derive(Default)]
-pub(super) struct Attributes {
+pub(crate) struct Attributes {
     /// Those that a layer holds.
     pub kept: Vec<(Vec<u8>, Vec<u8>)>,
     /// It is an opaque directory. The mark is left where it is.

@@ -11,17 +11,18 @@ use rustix::fs::{AtFlags, FileType, Stat};
 use store::Ownership;
 use store::table::{self, EntryKind};
 
-use super::attributes::{Attributes, Target};
+use super::attributes::{Attributes, NO_OVERLAY, Target};
 use super::holes::HoleReader;
-use super::owners::{Owner, Owners};
+use super::owners::{Origin, Owner, Owners};
 use crate::apply::{make_other, make_whiteout};
 use crate::limits::{MAX_DEPTH, MAX_PATH};
 use crate::packer::{Meta, Packer, Special};
+use crate::plain::Changes;
 use crate::rooted::{self, Rooted};
 use crate::{LayerError, Result, View};
 
 /// Packs all that is in `tree`, and freezes it.
-pub(super) fn freeze(
+pub(crate) fn freeze(
     packer: &mut Packer,
     tree: &Path,
     surroundings: Surroundings<'_>,
@@ -53,7 +54,7 @@ pub(super) fn freeze(
 }
 
 /// What an upper directory is judged by.
-pub(super) struct Surroundings<'a> {
+pub(crate) struct Surroundings<'a> {
     /// What lies below.
     pub below: &'a View,
     /// Whose the files are in the layer.
@@ -62,6 +63,8 @@ pub(super) struct Surroundings<'a> {
     pub ownership: Ownership,
     /// The latest time that an entry may have.
     pub clamp: Option<i64>,
+    /// What of a plain directory the layer holds; an upper directory is held whole.
+    pub changes: Option<&'a Changes>,
 }
 
 fn wrong(path: &[u8], reason: &str) -> LayerError {
@@ -101,19 +104,22 @@ fn identity(stat: &Stat) -> (u64, u64) {
 
 impl Freezer<'_> {
     fn root(&mut self) -> Result<Open> {
-        let ownership = self.surroundings.ownership;
+        let (ownership, overlay) = (self.surroundings.ownership, self.overlay());
         let full = self.rooted.name(b"");
         let directory = self.rooted.directory(b"")?;
         let stat = rustix::fs::fstat(directory).context("examine", &full)?;
         let target = Target::Open(directory);
-        let attributes = Attributes::take(&target, ownership.overlay_attributes())
+        let attributes = Attributes::take(&target, overlay)
             .context("read the attributes of", &full)?;
         if attributes.opaque {
             target
                 .remove(ownership.opaque_attribute().to_bytes())
                 .context("change the attributes of", &full)?;
         }
-        let names = rooted::names(directory).context("read", &full)?;
+        let names = match self.surroundings.changes {
+            None => rooted::names(directory).context("read", &full)?,
+            Some(changes) => changes.names(b"").unwrap_or_default(),
+        };
         let owner = self.owner(b"", &stat, &attributes, false);
         let meta = meta(&stat, owner, attributes.kept);
         let known = self.surroundings.below.find(b"").map(|node| self.surroundings.below.entry(node));
@@ -138,6 +144,10 @@ impl Freezer<'_> {
 
     /// Packs and freezes what is at a path; gives a directory to go into.
     fn visit(&mut self, path: &[u8], hidden: bool, holds_whiteouts: bool) -> Result<Option<Open>> {
+        if self.surroundings.changes.is_some_and(|changes| changes.is_removed(path)) {
+            self.packer.whiteout(path)?;
+            return Ok(None);
+        }
         let full = self.rooted.name(path);
         let (parent, name) = self.rooted.parent(path)?;
         let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).context("examine", &full)?;
@@ -145,7 +155,10 @@ impl Freezer<'_> {
             FileType::Directory => return self.directory(path, hidden).map(Some),
             // It is left out; what it replaced does not come back.
             FileType::Socket => self.become_whiteout(path, hidden)?,
-            FileType::CharacterDevice if stat.st_rdev == 0 => self.whiteout(path, hidden)?,
+            FileType::CharacterDevice if stat.st_rdev == 0 && !self.is_plain() => {
+                self.whiteout(path, hidden)?;
+            }
+            FileType::CharacterDevice if stat.st_rdev == 0 => self.become_whiteout(path, hidden)?,
             FileType::RegularFile if self.is_hardlink(path, &stat)? => {}
             FileType::RegularFile => self.file(path, hidden, holds_whiteouts)?,
             FileType::Symlink => self.symlink(path, &stat, hidden)?,
@@ -162,28 +175,32 @@ impl Freezer<'_> {
     }
 
     fn directory(&mut self, path: &[u8], hidden: bool) -> Result<Open> {
-        let ownership = self.surroundings.ownership;
+        let (ownership, overlay) = (self.surroundings.ownership, self.overlay());
         let full = self.rooted.name(path);
         let directory = self.rooted.directory(path)?;
         let stat = rustix::fs::fstat(directory).context("examine", &full)?;
         let target = Target::Open(directory);
-        let attributes = Attributes::take(&target, ownership.overlay_attributes())
+        let attributes = Attributes::take(&target, overlay)
             .context("read the attributes of", &full)?;
         refuse_elsewhere(path, &attributes)?;
         let merges = !hidden && is_directory(self.surroundings.below, path);
         // Overlayfs marks every new directory; where nothing lies below, the mark says nothing.
-        let opaque = attributes.opaque && merges;
+        let replaced = self.surroundings.changes.is_some_and(|changes| changes.is_opaque(path));
+        let opaque = (attributes.opaque || replaced) && merges;
         if attributes.opaque && !opaque {
             target
                 .remove(ownership.opaque_attribute().to_bytes())
                 .context("change the attributes of", &full)?;
         }
-        let names = rooted::names(directory).context("read", &full)?.into_iter();
+        let names = match self.surroundings.changes.and_then(|changes| changes.names(path)) {
+            None => rooted::names(directory).context("read", &full)?,
+            Some(names) => names,
+        };
         let owner = self.owner(path, &stat, &attributes, hidden || opaque);
         self.packer.directory(path, &meta(&stat, owner, attributes.kept), opaque)?;
         Ok(Open {
             length: path.len(),
-            names,
+            names: names.into_iter(),
             hidden: opaque || !merges,
             holds_whiteouts: attributes.holds_whiteouts,
             mtime: stat.st_mtime,
@@ -285,9 +302,11 @@ impl Freezer<'_> {
     fn become_whiteout(&mut self, path: &[u8], hidden: bool) -> Result<()> {
         self.remove(path)?;
         if !hidden && self.surroundings.below.find(path).is_some() {
-            let full = self.rooted.name(path);
-            let (parent, name) = self.rooted.parent(path)?;
-            make_whiteout(parent, name).context("create", full)?;
+            if !self.is_plain() {
+                let full = self.rooted.name(path);
+                let (parent, name) = self.rooted.parent(path)?;
+                make_whiteout(parent, name).context("create", full)?;
+            }
             self.packer.whiteout(path)?;
         }
         Ok(())
@@ -302,11 +321,18 @@ impl Freezer<'_> {
 
     /// Whose an entry is.
     fn owner(&self, path: &[u8], stat: &Stat, attributes: &Attributes, hidden: bool) -> Owner {
-        self.surroundings.owners.of(path, stat, attributes, self.surroundings.below, hidden)
+        let is_kept = self.surroundings.changes.is_some_and(|changes| changes.is_kept(path));
+        let origin = Origin { opaque: attributes.opaque, copied: attributes.copied || is_kept };
+        self.surroundings.owners.of(path, stat, origin, self.surroundings.below, hidden)
+    }
+
+    /// Whether this is a plain directory, in which nothing is overlayfs' own.
+    fn is_plain(&self) -> bool {
+        self.surroundings.changes.is_some()
     }
 
     fn overlay(&self) -> &'static [u8] {
-        self.surroundings.ownership.overlay_attributes()
+        if self.is_plain() { NO_OVERLAY } else { self.surroundings.ownership.overlay_attributes() }
     }
 
     fn clamped(&self, mtime: i64) -> i64 {

@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use rustix::fs::{FileType, Stat};
 use store::table::EntryKind;
 
-use super::attributes::Attributes;
 use crate::View;
 
 /// A user and a group.
@@ -34,13 +33,22 @@ pub struct Told {
     pub default: Owner,
 }
 
+/// Where an entry comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    /// It is a directory that hides what lies below.
+    pub opaque: bool,
+    /// It is a file of the layers below, or a copy of one.
+    pub copied: bool,
+}
+
 impl Owners {
     /// Whose this entry is. `hidden` says that what lies below does not show through here.
     pub(super) fn of(
         &self,
         path: &[u8],
         stat: &Stat,
-        attributes: &Attributes,
+        origin: Origin,
         below: &View,
         hidden: bool,
     ) -> Owner {
@@ -51,9 +59,9 @@ impl Owners {
         let known = below.find(path).filter(|_| !hidden).map(|node| below.entry(node));
         let (uid, gid) = known
             .filter(|known| match (FileType::from_raw_mode(stat.st_mode), &known.kind) {
-                (FileType::Directory, EntryKind::Directory { .. }) => !attributes.opaque,
+                (FileType::Directory, EntryKind::Directory { .. }) => !origin.opaque,
                 (FileType::RegularFile, EntryKind::File { .. } | EntryKind::Hardlink { .. }) => {
-                    attributes.copied
+                    origin.copied
                 }
                 // These cannot bear overlayfs' mark of a copy.
                 (FileType::Symlink, EntryKind::Symlink { .. }) | (FileType::Fifo, EntryKind::Fifo) => true,
@@ -61,7 +69,7 @@ impl Owners {
             })
             .map(|known| (known.uid, known.gid))
             // A copy under another name: whoever is not root is told by path.
-            .unwrap_or(if attributes.copied { (0, 0) } else { told.default });
+            .unwrap_or(if origin.copied { (0, 0) } else { told.default });
         let (user, group) = told.by_path.get(path).copied().unwrap_or_default();
         (user.unwrap_or(uid), group.unwrap_or(gid))
     }

@@ -107,7 +107,7 @@ impl Point {
 }
 
 /// The open parent of a path without symlinks, and the last name.
-fn parent_of<'a>(root: &OwnedFd, path: &'a Path) -> Result<(OwnedFd, &'a std::ffi::OsStr), Errno> {
+pub(super) fn parent_of<'a>(root: &OwnedFd, path: &'a Path) -> Result<(OwnedFd, &'a std::ffi::OsStr), Errno> {
     let name = path.file_name().ok_or(Errno::INVAL)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -122,7 +122,7 @@ fn vanishes(root: &OwnedFd, directory: &OwnedFd) -> Result<bool, Errno> {
     Ok(elsewhere && fstatfs(directory)?.f_type as u64 == TMPFS_MAGIC)
 }
 
-fn times_of(directory: impl AsFd) -> Result<Timestamps, Errno> {
+pub(super) fn times_of(directory: impl AsFd) -> Result<Timestamps, Errno> {
     let stat = fstat(directory)?;
     let time = |seconds: i64, nanoseconds: i64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
     Ok(Timestamps {

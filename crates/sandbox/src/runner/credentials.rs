@@ -12,13 +12,18 @@ use rustix::thread::{
 use crate::capability::CapabilitySet;
 use crate::error::{Doing, Error};
 use crate::seccomp;
-use crate::spec::{Process, Resource, Rlimit, Security};
+use crate::spec::{Process, Resource, Rlimit, Security, Spec};
+use crate::ways::Isolation;
 use crate::sys;
 
 /// Takes on everything, in the one order that works: each step still needs what the next ones take away.
 ///
 /// With a single id, who the process is stays as it is: the runner answers who it believes to be.
-pub(super) fn apply(process: &Process, security: Security, single_id: bool) -> Result<(), Error> {
+///
+/// In a changed root alone, a process may not change it again, which would lead out of it; and what the system around forbids is left out.
+pub(super) fn apply(spec: &Spec) -> Result<(), Error> {
+    let Spec { process, security, .. } = spec;
+    let (single_id, in_chroot) = (spec.single_id.is_some(), spec.isolation == Isolation::Chroot);
     for limit in &process.rlimits {
         set_limit(*limit)?;
     }
@@ -26,16 +31,26 @@ pub(super) fn apply(process: &Process, security: Security, single_id: bool) -> R
     if process.no_new_privileges {
         set_no_new_privs(true).doing("set no-new-privileges")?;
     }
-    let granted = granted(process.capabilities)?;
-    if security == Security::Default {
+    let asked = match in_chroot {
+        true => process.capabilities.without(CapabilitySet::SYS_CHROOT),
+        false => process.capabilities,
+    };
+    let granted = granted(asked)?;
+    if *security == Security::Default {
         let missing = || Error::Unsupported {
             what: "a system call filter for this kind of processor".to_owned(),
             hint: "run with security turned off (insecure) where you trust the command".to_owned(),
         };
         let filter = seccomp::filter(granted).ok_or_else(missing)?;
-        sys::load_seccomp(&filter).doing("load the system call filter")?;
+        match sys::load_seccomp(&filter) {
+            Err(error) if in_chroot && is_denied(&error) => {}
+            result => result.doing("load the system call filter")?,
+        }
     }
-    drop_from_bounding_set(granted)?;
+    match drop_from_bounding_set(granted) {
+        Err(Error::System { source, .. }) if in_chroot && is_denied(&source) => {}
+        result => result?,
+    }
     clear_ambient_capability_set().doing("clear the ambient capabilities")?;
     if !single_id {
         become_user(process)?;
@@ -48,6 +63,10 @@ pub(super) fn apply(process: &Process, security: Security, single_id: bool) -> R
     let bits = Bits::from_bits_retain(sets.bits());
     let sets = CapabilitySets { effective: bits, permitted: bits, inheritable: Bits::empty() };
     set_capabilities(None, sets).doing("set the capabilities")
+}
+
+fn is_denied(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
 /// What is asked for and can be given.

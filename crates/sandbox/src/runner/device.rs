@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags, Uid, fchown, fstat, mkdirat, openat, symlinkat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Uid, fchown, fstat, mkdirat, openat, symlinkat};
 use rustix::mount::MountAttrFlags;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -104,13 +104,25 @@ fn pseudo_terminals() -> Result<OwnedFd, Error> {
 fn console(dev: &OwnedFd, pts: &OwnedFd, size: Terminal, uid: u32) -> Result<Pty, Error> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let master = openat(pts, "ptmx", flags, Mode::empty()).doing("open a new terminal")?;
+    let Pty { master, slave } = both_ends(master, size)?;
+    fchown(&slave, Some(Uid::from_raw(uid)), None).doing("set the owner of the new terminal")?;
+    let node = mounts::clone_at(pts, "0", false).doing("bind-mount the new terminal")?;
+    put_file(dev, "console", &node)?;
+    Ok(Pty { master, slave })
+}
+
+/// A terminal of the system around, where no new instance can be mounted.
+pub(super) fn terminal(size: Terminal) -> Result<Pty, Error> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let master = openat(CWD, "/dev/ptmx", flags, Mode::empty()).doing_to("open", Path::new("/dev/ptmx"))?;
+    both_ends(master, size)
+}
+
+fn both_ends(master: OwnedFd, size: Terminal) -> Result<Pty, Error> {
     unlockpt(&master).doing("unlock the new terminal")?;
     let peer = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let slave = ioctl_tiocgptpeer(&master, peer).doing("open the other end of the new terminal")?;
-    fchown(&slave, Some(Uid::from_raw(uid)), None).doing("set the owner of the new terminal")?;
     tcsetwinsize(&master, window(size)).doing("set the size of the new terminal")?;
-    let node = mounts::clone_at(pts, "0", false).doing("bind-mount the new terminal")?;
-    put_file(dev, "console", &node)?;
     Ok(Pty { master, slave })
 }
 

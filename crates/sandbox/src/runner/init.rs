@@ -13,7 +13,7 @@ use rustix::process::{Signal, ioctl_tiocsctty, set_parent_process_death_signal};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::root::Built;
-use super::{Order, credentials, execute, kernel, reaper, root, solo};
+use super::{Order, Place, chroot, credentials, execute, kernel, reaper, root, solo};
 use crate::error::{Doing, Error, Failure};
 use crate::spec::{Process, Security};
 use crate::{sys, wire};
@@ -32,9 +32,11 @@ pub(super) struct Ends {
 }
 
 /// Becomes the contained process, or says why it cannot.
-pub(super) fn run(order: Order, built: Built, ends: Ends) -> ! {
-    let Ends { failure, alive, listener } = ends;
-    let outcome = catch_unwind(AssertUnwindSafe(|| become_process(order, built, &alive, &listener)));
+pub(super) fn run(order: Order, place: Place, ends: Ends) -> ! {
+    let outcome = catch_unwind(AssertUnwindSafe(|| match place {
+        Place::Mounted(built) => become_process(order, built, &ends),
+        Place::Chroot(prepared) => chroot::become_process(order, prepared, &ends),
+    }));
     let error = match outcome {
         Ok(Err(error)) => error,
         Err(_) => Error::Internal("a panic before the command was executed".to_owned()),
@@ -42,17 +44,12 @@ pub(super) fn run(order: Order, built: Built, ends: Ends) -> ! {
     };
     let text = serde_json::to_vec(&Failure::from(&error)).unwrap_or_default();
     // Without a reader there is nobody to tell.
-    let _ = std::fs::File::from(failure).write_all(&text);
+    let _ = std::fs::File::from(ends.failure).write_all(&text);
     sys::leave(125)
 }
 
-fn become_process(
-    order: Order,
-    built: Built,
-    alive: &OwnedFd,
-    listener: &OwnedFd,
-) -> Result<Infallible, Error> {
-    die_with_the_runner(alive)?;
+fn become_process(order: Order, built: Built, ends: &Ends) -> Result<Infallible, Error> {
+    die_with_the_runner(&ends.alive)?;
     let Built { root, proc, host, pty, .. } = built;
     let process = &order.spec.process;
     kernel::mount_proc(&proc)?;
@@ -77,11 +74,11 @@ fn become_process(
     enter_directory(process)?;
     if order.spec.single_id.is_some() {
         let calls = solo::install().doing("catch calls for other user ids")?;
-        wire::send(listener, &(), &[calls.as_fd()]).doing("hand over calls for other user ids")?;
+        wire::send(&ends.listener, &(), &[calls.as_fd()]).doing("hand over calls for other user ids")?;
     }
-    credentials::apply(process, order.spec.security, order.spec.single_id.is_some())?;
+    credentials::apply(&order.spec)?;
     // The change of user has reset it.
-    die_with_the_runner(alive)?;
+    die_with_the_runner(&ends.alive)?;
     if process.init {
         reaper::fork_command()?;
     }
@@ -94,7 +91,7 @@ fn become_process(
 }
 
 /// Asks the kernel to kill this process when the runner ends; it may have ended already.
-fn die_with_the_runner(alive: &OwnedFd) -> Result<(), Error> {
+pub(super) fn die_with_the_runner(alive: &OwnedFd) -> Result<(), Error> {
     let action = "tie the process to its runner";
     set_parent_process_death_signal(Some(Signal::KILL)).doing(action)?;
     let mut fds = [PollFd::new(alive, PollFlags::IN)];
@@ -105,7 +102,7 @@ fn die_with_the_runner(alive: &OwnedFd) -> Result<(), Error> {
     Ok(())
 }
 
-fn streams([stdin, stdout, stderr]: [&OwnedFd; 3]) -> Result<(), Error> {
+pub(super) fn streams([stdin, stdout, stderr]: [&OwnedFd; 3]) -> Result<(), Error> {
     let action = "set the standard streams";
     dup2_stdin(stdin).doing(action)?;
     dup2_stdout(stdout).doing(action)?;
@@ -114,7 +111,7 @@ fn streams([stdin, stdout, stderr]: [&OwnedFd; 3]) -> Result<(), Error> {
 
 /// Gives anonymous pipes to the user, who could not open `/dev/stdout` otherwise. Files and terminals of the
 /// caller keep their owner.
-fn own_pipes(streams: &[OwnedFd], user: &crate::spec::User) -> Result<(), Error> {
+pub(super) fn own_pipes(streams: &[OwnedFd], user: &crate::spec::User) -> Result<(), Error> {
     for stream in streams {
         let action = "examine a standard stream";
         if fstatfs(stream).doing(action)?.f_type as u64 == PIPEFS_MAGIC {
@@ -130,7 +127,7 @@ fn own_pipes(streams: &[OwnedFd], user: &crate::spec::User) -> Result<(), Error>
 }
 
 /// Enters the working directory, and makes sure that it lies inside the root.
-fn enter_directory(process: &Process) -> Result<(), Error> {
+pub(super) fn enter_directory(process: &Process) -> Result<(), Error> {
     let wrong = |errno: rustix::io::Errno| Error::WorkingDirectory {
         path: process.cwd.clone(),
         source: errno.into(),

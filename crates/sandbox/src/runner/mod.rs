@@ -6,6 +6,7 @@
 //! (the kernel kills it when the runner is gone). When both have ended, the namespaces and everything mounted
 //! in them end too.
 
+mod chroot;
 mod created;
 mod credentials;
 mod device;
@@ -14,6 +15,7 @@ mod init;
 mod kernel;
 mod mounts;
 mod overlay;
+mod placed;
 mod reaper;
 mod resolve;
 mod root;
@@ -21,6 +23,7 @@ mod scaffold;
 mod solo;
 mod stubs;
 mod supervise;
+mod trial;
 
 use std::io::{Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
@@ -32,10 +35,12 @@ use rustix::thread::UnshareFlags;
 
 pub(crate) use device::window;
 pub(crate) use kernel::Hierarchy;
+pub(crate) use trial::Trial;
 
 use crate::error::{Doing, Error, Failure};
 use crate::spec::{Network, Spec};
 use crate::sys;
+use crate::ways::Isolation;
 use crate::wire::{self, Hello, Keep, Reply};
 
 /// The argument that says so.
@@ -52,6 +57,14 @@ struct Order {
     stdio: [OwnedFd; 3],
     /// What is only kept open.
     _keep: Vec<OwnedFd>,
+}
+
+/// Where the contained process is going to live.
+enum Place {
+    /// Everything that it sees is mounted.
+    Mounted(root::Built),
+    /// A directory becomes its root.
+    Chroot(chroot::Prepared),
 }
 
 /// Does the runner's work and ends the process.
@@ -90,10 +103,14 @@ fn contain(socket: &OwnedFd) -> Result<(), Error> {
     // A signal to the caller's process group is for the caller, which decides what becomes of the contained
     // process.
     rustix::process::setsid().doing("start a new session")?;
+    if order.spec.isolation == Isolation::Chroot {
+        let prepared = chroot::prepare(&order.spec)?;
+        return supervise::run(socket, order, Place::Chroot(prepared), None);
+    }
     enter_namespaces(&order.spec)?;
     let solo = order.spec.single_id.is_some().then(solo::Preparation::new).transpose()?;
     let built = root::build(&order.spec)?;
-    supervise::run(socket, order, built, solo)
+    supervise::run(socket, order, Place::Mounted(built), solo)
 }
 
 fn receive(socket: &OwnedFd) -> Result<Order, Error> {

@@ -8,8 +8,11 @@ use rustix::io::retry_on_intr;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
 
+use super::chroot::{self, Prepared};
+use super::created::Created;
+use super::placed::Placed;
 use super::root::Built;
-use super::{Order, init, solo};
+use super::{Order, Place, init, solo};
 use crate::error::{Doing, Error, Failure};
 use crate::running::{CreatedMountPoint, Status};
 use crate::spec::Spec;
@@ -20,7 +23,7 @@ use crate::wire::{self, Reply};
 pub(super) fn run(
     socket: &OwnedFd,
     order: Order,
-    built: Built,
+    place: Place,
     solo: Option<solo::Preparation>,
 ) -> Result<(), Error> {
     let action = "open a pipe";
@@ -29,19 +32,15 @@ pub(super) fn run(
     let (listener_here, listener_there) = wire::pair().doing("open a pair of sockets")?;
     let Some(child) = sys::fork().doing("fork")? else {
         drop((failure_reader, alive_writer, listener_here));
-        init::run(
-            order,
-            built,
-            init::Ends { failure: failure_writer, alive: alive_reader, listener: listener_there },
-        );
+        let ends = init::Ends { failure: failure_writer, alive: alive_reader, listener: listener_there };
+        init::run(order, place, ends);
     };
     drop((failure_writer, alive_reader, listener_there));
     let process = pidfd_open(child, PidfdFlags::empty()).doing("watch the contained process")?;
-    let Built { root, host, upper, pty, created, .. } = built;
     // The other ends of pipes and terminals must close when the contained process closes them.
     let Order { spec, stdio, _keep } = order;
-    drop((stdio, host));
-    let master = pty.map(|pty| pty.master);
+    let Kept { root, upper, master, leftovers } = Kept::of(place);
+    drop(stdio);
     let mut solo = match solo {
         Some(preparation) => supervisor(preparation, &listener_here, &spec, &root)?,
         None => None,
@@ -52,7 +51,7 @@ pub(super) fn run(
     }
     if let Some(error) = failure_of(failure_reader)? {
         wait(child)?;
-        clean_up(&root, spec.read_only_root, created);
+        leftovers.clean_up(&root, spec.read_only_root)?;
         return Err(error);
     }
     let descriptors: Vec<_> =
@@ -64,18 +63,72 @@ pub(super) fn run(
     }
     drop(master);
     let status = watch(socket, &process, child, solo.as_mut())?;
-    let places = solo::Upper { directory: upper.as_fd(), root: root.as_fd() };
-    let owners = solo.map_or_else(|| Ok(Vec::new()), |solo| solo.claims(places))?;
+    let owners = match (solo, &upper) {
+        (Some(solo), Some(upper)) => {
+            solo.claims(solo::Upper { directory: upper.as_fd(), root: root.as_fd() })?
+        }
+        _ => Vec::new(),
+    };
     let owners = match owners.is_empty() {
         true => None,
         false => Some(wire::memory("lapstrake-sandbox-owners", &owners).doing("tell whose the files are")?),
     };
-    let created = clean_up(&root, spec.read_only_root, created);
+    let created = leftovers.clean_up(&root, spec.read_only_root)?;
     let with: Vec<_> = owners.iter().map(AsFd::as_fd).collect();
     // Nobody to tell is no error.
     let _ = wire::send(socket, &Reply::Exited { status, created }, &with);
     drop(alive_writer);
     Ok(())
+}
+
+/// What the runner keeps of a place.
+struct Kept {
+    root: OwnedFd,
+    /// Where changes go, when something mounts an overlay.
+    upper: Option<OwnedFd>,
+    /// The terminal's master.
+    master: Option<OwnedFd>,
+    leftovers: Leftovers,
+}
+
+/// What has to be taken away when the command has ended.
+enum Leftovers {
+    /// Mount points.
+    Created(Created),
+    /// Files and devices, and processes.
+    Placed(Placed),
+}
+
+impl Kept {
+    fn of(place: Place) -> Self {
+        match place {
+            Place::Mounted(Built { root, upper, pty, created, .. }) => Self {
+                root,
+                upper: Some(upper),
+                master: pty.map(|pty| pty.master),
+                leftovers: Leftovers::Created(created),
+            },
+            Place::Chroot(Prepared { root, pty, placed }) => Self {
+                root,
+                upper: None,
+                master: pty.map(|pty| pty.master),
+                leftovers: Leftovers::Placed(placed),
+            },
+        }
+    }
+}
+
+impl Leftovers {
+    fn clean_up(self, root: &OwnedFd, read_only: bool) -> Result<Vec<CreatedMountPoint>, Error> {
+        match self {
+            Leftovers::Created(created) => Ok(clean_up(root, read_only, created)),
+            Leftovers::Placed(placed) => {
+                chroot::end_all()?;
+                placed.remove(root);
+                Ok(Vec::new())
+            }
+        }
+    }
 }
 
 /// What the child says went wrong before it could execute the command: nothing when it could.
@@ -150,7 +203,7 @@ fn wait(child: Pid) -> Result<Status, Error> {
     }
 }
 
-fn clean_up(root: &OwnedFd, read_only: bool, created: super::created::Created) -> Vec<CreatedMountPoint> {
+fn clean_up(root: &OwnedFd, read_only: bool, created: Created) -> Vec<CreatedMountPoint> {
     if created.is_empty() {
         return Vec::new();
     }

@@ -117,6 +117,7 @@ impl Lab {
             network: sandbox::Network::Host,
             security: sandbox::Security::Default,
             single_id: None,
+            isolation: sandbox::Isolation::Namespaces,
             files: Files {
                 hosts: Some("127.0.0.1 localhost\n".to_owned()),
                 resolv_conf: Some("nameserver 192.0.2.1\n".to_owned()),

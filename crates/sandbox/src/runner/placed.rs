@@ -1,0 +1,172 @@
+//! What is put into a directory for the time of one command, where nothing can be mounted on it: devices, and files whose contents the host decides.
+//!
+//! What was there before is moved beside the directory, and back afterwards; the times of the directories are what they were.
+
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, Timestamps, fchmod, makedev, mkdirat, mknodat, openat, renameat,
+    statat, unlinkat, utimensat,
+};
+use rustix::io::Errno;
+
+use super::created::{parent_of, times_of};
+use super::resolve;
+use crate::error::{Doing, Error};
+
+/// The devices that a command finds (CT-36): their numbers are the same on every Linux.
+const DEVICES: [(&str, u32, u32); 6] = [
+    ("dev/null", 1, 3),
+    ("dev/zero", 1, 5),
+    ("dev/full", 1, 7),
+    ("dev/random", 1, 8),
+    ("dev/urandom", 1, 9),
+    ("dev/tty", 5, 0),
+];
+
+/// Everything that was placed, in that order.
+pub(super) struct Placed {
+    /// Where things are put aside: a directory beside the root, on the same filesystem.
+    aside: OwnedFd,
+    points: Vec<Point>,
+}
+
+struct Point {
+    path: PathBuf,
+    is_directory: bool,
+    /// The parent's times before.
+    times: Timestamps,
+    /// What was there before has this name beside the root.
+    before: Option<String>,
+}
+
+impl Placed {
+    /// Nothing yet, in a root whose parent directory is private to this command.
+    pub(super) fn new(root: &Path) -> Result<Self, Error> {
+        let parent = root.parent().ok_or_else(|| Error::Invalid("the root has no parent".to_owned()))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let aside = openat(CWD, parent, flags, Mode::empty()).doing_to("open", parent)?;
+        Ok(Self { aside, points: Vec::new() })
+    }
+
+    /// Makes the devices that are not there.
+    pub(super) fn devices(&mut self, root: &OwnedFd) -> Result<(), Error> {
+        self.directory(root, Path::new("dev"), 0o755)?;
+        for (name, major, minor) in DEVICES {
+            let path = Path::new(name);
+            if resolve::open(root, path)?.is_some() {
+                continue;
+            }
+            let (parent, file, times) = self.parent(root, path)?;
+            let device = makedev(major, minor);
+            let mode = Mode::from(0o666);
+            match mknodat(&parent, file, FileType::CharacterDevice, mode, device) {
+                Ok(()) => self.note(path, false, times, None),
+                // Whatever forbids it forbids it to the command as well: it does without, as it would have to anyway.
+                Err(Errno::PERM | Errno::ACCESS) => {}
+                Err(errno) => return Err(errno).doing_to("create, in the root,", path),
+            }
+        }
+        self.directory(root, Path::new("dev/shm"), 0o1777)
+    }
+
+    /// Puts a file with these contents where the path leads, whatever is there.
+    pub(super) fn file(
+        &mut self,
+        root: &OwnedFd,
+        path: &Path,
+        contents: &[u8],
+        mode: u32,
+    ) -> Result<(), Error> {
+        let place = resolve::place(root, path)?;
+        let parents: Vec<PathBuf> = place.path.ancestors().skip(1).map(Path::to_owned).collect();
+        for parent in parents.iter().rev().filter(|parent| !parent.as_os_str().is_empty()) {
+            self.directory(root, parent, 0o755)?;
+        }
+        let (parent, name, times) = self.parent(root, &place.path)?;
+        let before = match renameat(&parent, name, &self.aside, self.name_aside()) {
+            Ok(()) => Some(self.name_aside()),
+            Err(Errno::NOENT) => None,
+            Err(errno) => return Err(errno).doing_to("put aside, in the root,", path),
+        };
+        self.note(&place.path, false, times, before);
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = openat(&parent, name, flags, Mode::from_raw_mode(mode)).doing_to("create, in the root,", path)?;
+        fchmod(&file, Mode::from_raw_mode(mode)).doing_to("set the mode of, in the root,", path)?;
+        std::fs::File::from(file).write_all(contents).doing_to("write, in the root,", path)
+    }
+
+    fn name_aside(&self) -> String {
+        format!("aside-{}", self.points.len())
+    }
+
+    fn directory(&mut self, root: &OwnedFd, path: &Path, mode: u32) -> Result<(), Error> {
+        let (parent, name, times) = self.parent(root, path)?;
+        match mkdirat(&parent, name, Mode::from_raw_mode(mode)) {
+            Ok(()) => self.note(path, true, times, None),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno).doing_to("create, in the root,", path),
+        }
+        Ok(())
+    }
+
+    fn parent<'a>(
+        &self,
+        root: &OwnedFd,
+        path: &'a Path,
+    ) -> Result<(OwnedFd, &'a std::ffi::OsStr, Timestamps), Error> {
+        let (parent, name) = parent_of(root, path).doing_to("open, in the root, the parent of", path)?;
+        let times = times_of(&parent).doing_to("examine, in the root, the parent of", path)?;
+        Ok((parent, name, times))
+    }
+
+    fn note(&mut self, path: &Path, is_directory: bool, times: Timestamps, before: Option<String>) {
+        self.points.push(Point { path: path.to_owned(), is_directory, times, before });
+    }
+
+    /// Takes everything away again, also what the command has made of it. What cannot be taken away stays.
+    pub(super) fn remove(self, root: &OwnedFd) {
+        for point in self.points.iter().rev() {
+            let _ = self.remove_point(root, point);
+        }
+    }
+
+    fn remove_point(&self, root: &OwnedFd, point: &Point) -> Result<(), Errno> {
+        let (parent, name) = parent_of(root, &point.path)?;
+        if point.is_directory && point.path == Path::new("dev/shm") {
+            // It stands for memory, in which nothing stays.
+            empty(&parent, name)?;
+        }
+        let flags = if point.is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        match unlinkat(&parent, name, flags) {
+            Err(Errno::NOENT) => {}
+            result => result?,
+        }
+        if let Some(before) = &point.before {
+            renameat(&self.aside, before.as_str(), &parent, name)?;
+        }
+        utimensat(&parent, ".", &point.times, AtFlags::empty())
+    }
+}
+
+/// Removes what is in a directory.
+fn empty(parent: &OwnedFd, name: &std::ffi::OsStr) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = openat(parent, name, flags, Mode::empty())?;
+    for entry in rustix::fs::Dir::read_from(&directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let is_directory =
+            FileType::from_raw_mode(statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode) == FileType::Directory;
+        if is_directory {
+            empty(&directory, <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name.to_bytes()))?;
+        }
+        unlinkat(&directory, name, if is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() })?;
+    }
+    Ok(())
+}
