@@ -6,8 +6,8 @@ mod graph;
 mod schedule;
 mod vertex;
 
-use std::sync::{Mutex, OnceLock};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use base::events::{Event, Warning};
 use base::{Cancel, Cancelled, Events};

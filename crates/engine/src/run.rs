@@ -10,8 +10,8 @@ use store::{Layer, Lease, Store};
 
 use crate::error::EngineError;
 use crate::host::HostFiles;
-use crate::merge::{Wishes, merge};
 use crate::layers::layers;
+use crate::merge::{Wishes, merge};
 use crate::snapshot::{Snapshot, Snapshots, Ways};
 use crate::users::{Account, Users};
 

@@ -14,7 +14,6 @@ mod changes;
 mod over;
 mod stamps;
 
-
 use std::path::{Path, PathBuf};
 
 use base::Cancel;

@@ -58,8 +58,13 @@ pub fn commit_upper(
     let Upper { place, name, below, owners } = upper;
     let tree = place.detach(name)?;
     let mut packer = Packer::hash_only(store, lease, options)?;
-    let surroundings =
-        freeze::Surroundings { below, owners, ownership: store.ownership(), clamp: options.clamp, changes: None };
+    let surroundings = freeze::Surroundings {
+        below,
+        owners,
+        ownership: store.ownership(),
+        clamp: options.clamp,
+        changes: None,
+    };
     freeze::freeze(&mut packer, tree.path(), surroundings, cancel)?;
     packer.finish(Some(tree))
 }

@@ -42,11 +42,11 @@ pub use error::Error;
 pub use probe::{Cgroups, Facts, probe};
 pub use running::{CreatedMountPoint, Exit, Input, Output, OwnerClaim, Runner, Running, Status, Stdio};
 pub use spawn::spawn;
-pub use ways::Isolation;
 pub use spec::{
     Files, Mount, MountSource, Network, Process, Resource, Rlimit, Root, Security, SingleId, Spec, Terminal,
     User,
 };
+pub use ways::Isolation;
 
 /// Becomes the runner when this process was started as one, and returns at once when it was not.
 ///

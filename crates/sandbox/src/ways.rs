@@ -88,7 +88,9 @@ fn cause(error: &Error) -> String {
 }
 
 /// What is tried is done by a thread of its own, whose namespaces and root end with it.
-fn in_thread<T: Send + 'static>(attempt: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+fn in_thread<T: Send + 'static>(
+    attempt: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     let thread = std::thread::spawn(attempt);
     thread.join().unwrap_or_else(|_| Err(Error::Internal("an attempt panicked".to_owned())))
 }

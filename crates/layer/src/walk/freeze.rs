@@ -109,8 +109,7 @@ impl Freezer<'_> {
         let directory = self.rooted.directory(b"")?;
         let stat = rustix::fs::fstat(directory).context("examine", &full)?;
         let target = Target::Open(directory);
-        let attributes = Attributes::take(&target, overlay)
-            .context("read the attributes of", &full)?;
+        let attributes = Attributes::take(&target, overlay).context("read the attributes of", &full)?;
         if attributes.opaque {
             target
                 .remove(ownership.opaque_attribute().to_bytes())
@@ -180,8 +179,7 @@ impl Freezer<'_> {
         let directory = self.rooted.directory(path)?;
         let stat = rustix::fs::fstat(directory).context("examine", &full)?;
         let target = Target::Open(directory);
-        let attributes = Attributes::take(&target, overlay)
-            .context("read the attributes of", &full)?;
+        let attributes = Attributes::take(&target, overlay).context("read the attributes of", &full)?;
         refuse_elsewhere(path, &attributes)?;
         let merges = !hidden && is_directory(self.surroundings.below, path);
         // Overlayfs marks every new directory; where nothing lies below, the mark says nothing.

@@ -44,14 +44,7 @@ pub(super) struct Origin {
 
 impl Owners {
     /// Whose this entry is. `hidden` says that what lies below does not show through here.
-    pub(super) fn of(
-        &self,
-        path: &[u8],
-        stat: &Stat,
-        origin: Origin,
-        below: &View,
-        hidden: bool,
-    ) -> Owner {
+    pub(super) fn of(&self, path: &[u8], stat: &Stat, origin: Origin, below: &View, hidden: bool) -> Owner {
         let told = match self {
             Owners::Real => return (stat.st_uid, stat.st_gid),
             Owners::Told(told) => told,
@@ -60,9 +53,7 @@ impl Owners {
         let (uid, gid) = known
             .filter(|known| match (FileType::from_raw_mode(stat.st_mode), &known.kind) {
                 (FileType::Directory, EntryKind::Directory { .. }) => !origin.opaque,
-                (FileType::RegularFile, EntryKind::File { .. } | EntryKind::Hardlink { .. }) => {
-                    origin.copied
-                }
+                (FileType::RegularFile, EntryKind::File { .. } | EntryKind::Hardlink { .. }) => origin.copied,
                 // These cannot bear overlayfs' mark of a copy.
                 (FileType::Symlink, EntryKind::Symlink { .. }) | (FileType::Fifo, EntryKind::Fifo) => true,
                 _ => false,

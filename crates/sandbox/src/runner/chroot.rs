@@ -157,4 +157,3 @@ fn children() -> std::io::Result<Vec<Pid>> {
     }
     Ok(children)
 }
-

@@ -13,8 +13,8 @@ use crate::capability::CapabilitySet;
 use crate::error::{Doing, Error};
 use crate::seccomp;
 use crate::spec::{Process, Resource, Rlimit, Security, Spec};
-use crate::ways::Isolation;
 use crate::sys;
+use crate::ways::Isolation;
 
 /// Takes on everything, in the one order that works: each step still needs what the next ones take away.
 ///

@@ -93,7 +93,8 @@ impl Placed {
         };
         self.note(&place.path, false, times, before);
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        let file = openat(&parent, name, flags, Mode::from_raw_mode(mode)).doing_to("create, in the root,", path)?;
+        let file =
+            openat(&parent, name, flags, Mode::from_raw_mode(mode)).doing_to("create, in the root,", path)?;
         fchmod(&file, Mode::from_raw_mode(mode)).doing_to("set the mode of, in the root,", path)?;
         std::fs::File::from(file).write_all(contents).doing_to("write, in the root,", path)
     }
@@ -162,9 +163,13 @@ fn empty(parent: &OwnedFd, name: &std::ffi::OsStr) -> Result<(), Errno> {
             continue;
         }
         let is_directory =
-            FileType::from_raw_mode(statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode) == FileType::Directory;
+            FileType::from_raw_mode(statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode)
+                == FileType::Directory;
         if is_directory {
-            empty(&directory, <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name.to_bytes()))?;
+            empty(
+                &directory,
+                <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name.to_bytes()),
+            )?;
         }
         unlinkat(&directory, name, if is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() })?;
     }
