@@ -15,6 +15,7 @@ mod kernel;
 mod mounts;
 mod overlay;
 mod reaper;
+mod remount;
 mod resolve;
 mod root;
 mod scaffold;
@@ -32,6 +33,7 @@ use rustix::thread::UnshareFlags;
 
 pub(crate) use device::window;
 pub(crate) use kernel::Hierarchy;
+pub(crate) use overlay::appends;
 
 use crate::error::{Doing, Error, Failure};
 use crate::spec::{Network, Spec};
