@@ -18,6 +18,9 @@ const STACK: usize = 500;
 /// How many layers a root may have: two more are needed while looking for what is missing in it.
 pub(super) const LOWERS: usize = STACK - 2;
 
+/// How many bytes of options mount(2) takes; what is beyond it cuts off in silence.
+const PAGE: usize = 4096;
+
 /// Options that hold for every overlay here. Off is what lets an upper directory be read as a plain tree
 /// afterwards; `xino` gives every file one inode number for its life, also where layers lie on several
 /// filesystems.
@@ -68,8 +71,8 @@ pub(super) fn make(
         None => page(layers, attributes, scaffold),
     });
     made.map_err(|error| match (error, &layers.upper) {
-        (Error::System { action, path, detail: None, source }, Some(upper)) => {
-            Error::System { action, path, detail: upper.complaint(), source }
+        (Error::System { action, path, detail, source }, Some(upper)) => {
+            Error::System { action, path, detail: upper.complaint().or(detail), source }
         }
         (error, _) => error,
     })
@@ -133,20 +136,17 @@ fn page(layers: &Layers<'_>, attributes: MountAttrFlags, scaffold: &Scaffold) ->
         let volatile = if upper.volatile { ",volatile" } else { "" };
         options.push_str(&format!(",upperdir={upperdir},workdir={workdir}{volatile}"));
     }
+    if options.len() >= PAGE {
+        let count = layers.lowers.len();
+        return Err(Error::Unsupported {
+            what: format!("a root of {count} layers: this kernel takes about 200"),
+            hint: format!("Linux 6.7 takes {LOWERS}; or make the image anew with fewer steps"),
+        });
+    }
     let options = std::ffi::CString::new(options).map_err(|error| Error::Internal(error.to_string()))?;
     let target = scaffold.scratch()?;
-    mount("overlay", path_of(&target), "overlay", remount::flags(attributes), options.as_c_str()).map_err(
-        |errno| {
-            let count = layers.lowers.len();
-            let detail = format!("{count} layers; this kernel takes about 200, Linux 6.7 takes {STACK}");
-            Error::System {
-                action: "mount overlay".to_owned(),
-                path: None,
-                detail: Some(detail),
-                source: errno.into(),
-            }
-        },
-    )?;
+    mount("overlay", path_of(&target), "overlay", remount::flags(attributes), options.as_c_str())
+        .doing("mount overlay")?;
     let mounted = scaffold.scratch()?;
     let detached = mounts::clone_at(&mounted, "", false).doing("bind-mount the overlay")?;
     unmount(path_of(&mounted), UnmountFlags::DETACH).doing("unmount the overlay's first place")?;
