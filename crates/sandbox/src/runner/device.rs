@@ -95,8 +95,7 @@ fn pseudo_terminals() -> Result<OwnedFd, Error> {
         Filesystem::new("devpts")?.with_flag("newinstance")?.with("ptmxmode", "0666")?.with("mode", "0620")
     };
     // A user namespace may lack the group; kernels say so when the option is given, or when it is mounted.
-    let with_group =
-        terminals().and_then(|it| it.with("gid", TERMINALS)).and_then(|it| it.mount(attributes));
+    let with_group = terminals().and_then(|it| it.with("gid", TERMINALS)).and_then(|it| it.mount(attributes));
     with_group.or_else(|_| terminals()?.mount(attributes))
 }
 
