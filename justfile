@@ -10,6 +10,10 @@ quickstart:
 test *ARGUMENTS:
     scripts/test {{ARGUMENTS}}
 
+# Tests under other kernels and versions of cgroups, and power cuts, in QEMU
+test-vm *ARGUMENTS:
+    scripts/test-vm {{ARGUMENTS}}
+
 # Compiles without building: the fastest feedback
 check:
     cargo check --workspace --all-targets

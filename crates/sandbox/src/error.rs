@@ -161,7 +161,7 @@ impl Classified for Error {
                     .to_owned(),
             ),
             Error::System { source, .. } if source.raw_os_error() == Some(libc::ENOSYS) => {
-                Some("Linux 5.12 or newer is needed, and nothing that filters its system calls".to_owned())
+                Some("Linux 5.11 or newer is needed, and nothing that filters its system calls".to_owned())
             }
             Error::System { action, source, .. } if denied(source) => Some(permission_hint(action)),
             Error::RunnerDied { .. } => {

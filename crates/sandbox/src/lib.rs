@@ -21,7 +21,7 @@
 //! - **No cgroup is made**: limits on memory and processors are not part of a [`Spec`] yet, and resource
 //!   limits (`ulimit`) are. So nothing says whether the kernel was out of memory when a process ended with
 //!   SIGKILL.
-//! - Needs Linux 5.12, and root: the machine's, or that of a user namespace ([`identity`])
+//! - Needs Linux 5.11, and root: the machine's, or that of a user namespace ([`identity`])
 
 mod capability;
 mod error;

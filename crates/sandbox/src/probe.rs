@@ -2,9 +2,6 @@
 
 use std::fs;
 
-use rustix::io::Errno;
-use rustix::mount::{FsOpenFlags, fsconfig_set_string, fsopen};
-
 use crate::identity::obstacle;
 use crate::runner::Hierarchy;
 
@@ -18,7 +15,7 @@ pub struct Facts {
     pub root: bool,
     /// Whether this process may mount overlays.
     pub overlay: bool,
-    /// Whether overlays take layers one by one (Linux 6.5): up to 498 of them. Otherwise there is room for
+    /// Whether overlays take layers one by one (Linux 6.7): up to 498 of them. Otherwise there is room for
     /// some 200.
     pub overlay_append: bool,
     /// Whether somebody who is not root can enter a user namespace.
@@ -62,8 +59,7 @@ fn overlay() -> Option<bool> {
     // Whoever is root in a user namespace may mount in mount namespaces that belong to it: a thread enters one, and takes it along.
     let try_it = || {
         crate::sys::unshare(rustix::thread::UnshareFlags::NEWNS).ok()?;
-        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).ok()?;
-        Some(fsconfig_set_string(&context, "lowerdir+", "/") != Err(Errno::INVAL))
+        crate::runner::appends().ok()
     };
     std::thread::spawn(try_it).join().ok().flatten()
 }

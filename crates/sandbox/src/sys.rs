@@ -138,12 +138,24 @@ pub(crate) fn pidfd_kill(process: BorrowedFd<'_>, signal: c_int) -> io::Result<(
     Ok(())
 }
 
+/// More descriptors than a runner has: layers, mounts, streams, a few hundred each at most.
+const MOST_DESCRIPTORS: c_int = 8192;
+
 /// Makes every descriptor above the standard ones close when a program is executed.
 pub(crate) fn close_on_execute() -> io::Result<()> {
     const CLOSE_RANGE_CLOEXEC: c_int = 4;
     // SAFETY: no descriptor is closed now.
-    check(unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC) })?;
-    Ok(())
+    match check(unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC) }) {
+        // Linux 5.11 knows the flag.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            for descriptor in 3..MOST_DESCRIPTORS {
+                // SAFETY: a flag of a descriptor is set, if there is one of that number.
+                unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+            }
+            Ok(())
+        }
+        result => result.map(drop),
+    }
 }
 
 /// Closes every descriptor above the standard ones, for a process that will use none of them again.

@@ -92,7 +92,12 @@ fn a_cancelled_build_ends() {
     let lab = Lab::new();
     let cancel = Cancel::new();
     let asks = cancel.clone();
+    let records = lab.store.root().join("cache");
     let waits = std::thread::spawn(move || {
+        // The first step has ended when it has a record.
+        while std::fs::read_dir(&records).expect("the cache").next().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
         std::thread::sleep(std::time::Duration::from_millis(500));
         asks.cancel();
     });

@@ -187,7 +187,7 @@ pub fn tool(program: &str, package: &str) -> PathBuf {
 }
 
 /// A root filesystem with busybox.
-fn base_tar() -> Vec<u8> {
+pub fn base_tar() -> Vec<u8> {
     let busybox = std::fs::read("/bin/busybox").expect(
         "this test needs /bin/busybox: install the package busybox-static (scripts/install-tools does)",
     );

@@ -6,6 +6,7 @@ mod build;
 mod concurrency;
 mod dockerfiles;
 mod environment;
+mod filesystems;
 mod house;
 mod images;
 mod interface;

@@ -94,11 +94,9 @@ fn pseudo_terminals() -> Result<OwnedFd, Error> {
     let terminals = || {
         Filesystem::new("devpts")?.with_flag("newinstance")?.with("ptmxmode", "0666")?.with("mode", "0620")
     };
-    match terminals()?.with("gid", TERMINALS) {
-        Ok(terminals) => terminals.mount(attributes),
-        // A user namespace may lack the group.
-        Err(_) => terminals()?.mount(attributes),
-    }
+    // A user namespace may lack the group; kernels say so when the option is given, or when it is mounted.
+    let with_group = terminals().and_then(|it| it.with("gid", TERMINALS)).and_then(|it| it.mount(attributes));
+    with_group.or_else(|_| terminals()?.mount(attributes))
 }
 
 fn console(dev: &OwnedFd, pts: &OwnedFd, size: Terminal, uid: u32) -> Result<Pty, Error> {

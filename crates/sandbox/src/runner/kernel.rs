@@ -44,14 +44,13 @@ pub(super) fn mount_sys(place: &OwnedFd, root: &OwnedFd, security: Security) -> 
         Security::Default => INERT | READ_ONLY,
         Security::Insecure => INERT,
     };
-    let sys = match Filesystem::new("sysfs").and_then(|sys| sys.mount(attributes)) {
+    match Filesystem::new("sysfs").and_then(|sys| sys.mount(attributes)) {
         // The root of a user namespace may mount sysfs only with a network of its own.
         Err(Error::System { source, .. }) if source.raw_os_error() == Some(libc::EPERM) => {
-            host_sys(attributes)?
+            host_sys(place, attributes)?;
         }
-        result => result?,
-    };
-    mounts::attach(&sys, place).doing("mount sysfs on /sys")?;
+        sys => mounts::attach(sys?, place).doing("mount sysfs on /sys")?,
+    }
     let Some(place) = resolve::open(root, Path::new("/sys/fs/cgroup"))? else { return Ok(()) };
     // What of the cgroups cannot be had (a controller that is not mounted on the host, a version 2 of which
     // nothing is left) is not shown; nothing inside depends on it.
@@ -68,10 +67,10 @@ pub(super) fn mount_sys(place: &OwnedFd, root: &OwnedFd, security: Security) -> 
 }
 
 /// The host's `/sys`, and all that is mounted in it: what a user namespace sees cannot be taken apart.
-fn host_sys(attributes: rustix::mount::MountAttrFlags) -> Result<OwnedFd, Error> {
+fn host_sys(place: &OwnedFd, attributes: rustix::mount::MountAttrFlags) -> Result<(), Error> {
     let sys = mounts::clone_path(Path::new("/sys"), true).doing("bind-mount /sys")?;
-    mounts::restrict(&sys, true, attributes).doing("restrict the mount of /sys")?;
-    Ok(sys)
+    mounts::attach(&sys, place).doing("mount the host's /sys")?;
+    mounts::restrict(&sys, true, attributes).doing("restrict the mount of /sys")
 }
 
 /// One tree of cgroups, as a line of `/proc/self/cgroup` names it.
@@ -160,8 +159,8 @@ pub(super) fn protect(root: &OwnedFd, prefix: &str) -> Result<(), Error> {
     for path in READ_ONLY_PATHS.iter().filter(|path| path.starts_with(prefix)) {
         if let Some(place) = resolve::open(root, Path::new(path))? {
             let copy = mounts::clone_at(&place, "", true).doing_to("bind-mount", path)?;
-            mounts::restrict(&copy, true, READ_ONLY).doing_to("make read-only", path)?;
             mounts::attach(&copy, &place).doing_to("bind-mount", path)?;
+            mounts::restrict(&copy, true, READ_ONLY).doing_to("make read-only", path)?;
         }
     }
     let mut masks = Masks::default();

@@ -17,6 +17,7 @@ mod mounts;
 mod overlay;
 mod placed;
 mod reaper;
+mod remount;
 mod resolve;
 mod root;
 mod scaffold;
@@ -35,6 +36,7 @@ use rustix::thread::UnshareFlags;
 
 pub(crate) use device::window;
 pub(crate) use kernel::Hierarchy;
+pub(crate) use overlay::appends;
 pub(crate) use trial::Trial;
 
 use crate::error::{Doing, Error, Failure};

@@ -12,6 +12,7 @@ use rustix::mount::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
+use super::remount;
 use crate::error::{Doing, Error};
 use crate::sys;
 
@@ -95,13 +96,18 @@ fn clone_flags(recursive: bool) -> OpenTreeFlags {
     if recursive { flags | OpenTreeFlags::AT_RECURSIVE } else { flags }
 }
 
-/// Adds attributes to a mount.
+/// Adds attributes to a mount, which is attached by now: before Linux 5.12 no other can be changed.
 pub(super) fn restrict(
     mount: impl AsFd,
     recursive: bool,
     attributes: MountAttrFlags,
 ) -> Result<(), std::io::Error> {
-    sys::mount_setattr(mount, recursive, attributes.bits().into(), 0)
+    match sys::mount_setattr(&mount, recursive, attributes.bits().into(), 0) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+            remount::restrict(mount.as_fd(), recursive, attributes)
+        }
+        result => result,
+    }
 }
 
 /// Attaches a detached mount on top of an open path.

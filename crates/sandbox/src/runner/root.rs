@@ -44,6 +44,12 @@ enum What {
     Proc,
     Sys,
     Dev,
+    /// A copy of something of the host, and what it is to be restricted to.
+    Bind {
+        mount: OwnedFd,
+        recursive: bool,
+        attributes: MountAttrFlags,
+    },
     Detached(OwnedFd),
 }
 
@@ -55,7 +61,7 @@ pub(super) fn build(spec: &Spec) -> Result<Built, Error> {
     let points = points(spec, &scaffold)?;
     let place = scaffold.directory("root")?;
     let (root, upper) = match &spec.root {
-        Root::Directory(path) => (directory_root(path, attributes(spec.security))?, overlay::open(path)?),
+        Root::Directory(path) => (directory_root(path)?, overlay::open(path)?),
         Root::Overlay { lowers, .. } if lowers.len() > overlay::LOWERS => {
             let (count, most) = (lowers.len(), overlay::LOWERS);
             return Err(Error::Invalid(format!("a root of {count} layers: {most} can be mounted at most")));
@@ -72,6 +78,10 @@ pub(super) fn build(spec: &Spec) -> Result<Built, Error> {
         }
     };
     mounts::attach(&root, &place).doing("mount the root")?;
+    if let Root::Directory(path) = &spec.root {
+        mounts::restrict(&root, true, attributes(spec.security))
+            .doing_to("restrict the mount of the root", path)?;
+    }
     let filled = fill(spec, root, points)?;
     if spec.read_only_root {
         mounts::restrict(&filled.root, false, READ_ONLY).doing("make the root read-only")?;
@@ -117,31 +127,31 @@ fn asked_for(mount: &Mount) -> Result<Point, Error> {
     attributes.set(MountAttrFlags::MOUNT_ATTR_NOSUID, mount.no_suid);
     attributes.set(MountAttrFlags::MOUNT_ATTR_NOEXEC, mount.no_exec);
     attributes.set(READ_ONLY, mount.read_only);
-    let (detached, kind) = match &mount.source {
+    let (what, kind) = match &mount.source {
         MountSource::Bind { path, recursive } => {
             let detached = mounts::clone_path(path, *recursive).doing_to("bind-mount", path)?;
-            mounts::restrict(&detached, *recursive, attributes).doing_to("restrict the mount of", path)?;
             let stat = fstat(&detached).doing_to("examine", path)?;
             let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-            (detached, if is_directory { PointKind::Directory } else { PointKind::File })
+            (
+                What::Bind { mount: detached, recursive: *recursive, attributes },
+                if is_directory { PointKind::Directory } else { PointKind::File },
+            )
         }
         MountSource::Tmpfs { size, mode } => {
             let mut tmpfs = Filesystem::new("tmpfs")?.with("mode", &format!("{mode:o}"))?;
             if let Some(size) = size {
                 tmpfs = tmpfs.with("size", &size.to_string())?;
             }
-            (tmpfs.mount(attributes)?, PointKind::Directory)
+            (What::Detached(tmpfs.mount(attributes)?), PointKind::Directory)
         }
     };
-    Ok(Point { target: mount.target.clone(), kind, what: What::Detached(detached) })
+    Ok(Point { target: mount.target.clone(), kind, what })
 }
 
-fn directory_root(path: &Path, attributes: MountAttrFlags) -> Result<OwnedFd, Error> {
+fn directory_root(path: &Path) -> Result<OwnedFd, Error> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = openat(CWD, path, flags, Mode::empty()).doing_to("open the root", path)?;
-    let root = mounts::clone_at(&directory, "", true).doing_to("bind-mount the root", path)?;
-    mounts::restrict(&root, true, attributes).doing_to("restrict the mount of the root", path)?;
-    Ok(root)
+    mounts::clone_at(&directory, "", true).doing_to("bind-mount the root", path)
 }
 
 /// The directories of an overlay, open.
@@ -219,6 +229,11 @@ fn fill(spec: &Spec, root: OwnedFd, points: Vec<Point>) -> Result<Filled, Error>
                 if spec.security == Security::Default {
                     kernel::protect(&root, "/sys")?;
                 }
+            }
+            What::Bind { mount, recursive, attributes } => {
+                mounts::attach(&mount, &place).doing_to("mount on, in the root,", &point.target)?;
+                mounts::restrict(&mount, recursive, attributes)
+                    .doing_to("restrict the mount on", &point.target)?;
             }
             What::Detached(mount) => {
                 mounts::attach(&mount, &place).doing_to("mount on, in the root,", &point.target)?;
