@@ -3,6 +3,7 @@
 mod archives;
 mod bad_input;
 mod build;
+mod chance;
 mod concurrency;
 mod dockerfiles;
 mod environment;
@@ -10,6 +11,7 @@ mod house;
 mod images;
 mod interface;
 mod kill;
+mod left;
 mod ordinary;
 mod real;
 mod reproducible;
