@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 use base::{IoContext, IoError};
 use rustix::fs::{AtFlags, CWD, OFlags};
 
+const SUFFIX: &str = ".partial";
+
 /// Where a file will be, and what it is until then.
 ///
 /// Where the filesystem can, it has no name while it is written, so that nothing stays of it however this process
-/// ends. Elsewhere it has a name beside its place, which is removed when this is dropped.
+/// ends. Elsewhere it has a name beside its place, which is removed when this is dropped, or by the next one for the
+/// same place: whoever still writes holds a lock.
 #[derive(Debug)]
 pub struct Partial {
     place: PathBuf,
@@ -33,14 +36,19 @@ impl Partial {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
+        clear(directory, place);
         let flags = i32::try_from(OFlags::TMPFILE.bits()).unwrap_or_default();
         let opened = File::options().write(true).mode(0o666).custom_flags(flags).open(directory);
         let (stage, file) = match opened.and_then(|file| Ok((file.try_clone()?, file))) {
-            Ok((file, copy)) => (Stage::Nameless(file), copy),
+            Ok((file, copy)) => {
+                hold(&file);
+                (Stage::Nameless(file), copy)
+            }
             // Not every filesystem knows files without a name; if there is another reason, it is met again here.
             Err(_) => {
                 let name = beside(place);
                 let file = File::create(&name).context("create", &name)?;
+                hold(&file);
                 (Stage::Named(name), file)
             }
         };
@@ -92,8 +100,31 @@ fn link(file: &File, name: &Path) -> io::Result<()> {
 
 fn beside(place: &Path) -> PathBuf {
     let mut name = place.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.partial", std::process::id()));
+    name.push(format!(".{}{SUFFIX}", std::process::id()));
     place.with_file_name(name)
+}
+
+/// Says by a lock that somebody writes. A filesystem without locks has none that could be taken by [`clear`] either.
+fn hold(file: &File) {
+    let _ = file.lock();
+}
+
+/// Removes what others left beside a place that were killed while they wrote to it. What cannot be looked at stays.
+fn clear(directory: &Path, place: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    let own = place.file_name().unwrap_or_default().as_encoded_bytes();
+    let is_left = |name: &std::ffi::OsStr| {
+        let rest = name.as_encoded_bytes().strip_prefix(own).and_then(|rest| rest.strip_prefix(b"."));
+        let number = rest.and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
+        number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+    };
+    for entry in entries.flatten().filter(|entry| is_left(&entry.file_name())) {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            // If it cannot be removed, it is in nobody's way.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -121,6 +152,24 @@ mod tests {
         drop(partial);
         assert_eq!(fs::read_to_string(&place).expect("read"), "second");
         assert_eq!(names(), 1);
+    }
+
+    #[test]
+    fn what_a_dead_process_left_is_cleared_and_what_is_written_is_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let place = directory.path().join("out.tar");
+        let name = |name: &str| directory.path().join(name);
+        let kept = ["out.tar.7.partial", "out.tar.x.partial", "other.tar.7.partial", "out.tar.partial"];
+        for name in kept.map(name).iter().chain([&name("out.tar.8.partial")]) {
+            fs::write(name, "left").expect("written");
+        }
+        let held = File::open(name("out.tar.7.partial")).expect("a file");
+        held.lock().expect("a lock");
+        drop(Partial::create(&place).expect("a file"));
+        for name in kept.map(name) {
+            assert!(name.exists(), "{}", name.display());
+        }
+        assert!(!name("out.tar.8.partial").exists());
     }
 
     #[test]

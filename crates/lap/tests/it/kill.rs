@@ -7,7 +7,7 @@ use std::thread::scope;
 use std::time::{Duration, Instant};
 
 use crate::chance::Chance;
-use crate::environment::{Environment, Ran, path_text};
+use crate::environment::{Environment, Ran, path_text, program};
 use crate::left::{assert_nothing_is_left, processes_of};
 
 /// How many commands are hit; how many are tried in a row with the same others at work.
@@ -276,9 +276,10 @@ fn a_signal_in_the_middle_of_a_step_leaves_nothing() {
     lap.write("context/Dockerfile", "FROM base:1\nRUN trap '' INT TERM HUP; echo read''y; sleep 1000\n");
     for signal in ["INT", "TERM", "HUP"] {
         // Whoever runs the tests may ignore hangups (nohup), and lap respects that.
-        let program = env!("CARGO_BIN_EXE_lap");
         let mut build = std::process::Command::new("env")
-            .args(["--default-signal=HUP", program, "build", "--progress", "plain", "context"])
+            .arg("--default-signal=HUP")
+            .arg(program())
+            .args(["build", "--progress", "plain", "context"])
             .current_dir(lap.path(""))
             .env("LAPSTRAKE_ROOT", lap.store())
             .stdin(Stdio::null())
