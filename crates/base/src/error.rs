@@ -87,9 +87,9 @@ impl Kind {
     /// What the user can do about an error of this kind, where that does not depend on the details.
     pub fn hint(self) -> Option<&'static str> {
         match self {
-            Kind::NoSpace => {
-                Some("free some room (`lap system prune` removes what nothing uses) and repeat the command")
-            }
+            Kind::NoSpace => Some(
+                "free some room (`lap system prune` removes what nothing uses), or choose another place with --root, and repeat the command",
+            ),
             Kind::ReadOnly => Some("choose a store in a writable place with --root or LAPSTRAKE_ROOT"),
             _ => None,
         }

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use base::Kind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use sandbox::identity::Identity;
-use store::Store;
+use store::{Leftovers, Store};
 
 use crate::command;
 use crate::failure::{Failure, Outcome};
 use crate::printer::Printer;
-use crate::{environment, exit, identity};
+use crate::{environment, exit, identity, progress, room, units};
 
 /// Builds, keeps, moves and runs container images. No daemon.
 #[derive(Debug, Parser)]
@@ -80,13 +80,29 @@ pub struct Context {
 }
 
 impl Context {
-    /// Opens the store; makes it when there is none.
+    /// Opens the store; makes it when there is none. Says what it cleared away.
     pub fn store(&self) -> Outcome<Store> {
+        self.store_saying(|text| self.printer.note(format_args!("note: {text}")))
+    }
+
+    /// Opens the store, and says what it cleared away as the command's progress is shown.
+    pub fn store_with(&self, progress: &progress::Args) -> Outcome<Store> {
+        self.store_saying(|text| progress.note(self.printer, text))
+    }
+
+    fn store_saying(&self, say: impl FnOnce(&str)) -> Outcome<Store> {
         let root = self.root.as_ref().ok_or_else(|| {
             Failure::new(Kind::Invalid, "there is no place for the store: HOME is not set")
                 .hint("name one with --root or LAPSTRAKE_ROOT")
         })?;
-        Ok(Store::open(root)?)
+        let store = Store::open(root)?;
+        let Leftovers { entries, bytes } = store.cleared();
+        if entries > 0 {
+            let entries =
+                if entries == 1 { "1 file".to_owned() } else { format!("{entries} files and directories") };
+            say(&format!("cleared what an interrupted lap left behind: {entries}, {}", units::size(bytes)));
+        }
+        Ok(store)
     }
 }
 
@@ -108,10 +124,16 @@ pub fn main() -> ExitCode {
         true => identity::enter(root.as_deref()).map(Some),
         false => Ok(None),
     };
-    let ran = entered.and_then(|identity| run(cli.command, &Context { printer, root, identity }));
+    let ran =
+        entered.and_then(|identity| run(cli.command, &Context { printer, root: root.clone(), identity }));
     match ran {
         Ok(code) => ExitCode::from(code),
-        Err(failure) => {
+        Err(mut failure) => {
+            if failure.full_disk
+                && let Some(room) = root.and_then(|root| room::at(&root))
+            {
+                failure = failure.hint(room);
+            }
             printer.failure(&failure);
             ExitCode::from(failure.code)
         }

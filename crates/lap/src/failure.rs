@@ -16,6 +16,8 @@ pub struct Failure {
     hints: Vec<String>,
     /// A rendered excerpt of a file, shown instead of the chain.
     excerpt: Option<String>,
+    /// Whether it is for want of room on a disk.
+    pub full_disk: bool,
 }
 
 /// What commands give.
@@ -24,7 +26,13 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 impl Failure {
     /// A failure with a message and nothing behind it.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { code: kind.exit_code(), chain: vec![message.into()], hints: Vec::new(), excerpt: None }
+        Self {
+            code: kind.exit_code(),
+            chain: vec![message.into()],
+            hints: Vec::new(),
+            excerpt: None,
+            full_disk: false,
+        }
     }
 
     /// Adds what the user can do.
@@ -53,9 +61,9 @@ impl Failure {
         self.chain.join(": ")
     }
 
-    /// Without hints: they are shown elsewhere.
-    pub fn without_hints(mut self) -> Self {
-        self.hints.clear();
+    /// Without a hint that is shown elsewhere.
+    pub fn without_hint(mut self, shown: &str) -> Self {
+        self.hints.retain(|hint| hint != shown);
         self
     }
 
@@ -84,7 +92,11 @@ impl<E: Classified + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let mut chain: Vec<String> = Vec::new();
         let mut next: Option<&(dyn Error + 'static)> = Some(&error);
+        let mut full_disk = false;
         while let Some(error) = next {
+            full_disk |= error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| Kind::of_io(error) == Kind::NoSpace);
             let message = error.to_string();
             // A transparent wrapper says the same as what it wraps.
             if chain.last() != Some(&message) {
@@ -95,7 +107,12 @@ impl<E: Classified + 'static> From<E> for Failure {
         Self {
             code: error.kind().exit_code(),
             chain,
-            hints: error.hint().into_iter().collect(),
+            hints: error
+                .hint()
+                .or_else(|| full_disk.then_some(Kind::NoSpace.hint()).flatten().map(str::to_owned))
+                .into_iter()
+                .collect(),
+            full_disk,
             excerpt: None,
         }
     }

@@ -31,7 +31,13 @@ impl Printer {
         let written = out.write_all(text.as_ref()).and_then(|()| out.flush());
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-            Err(error) => Err(Failure::new(Kind::Io, format!("cannot write to standard output: {error}"))),
+            Err(error) => {
+                let failure = Failure::new(Kind::Io, format!("cannot write to standard output: {error}"));
+                Err(match Kind::of_io(&error) {
+                    Kind::NoSpace => failure.hint("free some room where it goes"),
+                    _ => failure,
+                })
+            }
             Ok(()) => Ok(()),
         }
     }

@@ -26,6 +26,20 @@ impl Args {
     pub fn quiet_when(&self, quiet: bool) -> Self {
         Self { progress: if quiet { Style::Quiet } else { self.progress } }
     }
+
+    /// For a command that shows no progress: whether it says anything but data.
+    pub fn silent_when(quiet: bool) -> Self {
+        Self { progress: if quiet { Style::Quiet } else { Style::Plain } }
+    }
+
+    /// A word to the user, before there is progress.
+    pub fn note(&self, printer: Printer, text: &str) {
+        match self.progress {
+            Style::Quiet => {}
+            Style::Json => json::note(text),
+            Style::Auto | Style::Tty | Style::Plain => printer.note(format_args!("note: {text}")),
+        }
+    }
 }
 
 /// How progress is shown.

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use base::{Cancel, IoContext};
+use base::{Cancel, Classified, IoContext, Kind};
 use image::{DiffId, Digest, ImageId, Reference};
 use rustix::fs::FlockOperation;
 
@@ -16,7 +16,7 @@ use crate::layers::{chain_owner, recorded_blobs};
 use crate::measure::Measure;
 use crate::names::NameRecord;
 use crate::reach::{CACHE, Reach, Reason};
-use crate::{Result, Store, TempDir, files, lease, lock, names, trees};
+use crate::{Result, Store, TempDir, files, lease, lock, names, remove, trees};
 
 /// What to remove besides what nothing refers to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,15 +53,14 @@ pub struct Report {
 impl Store {
     /// Removes what nothing needs, while other processes work on the store.
     pub fn collect(&self, policy: &Policy, cancel: &Cancel) -> Result<Report> {
-        let trash =
-            if policy.dry_run { None } else { Some(TempDir::create(&self.at("trash"), "collected")?) };
+        let trash = if policy.dry_run { None } else { Some(Trash::open(&self.at("trash"))?) };
         let alone = self.alone(cancel)?;
         let mut collection = Collection {
             store: self,
             policy,
             cancel,
             reach: Reach::new(self),
-            trash: trash.as_ref().map(TempDir::path),
+            trash: trash.as_ref(),
             taken: Vec::new(),
             report: Report::default(),
         };
@@ -74,7 +73,35 @@ impl Store {
         for path in &taken {
             report.bytes += measure.room(path)?;
         }
+        if let Some(Trash::Shared(_)) = trash {
+            taken.iter().try_for_each(|path| remove::tree(path))?;
+        }
         Ok(report)
+    }
+}
+
+/// Where a collection puts what goes.
+enum Trash {
+    /// A directory of its own, which nobody else touches.
+    Own(TempDir),
+    /// The directory of all, on a disk that is too full for another directory: whoever opens the store meanwhile may remove what is
+    /// in there, too.
+    Shared(PathBuf),
+}
+
+impl Trash {
+    fn open(directory: &Path) -> Result<Self> {
+        match TempDir::create(directory, "collected") {
+            Err(error) if error.kind() == Kind::NoSpace => Ok(Trash::Shared(directory.to_owned())),
+            result => Ok(Trash::Own(result?)),
+        }
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        match self {
+            Trash::Own(directory) => directory.path().join(name),
+            Trash::Shared(directory) => directory.join(format!("{}-{name}", files::unique())),
+        }
     }
 }
 
@@ -84,7 +111,7 @@ struct Collection<'a> {
     cancel: &'a Cancel,
     reach: Reach<'a>,
     /// Where things go; nowhere in a dry run.
-    trash: Option<&'a Path>,
+    trash: Option<&'a Trash>,
     /// Where what was taken away is now.
     taken: Vec<PathBuf>,
     report: Report,
@@ -335,7 +362,7 @@ impl Collection<'_> {
         match self.trash {
             None => self.taken.push(path.to_owned()),
             Some(trash) => {
-                let place = trash.join(name);
+                let place = trash.place(name);
                 fs::rename(path, &place).context("rename", path)?;
                 self.taken.push(place);
             }

@@ -37,6 +37,11 @@
 //! locked (the directories themselves) while a record in them is read, changed and replaced. Locks are taken in this order: `images`,
 //! `names`, `lock`, a layer.
 //!
+//! # Who ends before its time
+//!
+//! No clock says whether somebody lives, and no process ID: locks do, which the kernel lets go of when a process ends, however it ends. Whoever opens the
+//! store takes the locks of what lies in `tmp`, `trash`, `leases` and `steps`; what it gets, nobody needs, and is removed ([`Store::cleared`]).
+//!
 //! # Power cuts
 //!
 //! A power cut can undo, empty or tear what was not synced, in any order. Waiting for a busy disk can cost more than a small step does, so a
@@ -92,7 +97,7 @@ pub use images::{ImageRecord, Images, Origin};
 pub use layers::{Layer, LayerBlob, Layers};
 pub use lease::Lease;
 pub use names::{NameRecord, Names};
-pub use temp::TempDir;
+pub use temp::{Leftovers, TempDir};
 
 /// What this crate's operations give.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -109,6 +114,8 @@ struct Inner {
     ownership: Ownership,
     /// The ids that this process has.
     ids: IdMap,
+    /// What dead processes left, and was removed when the store was opened.
+    cleared: Leftovers,
     /// Where this process writes what it will rename into place.
     ingest: Mutex<Option<TempDir>>,
     /// The marks of trees that this process made, and that have not reached the disk.
@@ -120,14 +127,15 @@ struct Inner {
 impl Store {
     /// Opens the store at `root`, and makes it when there is none.
     ///
-    /// What dead processes left behind (temporary directories, leases, trash) is removed. A store in a read-only place can be read.
+    /// What dead processes left behind (temporary directories, leases, trash) is removed, see [`Store::cleared`]. A store in a read-only place can be read.
     pub fn open(root: impl AsRef<Path>) -> Result<Store> {
-        open::open(root.as_ref()).map(|open::Opened { root, read_only, ownership, ids }| {
+        open::open(root.as_ref()).map(|open::Opened { root, read_only, ownership, ids, cleared }| {
             Store(Arc::new(Inner {
                 root,
                 read_only,
                 ownership,
                 ids,
+                cleared,
                 ingest: Mutex::default(),
                 unsynced: Mutex::default(),
                 tables: Mutex::default(),
@@ -148,6 +156,11 @@ impl Store {
     /// The ids of the user namespace that this process is in.
     pub fn ids(&self) -> &IdMap {
         &self.0.ids
+    }
+
+    /// What processes left that were interrupted, and was cleared away when this store was opened.
+    pub fn cleared(&self) -> Leftovers {
+        self.0.cleared
     }
 
     /// Immutable bytes by digest.
@@ -236,15 +249,18 @@ impl Store {
     }
 
     /// The right to decide what is needed, and to take away what is not: nobody publishes meanwhile. Publishing takes
-    /// moments, so this does not wait long.
-    fn alone(&self, cancel: &Cancel) -> Result<OwnedFd> {
+    /// moments, so this does not wait long. In a store that cannot be written nobody publishes.
+    fn alone(&self, cancel: &Cancel) -> Result<Option<OwnedFd>> {
+        if self.0.read_only {
+            return Ok(None);
+        }
         let path = self.at("lock");
         let file = std::fs::OpenOptions::new().write(true).open(&path).context("open", &path)?;
         while !lock::attempt(&file, FlockOperation::NonBlockingLockExclusive).context("lock", &path)? {
             cancel.check()?;
             std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(file.into())
+        Ok(Some(file.into()))
     }
 
     /// Writes a small file: whole or not at all, and on the disk.

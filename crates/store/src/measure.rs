@@ -11,6 +11,8 @@ use base::{IoContext, IoError};
 /// Sums up allocated blocks; a file with several names counts once.
 #[derive(Default)]
 pub(crate) struct Measure {
+    /// How many files and directories were looked at.
+    pub entries: u64,
     linked: HashSet<(u64, u64)>,
 }
 
@@ -21,6 +23,7 @@ impl Measure {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             result => result.context("stat", path)?,
         };
+        self.entries += 1;
         let mut room = 0;
         if metadata.nlink() < 2 || metadata.is_dir() || self.linked.insert((metadata.dev(), metadata.ino())) {
             room = metadata.blocks() * 512;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use base::{IdMap, IoContext, IoError};
 
 use crate::ids::{self, Ownership};
+use crate::temp::Leftovers;
 use crate::{Result, StoreError, files, temp};
 
 const TITLE: &str = "lapstrake store ";
@@ -43,6 +44,8 @@ pub(crate) struct Opened {
     pub ownership: Ownership,
     /// The ids that this process has.
     pub ids: IdMap,
+    /// What dead processes left, and was removed.
+    pub cleared: Leftovers,
 }
 
 /// Opens or makes the store.
@@ -54,17 +57,18 @@ pub(crate) fn open(root: &Path) -> Result<Opened> {
     }
     if is_read_only(&root)? {
         let (ownership, ids) = ids::settle(&root, None)?;
-        return Ok(Opened { root, read_only: true, ownership, ids });
+        return Ok(Opened { root, read_only: true, ownership, ids, cleared: Leftovers::default() });
     }
     for name in DIRECTORIES {
         files::make_directory(&root.join(name))?;
     }
+    let mut cleared = Leftovers::default();
     for name in ["tmp", "trash", "leases", "steps"] {
         // Whoever wants to know what is left there asks for the usage; a command need not fail because of it.
-        let _ = temp::sweep(&root.join(name));
+        let _ = temp::sweep(&root.join(name), &mut cleared);
     }
     let (ownership, ids) = ids::settle(&root, Some(&root.join("tmp")))?;
-    Ok(Opened { root, read_only: false, ownership, ids })
+    Ok(Opened { root, read_only: false, ownership, ids, cleared })
 }
 
 fn make_root(root: &Path) -> Result<(), IoError> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use base::{IoContext, IoError};
 use rustix::fs::FlockOperation;
 
+use crate::measure::Measure;
 use crate::{Result, files, lock, remove};
 
 /// A private directory on the store's filesystem, removed when dropped (trees with any permissions, also large ones) or, after a crash, by
@@ -90,33 +91,64 @@ fn lock_new(path: &Path) -> Result<Option<OwnedFd>, IoError> {
     Ok(lock::is_linked(&file, path)?.then_some(file))
 }
 
-/// Removes what dead processes left in a directory: whatever nobody has locked. Gives how many things there are that somebody has.
-pub(crate) fn sweep(directory: &Path) -> Result<u64, IoError> {
-    let mut alive = 0;
-    for name in files::names_in(directory)? {
-        let path = directory.join(name);
-        if !sweep_one(&path)? {
-            alive += 1;
-        }
-    }
-    Ok(alive)
+/// What processes left behind that ended before they could clear it away themselves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// How many files and directories were removed.
+    pub entries: u64,
+    /// How much room they took, in bytes.
+    pub bytes: u64,
 }
 
-fn sweep_one(path: &Path) -> Result<bool, IoError> {
+impl std::ops::AddAssign for Leftovers {
+    fn add_assign(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.bytes += other.bytes;
+    }
+}
+
+/// Removes what dead processes left in a directory, whatever nobody has locked, and adds it to `cleared`. What
+/// cannot be removed does not keep the rest from going: the first such error is given at the end.
+pub(crate) fn sweep(directory: &Path, cleared: &mut Leftovers) -> Result<(), IoError> {
+    let mut swept = Ok(());
+    for name in files::names_in(directory)? {
+        match sweep_one(&directory.join(name)) {
+            Ok(one) => *cleared += one,
+            Err(error) => swept = swept.and(Err(error)),
+        }
+    }
+    swept
+}
+
+fn sweep_one(path: &Path) -> Result<Leftovers, IoError> {
     let file = match lock::open(path) {
-        Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(Leftovers::default()),
         // A symbolic link or a socket: nothing that can be locked, so nobody has it.
-        Err(error) if is_not_lockable(&error) => return remove::tree(path).map(|()| true),
+        Err(error) if is_not_lockable(&error) => return remove_measured(path),
         // It may be somebody's.
         result => result?,
     };
-    if !lock::attempt(&file, FlockOperation::NonBlockingLockExclusive).context("lock", path)? {
-        return Ok(false);
+    if lock::attempt(&file, FlockOperation::NonBlockingLockExclusive).context("lock", path)?
+        && lock::is_linked(&file, path)?
+    {
+        return remove_measured(path);
     }
-    if lock::is_linked(&file, path)? {
-        remove::tree(path)?;
-    }
-    Ok(true)
+    Ok(Leftovers::default())
+}
+
+/// Removes something, and says what it was. What is empty is not worth a word: somebody may just have made it, and not
+/// have locked it yet.
+fn remove_measured(path: &Path) -> Result<Leftovers, IoError> {
+    let mut measure = Measure::default();
+    // What cannot be measured can be removed nevertheless.
+    let bytes = measure.room(path).unwrap_or_default();
+    let is_empty = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => measure.entries < 2,
+        Ok(metadata) => metadata.len() == 0,
+        Err(_) => true,
+    };
+    remove::tree(path)?;
+    Ok(if is_empty { Leftovers::default() } else { Leftovers { entries: measure.entries, bytes } })
 }
 
 fn is_not_lockable(error: &IoError) -> bool {
@@ -143,7 +175,15 @@ mod tests {
         let link = root.path().join("link");
         std::os::unix::fs::symlink(held.path(), &link).expect("symlink");
         let _socket = std::os::unix::net::UnixListener::bind(root.path().join("socket")).expect("a socket");
-        assert_eq!(sweep(root.path()).expect("a sweep"), 1);
+        fs::write(root.path().join("file"), [7; 5000]).expect("write");
+        fs::write(root.path().join("just-made"), "").expect("write");
+        fs::create_dir(root.path().join("just-made-too")).expect("mkdir");
+        let mut cleared = Leftovers::default();
+        sweep(root.path(), &mut cleared).expect("a sweep");
+        // The directory, the two in it, the link and the file.
+        assert_eq!(cleared.entries, 5);
+        assert!((5000..100_000).contains(&cleared.bytes), "{}", cleared.bytes);
+        assert_eq!(files::names_in(root.path()).expect("names").len(), 1);
         assert!(!link.is_symlink() && !root.path().join("socket").exists());
         assert!(held.path().join("sub").exists());
         assert!(!left_path.exists());
@@ -161,7 +201,9 @@ mod tests {
         let outer_path = outer.path().to_owned();
         let upper = outer.detach("upper").expect("detach");
         assert!(!outer_path.exists());
-        assert_eq!(sweep(root.path()).expect("a sweep"), 1);
+        let mut cleared = Leftovers::default();
+        sweep(root.path(), &mut cleared).expect("a sweep");
+        assert_eq!(cleared, Leftovers::default());
         assert!(upper.path().join("file").exists());
     }
 }

@@ -174,6 +174,8 @@ fn what_a_killed_process_held_is_free() {
     // Its temporary directories go when the store is opened the next time.
     assert!(!everything_in(&place.root().join("tmp")).is_empty());
     drop(lock);
-    Store::open(place.root()).expect("a store");
+    let cleared = Store::open(place.root()).expect("a store").cleared();
+    assert!(cleared.entries > 0 && cleared.bytes > 0, "{cleared:?}");
+    assert_eq!(Store::open(place.root()).expect("a store").cleared(), store::Leftovers::default());
     assert!(everything_in(&place.root().join("tmp")).is_empty());
 }

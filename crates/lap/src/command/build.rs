@@ -86,12 +86,13 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     let outputs = outputs::parse(&args.output)?;
     let request = request(&args, inputs.dockerfile.clone(), &outputs)?;
     let session = inputs::CommandSession::new(inputs, outputs);
-    let store = context.store()?;
+    let progress = args.progress.quiet_when(args.quiet);
+    let store = context.store_with(&progress)?;
     let cancel = signals::cancel_on_signal()?;
     if !args.quiet {
         identity::say_what_is_given_up(context);
     }
-    let progress = Progress::start(&args.progress.quiet_when(args.quiet), context.printer)?;
+    let progress = Progress::start(&progress, context.printer)?;
     let built = builder::build(&store, &request, &session, &Runner::default(), &progress.events(), &cancel);
     progress.finish();
     let built = built.map_err(|error| explain(context, &request, error))?;
@@ -174,7 +175,7 @@ fn explain(context: &Context, request: &Request, error: BuildError) -> Failure {
         hint.as_deref(),
         context.printer.colours(),
     ));
-    failure.without_hints().with_excerpt(text)
+    failure.without_hint(hint.as_deref().unwrap_or_default()).with_excerpt(text)
 }
 
 fn report(context: &Context, args: &Args, request: &Request, built: &Built) -> Outcome {

@@ -6,7 +6,7 @@ use store::Store;
 
 use crate::cli::Context;
 use crate::failure::{Failure, Outcome};
-use crate::{table, template, units};
+use crate::{progress, table, template, units};
 
 /// Show how an image was made, the newest step first
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,7 @@ struct Step {
 }
 
 pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
-    let store = context.store()?;
+    let store = context.store_with(&progress::Args::silent_when(args.quiet))?;
     let steps = steps(&store, args)?;
     let printer = context.printer;
     match args.format.as_deref() {

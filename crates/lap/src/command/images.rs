@@ -10,7 +10,7 @@ use store::{ImageRecord, NameRecord, Store};
 
 use crate::cli::Context;
 use crate::failure::{Failure, Outcome};
-use crate::{table, template, units};
+use crate::{progress, table, template, units};
 
 /// List images
 #[derive(Debug, clap::Args)]
@@ -57,7 +57,7 @@ struct Line {
 }
 
 pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
-    let store = context.store()?;
+    let store = context.store_with(&progress::Args::silent_when(args.quiet))?;
     let lines = lines(&store, args)?;
     let printer = context.printer;
     match args.format.as_deref() {

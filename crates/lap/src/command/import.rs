@@ -55,7 +55,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
         platform,
     };
     let input = super::load::open(Some(&args.file))?;
-    let store = context.store()?;
+    let store = context.store_with(&args.progress)?;
     let lease = store.lease("import")?;
     let cancel = signals::cancel_on_signal()?;
     let progress = Progress::start(&args.progress, context.printer)?;

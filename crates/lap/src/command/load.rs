@@ -33,10 +33,11 @@ pub struct Args {
 
 pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     let input = open(args.input.as_deref())?;
-    let store = context.store()?;
+    let progress = args.progress.quiet_when(args.quiet);
+    let store = context.store_with(&progress)?;
     let lease = store.lease("load")?;
     let cancel = signals::cancel_on_signal()?;
-    let progress = Progress::start(&args.progress.quiet_when(args.quiet), context.printer)?;
+    let progress = Progress::start(&progress, context.printer)?;
     let loaded = archive::load::load(&store, &lease, input, &progress.events(), &cancel);
     progress.finish();
     let printer = context.printer;

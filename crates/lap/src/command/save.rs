@@ -12,6 +12,7 @@ use store::Store;
 
 use crate::cli::Context;
 use crate::failure::{Failure, Outcome};
+use crate::partial::Partial;
 use crate::progress::{self, Progress};
 use crate::{command, signals};
 
@@ -42,7 +43,7 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
-    let store = context.store()?;
+    let store = context.store_with(&args.progress)?;
     let lease = store.lease("save")?;
     let items = items(&store, &args.images)?;
     let cancel = signals::cancel_on_signal()?;
@@ -108,7 +109,7 @@ fn meant(store: &Store, text: &str) -> Outcome<Vec<Meant>> {
 /// A file that appears under its name only when it is whole, or standard output.
 pub struct Output {
     writer: BufWriter<Box<dyn Write + Send>>,
-    rename: Option<(PathBuf, PathBuf)>,
+    partial: Option<Partial>,
 }
 
 impl Output {
@@ -121,37 +122,28 @@ impl Output {
             }
             return Ok(Self {
                 writer: BufWriter::with_capacity(1 << 20, Box::new(io::stdout())),
-                rename: None,
+                partial: None,
             });
         };
         // A device or a pipe is written in place; a file gets its name at the end.
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             let file = File::options().write(true).open(path).context("open", path)?;
-            return Ok(Self { writer: BufWriter::with_capacity(1 << 20, Box::new(file)), rename: None });
+            return Ok(Self { writer: BufWriter::with_capacity(1 << 20, Box::new(file)), partial: None });
         }
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.partial", std::process::id()));
-        let partial = path.with_file_name(name);
-        let file = File::create(&partial).context("create", &partial)?;
-        Ok(Self {
-            writer: BufWriter::with_capacity(1 << 20, Box::new(file)),
-            rename: Some((partial, path.to_owned())),
-        })
+        let (partial, file) = Partial::create(path)?;
+        Ok(Self { writer: BufWriter::with_capacity(1 << 20, Box::new(file)), partial: Some(partial) })
     }
 
     /// Everything is written.
     pub fn commit(mut self) -> Outcome {
         match self.writer.flush() {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.rename.is_none() => return Ok(()),
-            other => other.context(
-                "write",
-                self.rename.as_ref().map_or("standard output".as_ref(), |(_, path)| path.as_path()),
-            )?,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.partial.is_none() => {
+                return Ok(());
+            }
+            other => other
+                .context("write", self.partial.as_ref().map_or("standard output".as_ref(), Partial::place))?,
         }
-        if let Some((partial, path)) = self.rename.take() {
-            std::fs::rename(&partial, &path).context("rename to", &path)?;
-        }
-        Ok(())
+        Ok(self.partial.take().map_or(Ok(()), Partial::commit)?)
     }
 }
 
@@ -162,14 +154,5 @@ impl Write for Output {
 
     fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        if let Some((partial, _)) = &self.rename {
-            // What failed before matters more than a leftover.
-            let _ = std::fs::remove_file(partial);
-        }
     }
 }

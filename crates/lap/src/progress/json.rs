@@ -14,11 +14,18 @@ pub struct Lines;
 
 impl Shown for Lines {
     fn show(&self, event: Event) {
-        let mut line = describe(&event).to_string();
-        line.push('\n');
-        // Nobody is left to be told when standard error is gone.
-        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+        write(&describe(&event));
     }
+}
+
+/// Writes a word to the user as a line of its own sort, which BuildKit does not have.
+pub fn note(text: &str) {
+    write(&json!({"note": {"text": text, "timestamp": time(SystemTime::now())}}));
+}
+
+fn write(event: &Value) {
+    // Nobody is left to be told when standard error is gone.
+    let _ = std::io::stderr().lock().write_all(format!("{event}\n").as_bytes());
 }
 
 fn describe(event: &Event) -> Value {

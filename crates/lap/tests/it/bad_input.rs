@@ -1,6 +1,6 @@
 //! Bad input: what, where, why, what to do; exit code 1; nothing in the store changed.
 
-use crate::environment::{Environment, path_text};
+use crate::environment::Environment;
 
 /// Dockerfile, and what the error has to say.
 const TABLE: &[(&str, &str, &[&str])] = &[
@@ -102,50 +102,4 @@ fn a_store_that_is_none() {
     let newer = Environment::with_base();
     std::fs::write(newer.store().join("version"), "lapstrake store 999\n").expect("the version is written");
     newer.lap(["images"]).failure(1, &["newer version"]);
-}
-
-#[test]
-fn a_full_disk_is_one_sentence() {
-    let lap = Environment::new();
-    let small = lap.path("small");
-    std::fs::create_dir(&small).expect("a directory");
-    let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=3m", "none", path_text(&small)])
-        .status()
-        .expect("this test needs mount, and to be root");
-    assert!(mounted.success());
-    let tar = lap.path("large.tar");
-    let mut builder = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_size(8 << 20);
-    header.set_mode(0o644);
-    builder.append_data(&mut header, "large", vec![7u8; 8 << 20].as_slice()).expect("an entry");
-    std::fs::write(&tar, builder.into_inner().expect("a tar")).expect("a file");
-    let store = small.join("store");
-    let ran = lap.lap(["--root", path_text(&store), "import", path_text(&tar), "large"]);
-    let check = lap.lap(["--root", path_text(&store), "system", "check"]);
-    let unmounted = std::process::Command::new("umount").arg(&small).status().expect("umount");
-    assert!(unmounted.success());
-    ran.failure(1, &["No space left on device", "lap system prune"]);
-    check.success();
-}
-
-#[test]
-fn a_read_only_store_can_be_read_and_says_why_it_cannot_be_written() {
-    let lap = Environment::with_base();
-    let store = lap.store();
-    for arguments in [["--bind"].as_slice(), ["-o", "remount,bind,ro"].as_slice()] {
-        let mut mount = std::process::Command::new("mount");
-        mount.args(arguments);
-        if arguments == ["--bind"] {
-            mount.arg(&store);
-        }
-        assert!(mount.arg(&store).status().expect("this test needs mount, and to be root").success());
-    }
-    lap.write("context/Dockerfile", "FROM base:1\nRUN true\n");
-    let built = lap.lap(["build", "context"]);
-    let images = lap.lap(["images"]);
-    assert!(std::process::Command::new("umount").arg(&store).status().expect("umount").success());
-    built.failure(1, &["Read-only file system", "--root"]);
-    images.success();
 }

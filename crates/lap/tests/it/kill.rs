@@ -1,89 +1,272 @@
-//! SIGKILL at any instant: the store is whole, nothing stays, and the next command just works.
+//! SIGKILL at random moments, while others work on the same store: the store is whole, nothing stays, and the same command just works.
 
-use std::process::Stdio;
-use std::time::Duration;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::scope;
+use std::time::{Duration, Instant};
 
-use crate::environment::{Environment, path_text};
+use crate::chance::Chance;
+use crate::environment::{Environment, Ran, path_text, program};
+use crate::left::{assert_nothing_is_left, processes_of};
 
-/// How often each command is killed.
-fn rounds() -> u32 {
-    if std::env::var_os("LAP_TEST_ALL").is_some() { 40 } else { 4 }
+/// How many commands are hit; how many are tried in a row with the same others at work.
+fn kills() -> usize {
+    if std::env::var_os("LAP_TEST_ALL").is_some() { 220 } else { 20 }
+}
+const BATCH: usize = 6;
+
+/// A command that is killed.
+struct Victim {
+    arguments: Vec<String>,
+    /// How long it takes when nobody kills it.
+    whole: Duration,
+    /// What comes of it.
+    result: Trace,
+    /// What came of it when nobody disturbed it.
+    expected: String,
 }
 
-/// Starts the command again and again, and kills it a little later each time.
-fn kill_often(lap: &Environment, arguments: &[&str], whole: Duration) {
-    for round in 0..rounds() {
-        let mut child =
-            lap.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lap runs");
-        std::thread::sleep(whole * (round + 1) / (rounds() + 1));
-        // It may have ended by itself; then there is nothing to kill.
-        let _ = child.kill();
-        child.wait().expect("lap ends");
+/// How to see what came of a command.
+enum Trace {
+    /// The ID of an image.
+    Image(&'static str),
+    /// The digest of a file.
+    File(&'static str),
+    /// Its standard output.
+    Said,
+    /// Nothing that lasts.
+    Nothing,
+}
+
+impl Victim {
+    fn new(lap: &Environment, arguments: &[&str], result: Trace) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let mut victim = Self { arguments, whole: Duration::ZERO, result, expected: String::new() };
+        let started = Instant::now();
+        let ran = lap.lap(&victim.arguments).success();
+        victim.whole = started.elapsed();
+        victim.expected = victim.outcome(lap, &ran);
+        victim
     }
-}
 
-fn mounts_of(lap: &Environment) -> String {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("mounts");
-    let directory = lap.path("").display().to_string();
-    mounts.lines().filter(|line| line.contains(directory.trim_end_matches('/'))).collect()
-}
-
-/// The processes whose command line has this in it, once those that were killed have had a moment to end.
-fn processes_of(marker: &str) -> String {
-    let find = || -> String {
-        let processes = std::fs::read_dir("/proc").expect("processes").flatten();
-        let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
-        lines
-            .map(|line| String::from_utf8_lossy(&line).into_owned())
-            .filter(|line| line.contains(marker))
-            .collect()
-    };
-    for _ in 0..50 {
-        if find().is_empty() {
-            break;
+    fn outcome(&self, lap: &Environment, ran: &Ran) -> String {
+        match self.result {
+            Trace::Image(name) => lap.inspect(name, ".Id").to_string(),
+            Trace::File(name) => sha256(&std::fs::read(lap.path(name)).expect("the file is there")),
+            Trace::Said => ran.stdout.clone(),
+            Trace::Nothing => String::new(),
         }
-        std::thread::sleep(Duration::from_millis(100));
     }
-    find()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A store with images, contexts and archives for everybody.
+fn place() -> Environment {
+    let lap = Environment::with_base();
+    for index in 0..100 {
+        lap.write(&format!("copies/files/{}/{index}", index % 7), vec![index as u8; 50_000]);
+        lap.write(&format!("stages/files/{index}"), vec![index as u8; 9_000]);
+    }
+    lap.write(
+        "copies/Dockerfile",
+        "FROM base:1\nCOPY files /one\nCOPY --chown=1:1 files /two\nCOPY files/3 /three\n",
+    );
+    // What steps run says whose it is, so that a process that stays can be found.
+    let marker = lap.path("").display().to_string();
+    lap.write(
+        "steps/Dockerfile",
+        format!(
+            "FROM base:1\nRUN : {marker}; cp -r /bin /again && mkdir -p /a/b/c\n\
+             RUN : {marker}; rm -r /again/cat && seq 20000 >/numbers && sync\nRUN : {marker}; rm -r /a && sleep 0.02\n"
+        ),
+    );
+    lap.write(
+        "stages/Dockerfile",
+        format!(
+            "FROM base:1 AS a\nCOPY files /files\nRUN : {marker}; cat /files/* >/all\n\
+             FROM base:1 AS b\nRUN : {marker}; seq 9999 >/numbers\n\
+             FROM base:1\nCOPY --from=a /all /all\nCOPY --from=b /numbers /numbers\nRUN : {marker}; rm /numbers\n"
+        ),
+    );
+    lap.write(
+        "others/Dockerfile",
+        "FROM base:1\nARG X\nCOPY Dockerfile /d\nRUN echo $X >/x\nCOPY --from=base:1 /etc /more\n",
+    );
+    lap
+}
+
+fn victims(lap: &Environment) -> Vec<Victim> {
+    let build = |name: &'static str| {
+        let arguments = ["build", "--no-cache", "--reproducible", "-t", name, name];
+        Victim::new(lap, &arguments, Trace::Image(name))
+    };
+    let builds = [build("copies"), build("steps"), build("stages")];
+    let archive = path_text(&lap.path("archive.tar")).to_owned();
+    lap.lap(["save", "-o", &archive, "stages"]).success();
+    let rootfs = path_text(&lap.path("base.tar")).to_owned();
+    let script = format!(": {}; cp -r /bin /more; ls /more | wc -l; sleep 0.05", lap.path("").display());
+    let mut victims = vec![
+        Victim::new(lap, &["load", "-i", &archive], Trace::Image("stages")),
+        Victim::new(lap, &["import", &rootfs, "imported"], Trace::Image("imported")),
+        Victim::new(lap, &["save", "-o", "saved.tar", "copies", "base:1"], Trace::File("saved.tar")),
+        Victim::new(lap, &["run", "--rm", "base:1", "sh", "-c", &script], Trace::Said),
+        Victim::new(lap, &["tag", "base:1", "tagged"], Trace::Image("tagged")),
+        Victim::new(lap, &["rmi", "-f", "tagged", "imported", "nothing"], Trace::Nothing),
+        Victim::new(lap, &["system", "prune", "-f", "--derived"], Trace::Nothing),
+    ];
+    victims.extend(builds);
+    victims
+}
+
+/// What others do meanwhile; all of it has to succeed.
+const OTHERS: [&[&str]; 8] = [
+    &["build", "-q", "-t", "other", "--build-arg", "X=1", "others"],
+    &["build", "-q", "-t", "other", "--no-cache", "others"],
+    &["run", "--rm", "base:1", "true"],
+    &["images"],
+    &["save", "-o", "other.tar", "base:1"],
+    &["system", "prune", "-f"],
+    &["system", "df"],
+    &["import", "base.tar", "another"],
+];
+
+/// Does what others do until it is told to stop. Gives what was said.
+fn work(lap: &Environment, seed: u64, stop: &AtomicBool) -> String {
+    let mut chance = Chance::with_seed(seed);
+    let mut said = String::new();
+    while !stop.load(Ordering::Relaxed) {
+        let mut arguments: Vec<String> =
+            chance.one_of(&OTHERS).iter().map(|text| (*text).to_owned()).collect();
+        if arguments[0] == "save" {
+            arguments[2] = format!("other-{seed}.tar");
+        }
+        said.push_str(&lap.lap(&arguments).success().stderr);
+    }
+    said
+}
+
+/// Kills the command itself, or now and then what it has started.
+fn kill(child: &mut Child, chance: &mut Chance) {
+    let id = child.id();
+    let children = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    let children: Vec<String> = children
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
+        .flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    if !children.is_empty() && chance.below(4) == 0 {
+        // It may have ended by itself since.
+        let _ = std::process::Command::new("kill")
+            .args(["-9", chance.one_of(&children).as_str()])
+            .stderr(Stdio::null())
+            .status();
+    } else {
+        // The same here.
+        let _ = child.kill();
+    }
 }
 
 #[test]
-fn build_load_import_prune_and_run() {
+fn st_094_anything_is_killed_while_others_work() {
+    let mut chance = Chance::new();
+    let lap = place();
+    let victims = victims(&lap);
+    let (mut done, mut said, mut hits) = (0, String::new(), 0);
+    while hits < kills() {
+        let stop = AtomicBool::new(false);
+        let others: Vec<u64> = (0..=chance.below(3)).map(|_| chance.below(u64::MAX)).collect();
+        scope(|threads| {
+            let others: Vec<_> =
+                others.iter().map(|seed| threads.spawn(|| work(&lap, *seed, &stop))).collect();
+            let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                for round in done..done + BATCH {
+                    // Everything has its turn.
+                    let victim = &victims[(round + done / victims.len()) % victims.len()];
+                    hits += usize::from(kill_once(&lap, victim, &mut chance, &mut said));
+                }
+            }));
+            stop.store(true, Ordering::Relaxed);
+            for other in others {
+                said.push_str(&other.join().expect("what others do succeeds"));
+            }
+            killed.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
+        done += BATCH;
+        assert!(hits * 4 > done, "too many ended before they were killed: {hits} of {done} were hit");
+        assert_nothing_is_left(&lap);
+    }
+    let check = lap.lap(["system", "check"]).success();
+    said.push_str(&check.stderr);
+    assert!(said.contains("note: cleared what an interrupted lap left behind: "), "{said}");
+}
+
+/// Kills a command once, and lets it work the second time. Whether it was hit.
+fn kill_once(lap: &Environment, victim: &Victim, chance: &mut Chance, said: &mut String) -> bool {
+    let mut child =
+        lap.command(&victim.arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lap runs");
+    std::thread::sleep(victim.whole.mul_f64(chance.below(1000) as f64 / 1000.0));
+    kill(&mut child, chance);
+    let ended = child.wait().expect("it ends");
+    let quick: &[&str] = if chance.below(4) == 0 { &[] } else { &["--quick"] };
+    let check = lap.lap([&["system", "check"], quick].concat());
+    assert_eq!(check.code, 0, "after {:?}:\n{}{}", victim.arguments, check.stdout, check.stderr);
+    said.push_str(&check.stderr);
+    let again = lap.lap(&victim.arguments);
+    assert_eq!(again.code, 0, "{:?}\n{}", victim.arguments, again.stderr);
+    said.push_str(&again.stderr);
+    assert_eq!(victim.outcome(lap, &again), victim.expected, "{:?}", victim.arguments);
+    ended.signal() == Some(9) || !ended.success()
+}
+
+/// Starts a build whose step waits, and kills it there.
+fn killed_in_a_step(lap: &Environment) {
+    use std::io::BufRead;
+    lap.write("context/Dockerfile", "FROM base:1\nRUN seq 9 >/left; echo read''y; sleep 1000\n");
+    let mut build = lap
+        .command(["build", "--progress", "plain", "context"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("lap runs");
+    let mut log = std::io::BufReader::new(build.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    while !line.contains("ready") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).expect("a line"), 0, "it never said so");
+    }
+    build.kill().expect("it is killed");
+    build.wait().expect("it ends");
+    drop(log);
+    while !processes_of(&lap.path("")).is_empty() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn the_next_command_says_once_what_it_cleared() {
     let lap = Environment::with_base();
-    for index in 0..200 {
-        lap.write(&format!("context/files/{index}"), vec![index as u8; 20_000]);
+    const WORDS: &str = "cleared what an interrupted lap left behind: ";
+    killed_in_a_step(&lap);
+    let first = lap.lap(["images"]).success();
+    assert_eq!(first.stderr.matches(&format!("note: {WORDS}")).count(), 1, "{}", first.stderr);
+    assert_eq!(lap.lap(["images"]).success().stderr, "");
+    for quiet in [&["images", "-q"][..], &["load", "-q", "-i", "app.tar"], &["build", "-q", "empty"]] {
+        if !lap.path("app.tar").exists() {
+            lap.write("empty/Dockerfile", "FROM base:1\nLABEL a=b\n");
+            lap.lap(["save", "-o", "app.tar", "base:1"]).success();
+        }
+        killed_in_a_step(&lap);
+        assert_eq!(lap.lap(quiet).success().stderr, "", "{quiet:?}");
     }
-    // What steps run says whose it is, so that a process that stays can be found.
-    let marker = lap.path("").display().to_string();
-    let steps = format!("RUN : {marker}; cp -r /files /again && sync\nRUN : {marker}; rm -r /files\n");
-    lap.write("context/Dockerfile", format!("FROM base:1\nCOPY files /files\n{steps}"));
-    let build = ["build", "-t", "app", "--no-cache", "context"];
-    let started = std::time::Instant::now();
-    lap.lap(build).success();
-    let whole = started.elapsed();
-    kill_often(&lap, &build, whole);
-    lap.lap(build).success();
-    lap.check();
-
-    let archive = lap.path("app.tar");
-    lap.lap(["save", "-o", path_text(&archive), "app"]).success();
-    let other = Environment::new();
-    kill_often(&other, &["load", "-i", path_text(&archive)], whole);
-    other.lap(["load", "-i", path_text(&archive)]).success();
-    let script = format!(": {marker}; cp -r /again /more; sleep 5");
-    kill_often(&other, &["run", "--rm", "app", "sh", "-c", &script], whole);
-    kill_often(&other, &["system", "prune", "-f", "--derived"], Duration::from_millis(100));
-    kill_often(&other, &["import", path_text(&archive), "imported"], Duration::from_millis(100));
-    assert_eq!(other.sh("app", "ls /again | wc -l"), "200\n");
-    other.check();
-
-    assert_eq!(processes_of(&marker), "");
-    assert_eq!(mounts_of(&lap), "");
-    assert_eq!(mounts_of(&other), "");
-    for environment in [&lap, &other] {
-        let left: Vec<_> = std::fs::read_dir(environment.store().join("tmp")).expect("tmp").collect();
-        assert!(left.is_empty(), "{left:?}");
-    }
+    killed_in_a_step(&lap);
+    let json = lap.lap(["import", "--progress", "json", "base.tar", "base:2"]).success().stderr;
+    let lines: Vec<serde_json::Value> =
+        json.lines().map(|line| serde_json::from_str(line).expect("nothing but JSON")).collect();
+    assert!(lines[0]["note"]["text"].as_str().expect("a note").starts_with(WORDS), "{json}");
+    assert_nothing_is_left(&lap);
 }
 
 #[test]
@@ -93,9 +276,10 @@ fn a_signal_in_the_middle_of_a_step_leaves_nothing() {
     lap.write("context/Dockerfile", "FROM base:1\nRUN trap '' INT TERM HUP; echo read''y; sleep 1000\n");
     for signal in ["INT", "TERM", "HUP"] {
         // Whoever runs the tests may ignore hangups (nohup), and lap respects that.
-        let program = env!("CARGO_BIN_EXE_lap");
         let mut build = std::process::Command::new("env")
-            .args(["--default-signal=HUP", program, "build", "--progress", "plain", "context"])
+            .arg("--default-signal=HUP")
+            .arg(program())
+            .args(["build", "--progress", "plain", "context"])
             .current_dir(lap.path(""))
             .env("LAPSTRAKE_ROOT", lap.store())
             .stdin(Stdio::null())
@@ -117,5 +301,5 @@ fn a_signal_in_the_middle_of_a_step_leaves_nothing() {
         let left: Vec<_> = std::fs::read_dir(lap.store().join("tmp")).expect("tmp").collect();
         assert!(left.is_empty(), "{signal}: {left:?}");
     }
-    assert_eq!(mounts_of(&lap), "");
+    assert_nothing_is_left(&lap);
 }

@@ -11,6 +11,7 @@ use layer::Encoding;
 
 use super::Stream;
 use crate::failure::{Failure, Outcome};
+use crate::partial::Partial;
 
 /// What was asked for, in order.
 #[derive(Default)]
@@ -20,8 +21,8 @@ struct Output {
     export: Export,
     /// The file; none for standard output, and for what is not a stream.
     file: Option<PathBuf>,
-    /// Where the file is while it is written.
-    partial: Option<PathBuf>,
+    /// The file while it is written.
+    partial: Option<Partial>,
 }
 
 impl Outputs {
@@ -38,31 +39,17 @@ impl Outputs {
             let opened = File::options().write(true).open(file).context("open", file).map_err(named)?;
             return Ok(Box::new(opened));
         }
-        let mut name = file.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.partial", std::process::id()));
-        let partial = file.with_file_name(name);
-        let stream = File::create(&partial).context("create", &partial).map_err(named)?;
+        let (partial, stream) = Partial::create(file).map_err(named)?;
         output.partial = Some(partial);
         Ok(Box::new(stream))
     }
 
     /// Everything is written: files get their names.
     pub fn commit(mut self) -> Outcome {
-        for output in &mut self.0 {
-            if let (Some(partial), Some(file)) = (output.partial.take(), &output.file) {
-                std::fs::rename(&partial, file).context("rename to", file)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Outputs {
-    fn drop(&mut self) {
-        for partial in self.0.iter().filter_map(|output| output.partial.as_ref()) {
-            // What failed before matters more than a leftover.
-            let _ = std::fs::remove_file(partial);
-        }
+        self.0
+            .iter_mut()
+            .filter_map(|output| output.partial.take())
+            .try_for_each(|partial| Ok(partial.commit()?))
     }
 }
 

@@ -1,0 +1,180 @@
+//! A file that appears under its name only when it is whole.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use base::{IoContext, IoError};
+use rustix::fs::{AtFlags, CWD, OFlags};
+
+const SUFFIX: &str = ".partial";
+
+/// Where a file will be, and what it is until then.
+///
+/// Where the filesystem can, it has no name while it is written, so that nothing stays of it however this process
+/// ends. Elsewhere it has a name beside its place, which is removed when this is dropped, or by the next one for the
+/// same place: whoever still writes holds a lock.
+#[derive(Debug)]
+pub struct Partial {
+    place: PathBuf,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Nameless(File),
+    Named(PathBuf),
+    Done,
+}
+
+impl Partial {
+    /// Begins a file, and gives what to write to.
+    pub fn create(place: &Path) -> Result<(Self, File), IoError> {
+        let directory = match place.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        clear(directory, place);
+        let flags = i32::try_from(OFlags::TMPFILE.bits()).unwrap_or_default();
+        let opened = File::options().write(true).mode(0o666).custom_flags(flags).open(directory);
+        let (stage, file) = match opened.and_then(|file| Ok((file.try_clone()?, file))) {
+            Ok((file, copy)) => {
+                hold(&file);
+                (Stage::Nameless(file), copy)
+            }
+            // Not every filesystem knows files without a name; if there is another reason, it is met again here.
+            Err(_) => {
+                let name = beside(place);
+                let file = File::create(&name).context("create", &name)?;
+                hold(&file);
+                (Stage::Named(name), file)
+            }
+        };
+        Ok((Self { place: place.to_owned(), stage }, file))
+    }
+
+    /// Where it will be.
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Everything is written: it gets its name, in place of what has the name now.
+    pub fn commit(mut self) -> Result<(), IoError> {
+        let name = match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Done => return Ok(()),
+            Stage::Named(name) => name,
+            Stage::Nameless(file) => {
+                match link(&file, &self.place) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    result => return result.context("create", &self.place),
+                }
+                // A name that is taken can only be replaced by another name.
+                let name = beside(&self.place);
+                link(&file, &name).context("create", &name)?;
+                name
+            }
+        };
+        let renamed = fs::rename(&name, &self.place).context("rename to", &self.place);
+        if renamed.is_err() {
+            self.stage = Stage::Named(name);
+        }
+        renamed
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if let Stage::Named(name) = &self.stage {
+            // What failed before matters more than a leftover.
+            let _ = fs::remove_file(name);
+        }
+    }
+}
+
+fn link(file: &File, name: &Path) -> io::Result<()> {
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(rustix::fs::linkat(CWD, own, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+fn beside(place: &Path) -> PathBuf {
+    let mut name = place.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}{SUFFIX}", std::process::id()));
+    place.with_file_name(name)
+}
+
+/// Says by a lock that somebody writes. A filesystem without locks has none that could be taken by [`clear`] either.
+fn hold(file: &File) {
+    let _ = file.lock();
+}
+
+/// Removes what others left beside a place that were killed while they wrote to it. What cannot be looked at stays.
+fn clear(directory: &Path, place: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    let own = place.file_name().unwrap_or_default().as_encoded_bytes();
+    let is_left = |name: &std::ffi::OsStr| {
+        let rest = name.as_encoded_bytes().strip_prefix(own).and_then(|rest| rest.strip_prefix(b"."));
+        let number = rest.and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
+        number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+    };
+    for entry in entries.flatten().filter(|entry| is_left(&entry.file_name())) {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            // If it cannot be removed, it is in nobody's way.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_file_appears_when_it_is_whole_and_replaces_what_is_there() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let place = directory.path().join("out.tar");
+        let names = || fs::read_dir(directory.path()).expect("names").count();
+        for content in ["first", "second"] {
+            let before = names();
+            let (partial, mut file) = Partial::create(&place).expect("a file");
+            file.write_all(content.as_bytes()).expect("written");
+            assert_eq!(names(), before, "nothing is seen of it yet");
+            partial.commit().expect("a name");
+            assert_eq!(fs::read_to_string(&place).expect("read"), content);
+            assert_eq!(names(), 1);
+        }
+        let (partial, mut file) = Partial::create(&place).expect("a file");
+        file.write_all(b"third").expect("written");
+        drop(partial);
+        assert_eq!(fs::read_to_string(&place).expect("read"), "second");
+        assert_eq!(names(), 1);
+    }
+
+    #[test]
+    fn what_a_dead_process_left_is_cleared_and_what_is_written_is_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let place = directory.path().join("out.tar");
+        let name = |name: &str| directory.path().join(name);
+        let kept = ["out.tar.7.partial", "out.tar.x.partial", "other.tar.7.partial", "out.tar.partial"];
+        for name in kept.map(name).iter().chain([&name("out.tar.8.partial")]) {
+            fs::write(name, "left").expect("written");
+        }
+        let held = File::open(name("out.tar.7.partial")).expect("a file");
+        held.lock().expect("a lock");
+        drop(Partial::create(&place).expect("a file"));
+        for name in kept.map(name) {
+            assert!(name.exists(), "{}", name.display());
+        }
+        assert!(!name("out.tar.8.partial").exists());
+    }
+
+    #[test]
+    fn a_place_that_is_not_there_is_named() {
+        let error = Partial::create(Path::new("/does/not/exist/out.tar")).expect_err("an error");
+        assert!(error.to_string().starts_with("cannot create /does/not/exist/out.tar"), "{error}");
+    }
+}
