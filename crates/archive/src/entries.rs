@@ -113,6 +113,13 @@ impl<R: Read> Entries<R> {
                 }
                 continue;
             }
+            // Some readers end here, others go on: one archive, two contents.
+            if zeros > 0 {
+                return Err(ArchiveError::Refused(
+                    "a single block of zeros is in it and then more, which readers understand differently"
+                        .to_owned(),
+                ));
+            }
             match header.verify_checksum() {
                 Err(_) if self.is_first => return Err(not_a_tar()),
                 Err(error) => return Err(unreadable(&error)),

@@ -140,11 +140,15 @@ impl Users {
             (None, None) => return Err(self.unknown_user(user)),
         };
         let home = line.map(|line| line.home.clone());
-        if let Some(group) = group {
-            return Ok(Account { uid, gid: self.gid(group)?, groups: Vec::new(), home });
-        }
-        let groups = line.map(|line| self.groups_of(&line.name)).unwrap_or_default();
-        Ok(Account { uid, gid: line.map_or(0, |line| line.gid), groups, home })
+        let (gid, groups) = match (group, line) {
+            (Some(group), _) => (self.gid(group)?, Vec::new()),
+            (None, Some(line)) => (line.gid, self.groups_of(&line.name)),
+            (None, None) => (0, Vec::new()),
+        };
+        // The image's files may say anything, too.
+        in_range("user", uid)?;
+        groups.iter().chain([&gid]).try_for_each(|group| in_range("group", *group))?;
+        Ok(Account { uid, gid, groups, home })
     }
 
     /// The owner that `--chown=text` means (DF-124): a number alone is also the group; a name alone has its primary group.
@@ -163,7 +167,10 @@ impl Users {
                 None => return Err(self.unknown_user(user)),
             },
         };
-        Ok((uid, group.map_or(Ok(own_gid), |group| self.gid(group))?))
+        let gid = group.map_or(Ok(own_gid), |group| self.gid(group))?;
+        in_range("user", uid)?;
+        in_range("group", gid)?;
+        Ok((uid, gid))
     }
 
     fn passwd_of(&self, user: &str) -> Option<&PasswdLine> {
@@ -224,6 +231,11 @@ fn number(what: &'static str, text: &str) -> Result<Option<u32>, UserError> {
         Ok(number) if number <= MAX_ID => Ok(Some(number)),
         _ => Err(UserError::Range { what, number: text.chars().take(40).collect() }),
     }
+}
+
+/// Refuses numbers that mean something else to the kernel, wherever they come from.
+fn in_range(what: &'static str, number: u32) -> Result<(), UserError> {
+    if number <= MAX_ID { Ok(()) } else { Err(UserError::Range { what, number: number.to_string() }) }
 }
 
 fn unknown<'a>(
@@ -342,6 +354,36 @@ mod tests {
                 (found, _) => panic!("{text}: {found:?}"),
             }
         }
+    }
+
+    /// A process that takes on user 4294967295 stays who it is: root.
+    #[test]
+    fn cve_2024_40635_numbers_of_the_image_are_limited_too() {
+        let passwd =
+            b"all:x:4294967295:0::/:\nhalf:x:2147483648:0::/:\ngroup:x:5:4294967295::/:\nmore:x:6:6::/:\n\
+            wide:x:4294967296:0::/:\nless:x:-1:0::/:\nlast:x:2147483647:0::/:\n";
+        let users = Users::parse(passwd, b"big:x:4294967295:\nbig2:x:2147483648:more\n");
+        for (text, expected) in [
+            ("all", "4294967295 is not a user number"),
+            ("half", "2147483648 is not a user number"),
+            ("4294967295", "4294967295 is not a user number"),
+            ("group", "4294967295 is not a group number"),
+            ("last:big", "4294967295 is not a group number"),
+            ("wide", "unable to find user wide"),
+            ("less", "unable to find user less"),
+            ("-1", "unable to find user -1"),
+            ("+0", "unable to find user +0"),
+            ("1:-1", "unable to find group -1"),
+            ("18446744073709551616", "is not a user number"),
+        ] {
+            let error = users.account(text).expect_err(text).to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+            let error = users.owner(text).expect_err(text).to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        let error = users.account("more").expect_err("a supplementary group").to_string();
+        assert!(error.contains("2147483648 is not a group number"), "{error}");
+        assert_eq!(users.account("last").map(|account| account.uid).ok(), Some(2_147_483_647));
     }
 
     #[test]

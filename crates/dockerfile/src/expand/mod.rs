@@ -162,10 +162,10 @@ pub enum Failure {
     #[error("bad substitution")]
     BadSubstitution,
     /// `${name:=word}` and what else there is not.
-    #[error("unsupported modifier ({0}) in substitution")]
+    #[error("unsupported modifier ({}) in substitution", base::text::line(.0))]
     UnsupportedModifier(String),
     /// `${name?message}` of a variable that is not set.
-    #[error("{name}: {message}")]
+    #[error("{}: {}", base::text::line(.name), base::text::line(.message))]
     Required {
         /// The variable.
         name: String,
@@ -173,7 +173,7 @@ pub enum Failure {
         message: String,
     },
     /// A pattern that escapes something that needs no escape.
-    #[error("invalid pattern {pattern:?} in substitution: {detail}")]
+    #[error("invalid pattern {pattern:?} in substitution: {}", base::text::line(.detail))]
     BadPattern {
         /// The pattern.
         pattern: String,

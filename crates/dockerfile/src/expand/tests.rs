@@ -220,6 +220,19 @@ fn df_054_the_lookup_decides_about_case() {
     assert_eq!(expander.text("${Path}x").expect("expands").text, "C:\\x");
 }
 
+/// Found by fuzzing: what stands in a word is not printed as it is.
+#[test]
+fn messages_do_nothing_to_a_terminal() {
+    let variables = variables();
+    let expander = Expander::new(Escape::Backslash, &variables);
+    for text in
+        ["${A\u{1b}b}", "${foo:\u{1}}", "${nothing?\u{1b}[2J}", "${nothing:?a\nb}", "${foo/\\\u{1b}/x}"]
+    {
+        let error = expander.text(text).expect_err(text).to_string();
+        assert!(!error.chars().any(char::is_control), "{error:?}");
+    }
+}
+
 mod never_panics {
     use proptest::prelude::*;
 

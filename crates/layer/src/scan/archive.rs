@@ -6,7 +6,7 @@ use base::Cancel;
 
 use super::header::{Block, sparse_extension};
 use super::input::{Collector, Input};
-use super::pax::{Extensions, has_meaning};
+use super::pax::{Extensions, gives_sizes, has_meaning};
 use super::sparse;
 use super::warnings::Warnings;
 use crate::limits::{MAX_ENTRIES, MAX_PAX, MAX_XATTRS};
@@ -80,6 +80,11 @@ impl<'a, C: Collector> Archive<'a, C> {
                 }
                 b'g' => {
                     let records = self.extension(&block, size)?;
+                    if gives_sizes(&records) {
+                        return Err(self.input.refuse(
+                            "it is a global header with sizes, which some readers apply and others do not",
+                        ));
+                    }
                     if has_meaning(&records) {
                         self.warnings
                             .add("a global header is left out, as all readers of layers do".to_owned());
@@ -157,10 +162,11 @@ impl<'a, C: Collector> Archive<'a, C> {
         let refuse = |reason: &'static str| self.input.refuse(reason);
         let identity = |from_pax: Option<i128>, from_header: Result<i128, &'static str>, wrong| {
             let number = from_pax.map_or(from_header, Ok).map_err(refuse)?;
-            u32::try_from(number).map_err(|_| refuse(wrong))
+            // The last number says "unchanged" to the kernel: such a file would become root's.
+            u32::try_from(number).ok().filter(|number| *number != u32::MAX).ok_or_else(|| refuse(wrong))
         };
-        let uid = identity(pax.uid, block.uid(), "its owner is not a number from 0 to 4294967295")?;
-        let gid = identity(pax.gid, block.gid(), "its group is not a number from 0 to 4294967295")?;
+        let uid = identity(pax.uid, block.uid(), "its owner is not a number from 0 to 4294967294")?;
+        let gid = identity(pax.gid, block.gid(), "its group is not a number from 0 to 4294967294")?;
         let mtime = pax.mtime.map_or_else(|| block.mtime(), Ok).map_err(refuse)?;
         let mode = block.mode().map_err(refuse)?;
         let xattrs: Vec<_> = std::mem::take(&mut pax.xattrs).into_iter().collect();

@@ -33,12 +33,19 @@ pub(super) struct Sparse {
 }
 
 impl Extensions {
-    /// Reads records; of those with one key the last counts.
+    /// Reads records. Those that say one thing twice, and differently, are refused: some readers take the first, others the last.
     pub(super) fn parse(records: &[u8]) -> Result<Self, Reason> {
         let mut extensions = Self::default();
         let mut libarchive = Vec::new();
+        let mut seen = BTreeMap::new();
         for record in Records(records) {
             let (key, value) = record?;
+            if says_something(key)
+                && !is_repeated(key)
+                && seen.insert(key, value).is_some_and(|before| before != value)
+            {
+                return Err("its PAX header says one thing twice, and differently");
+            }
             if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                 extensions.xattrs.insert(name.to_vec(), value.to_vec());
             } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
@@ -110,12 +117,24 @@ fn comma_separated(value: &[u8]) -> Result<Vec<(u64, u64)>, Reason> {
 
 /// The keys of a PAX header that change what an entry is.
 pub(super) fn has_meaning(records: &[u8]) -> bool {
-    Records(records).flatten().any(|(key, _)| {
-        matches!(key, b"path" | b"linkpath" | b"size" | b"uid" | b"gid" | b"mtime")
-            || [&b"SCHILY.xattr."[..], b"LIBARCHIVE.xattr.", b"GNU.sparse."]
-                .iter()
-                .any(|prefix| key.starts_with(prefix))
-    })
+    Records(records).flatten().any(|(key, _)| says_something(key))
+}
+
+/// Whether a PAX header changes where the next entry begins.
+pub(super) fn gives_sizes(records: &[u8]) -> bool {
+    Records(records).flatten().any(|(key, _)| key == b"size" || key.starts_with(b"GNU.sparse."))
+}
+
+fn says_something(key: &[u8]) -> bool {
+    matches!(key, b"path" | b"linkpath" | b"size" | b"uid" | b"gid" | b"mtime")
+        || [&b"SCHILY.xattr."[..], b"LIBARCHIVE.xattr.", b"GNU.sparse."]
+            .iter()
+            .any(|prefix| key.starts_with(prefix))
+}
+
+/// The map of sparse format 0.0: a pair of records for each piece.
+fn is_repeated(key: &[u8]) -> bool {
+    matches!(key, b"GNU.sparse.offset" | b"GNU.sparse.numbytes")
 }
 
 /// The records one after the other: `length key=value\n`, where the length counts all of it and values may hold anything.
@@ -268,6 +287,22 @@ mod tests {
             assert!(Extensions::parse(records.as_bytes()).is_err(), "{records:?}");
         }
         assert_eq!(Extensions::parse(b"6 a=b\n\0\0\0"), Ok(Extensions::default()));
+    }
+
+    #[test]
+    fn what_is_said_twice_is_said_the_same() {
+        let parse = |records: &[(&str, &str)]| Extensions::parse(&super::super::tests::pax_records(records));
+        for (first, second, good) in [
+            (("size", "1"), ("size", "1"), true),
+            (("size", "1"), ("size", "2"), false),
+            (("size", "1"), ("size", ""), false),
+            (("path", "a"), ("path", "b"), false),
+            (("SCHILY.xattr.user.a", "1"), ("SCHILY.xattr.user.a", "2"), false),
+            (("comment", "a"), ("comment", "b"), true),
+            (("Size", "1"), ("size", "2"), true),
+        ] {
+            assert_eq!(parse(&[first, second]).is_ok(), good, "{first:?} {second:?}");
+        }
     }
 
     #[test]

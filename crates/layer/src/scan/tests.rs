@@ -1,5 +1,6 @@
 //! Archives, and what comes out of them.
 
+mod desync;
 mod formats;
 mod peers;
 mod random;
@@ -142,7 +143,7 @@ impl Raw {
     }
 }
 
-fn pax_records(records: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn pax_records(records: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (key, value) in records {
         crate::tar_writer::header::encode_record(key.as_bytes(), value.as_bytes(), &mut bytes);

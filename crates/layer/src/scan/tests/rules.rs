@@ -32,6 +32,8 @@ fn st_070_refused_archives() {
         (Raw::default().pax(&[("path", "a")]).pax(&[("path", "b")]).file("x", b""), "two headers"),
         (Raw::default().pax(&[("path", "a")]), "nothing follows"),
         (Raw::default().pax(&[("uid", "4294967296")]).file("x", b""), "owner"),
+        (Raw::default().pax(&[("uid", "4294967295")]).file("x", b""), "owner"),
+        (Raw::default().pax(&[("gid", "4294967295")]).file("x", b""), "group"),
         (Raw::default().pax(&[("size", "-1")]).file("x", b""), "number"),
         (Raw::default().kind(b'x', "x", b"99 path=a\n").file("x", b""), "malformed"),
         (file(".wh."), "removes nothing"),
