@@ -55,12 +55,12 @@ pub struct NewManifest<'a> {
     pub condition: Condition,
 }
 
-/// What the first tag has to mean for a manifest to get it.
+/// What the tags have to mean for a manifest to get them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
     /// Anything or nothing.
     Any,
-    /// Nothing.
+    /// Nothing, or this very manifest.
     Absent,
     /// This manifest.
     Is(Digest),
@@ -89,12 +89,14 @@ impl Repository {
         // What has been told to be there (this manifest's bytes, blobs, their names) has to outlive a power cut from now on.
         self.store.sync()?;
         let _changing = self.change()?;
-        if new.condition != Condition::Any {
-            let meant = new.tags.first().map(|tag| self.tag(tag)).transpose()?.flatten();
-            let holds = match (new.condition, &meant) {
-                (Condition::Absent, None) => true,
-                (Condition::Is(expected), Some(tag)) => tag.target.digest == expected,
-                _ => false,
+        for tag in new.tags.iter().filter(|_| new.condition != Condition::Any) {
+            let meant = self.tag(tag)?;
+            let means = meant.as_ref().map(|tag| tag.target.digest);
+            let holds = match new.condition {
+                Condition::Any => true,
+                // What it means already it may be told again.
+                Condition::Absent => means.is_none_or(|means| means == digest),
+                Condition::Is(expected) => means == Some(expected),
             };
             if !holds {
                 return Ok(Err(meant));

@@ -120,6 +120,11 @@ impl Uploads {
         Ok(false)
     }
 
+    /// Whether there is an upload of this name, in whatever repository.
+    pub fn exists(&self, id: &str) -> bool {
+        id.len() == ID_LENGTH && self.root().join(id).join("data").exists()
+    }
+
     /// How much of an upload has come.
     pub fn size(&self, repository: &Repository, id: &str) -> Result<Option<u64>> {
         let Some(path) = self.find(repository, id)? else { return Ok(None) };
@@ -197,6 +202,17 @@ impl Upload {
             sys::begin_writeback(&self.data, self.writeback_begun, self.size - self.writeback_begun);
             self.writeback_begun = self.size;
         }
+        Ok(())
+    }
+
+    /// Drops what came after the first `size` bytes.
+    pub fn truncate(&mut self, size: u64) -> Result<()> {
+        let path = self.directory.join("data");
+        self.data
+            .set_len(size)
+            .and_then(|()| self.data.seek(io::SeekFrom::End(0)))
+            .context("shorten", &path)?;
+        (self.size, self.writeback_begun, self.digester) = (size, size, None);
         Ok(())
     }
 
