@@ -15,7 +15,7 @@ LAPSTRAKE_ROOT      the directory of the store (--root wins; else /var/lib/lapst
                     $XDG_DATA_HOME/lapstrake or ~/.local/share/lapstrake as an ordinary user)
 SOURCE_DATE_EPOCH   lap build: no time that is written is later than this (seconds since 1970)
 NO_COLOR            no colours
-TMPDIR              where lap serve --ephemeral has its store (else /tmp)
+TMPDIR              where lap serve --ephemeral and lap serve LAYOUT have their stores (else /tmp)
 HTTP_PROXY, HTTPS_PROXY, FTP_PROXY, NO_PROXY, ALL_PROXY (in either case)
                     not taken over from the environment: give them with --build-arg";
 

@@ -35,6 +35,7 @@ mod adopt;
 mod blobs;
 mod body;
 mod error;
+mod layout;
 mod listing;
 mod log;
 mod manifests;
@@ -58,6 +59,7 @@ use std::sync::Arc;
 
 pub use access::TokenOptions;
 pub use error::ServeError;
+pub use layout::take_layout;
 pub use log::Access;
 pub use server::Server;
 pub use tls::TlsFiles;

@@ -1,17 +1,17 @@
 //! `lap serve`
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::{IoContext, Kind};
+use base::{Cancel, Events, IoContext, Kind};
 use registry::{Access, Options, Server, TlsFiles, TokenOptions};
 use store::Store;
 
 use crate::cli::Context;
 use crate::failure::{Failure, Outcome};
 use crate::printer::Printer;
-use crate::{environment, signals};
+use crate::{command, environment, signals};
 
 /// Serve the images of the store as a registry
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,7 @@ Examples:
   lap serve
   lap serve --addr 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem --htpasswd users
   lap serve --read-only --addr '[::]:5000'
+  lap serve ./layout             an OCI image layout, or an archive, as it is: read-only, from a copy that goes with the process
   lap serve --ephemeral          an empty store that goes with the process; prints its address
 
 Rules (--rules): lines of USERS ACTIONS REPOSITORIES, what no line allows is denied:
@@ -30,6 +31,9 @@ Rules (--rules): lines of USERS ACTIONS REPOSITORIES, what no line allows is den
   ci       read,create   team/*         adds tags, and never moves one
   ann,ben  all           **")]
 pub struct Args {
+    /// An OCI image layout (a directory), or an archive of images, to be served instead of the store
+    #[arg(value_name = "LAYOUT", conflicts_with = "ephemeral")]
+    layout: Option<PathBuf>,
     /// Where to listen [default: 127.0.0.1:5000; with --ephemeral any free port]
     #[arg(long, value_name = "ADDRESS:PORT")]
     addr: Option<SocketAddr>,
@@ -80,22 +84,30 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     let printer = context.printer;
     let cancel = signals::cancel_on_signal()?;
-    let temporary = if args.ephemeral { Some(Temporary::make()?) } else { None };
+    if args.ephemeral {
+        end_with_parent()?;
+    }
+    let is_temporary = args.ephemeral || args.layout.is_some();
+    let temporary = if is_temporary { Some(Temporary::make()?) } else { None };
     let store = match &temporary {
         Some(temporary) => Store::open(&temporary.0)?,
         None => context.store()?,
     };
-    let root = store.root().to_owned();
+    if let Some(layout) = &args.layout {
+        take(&store, layout, printer, &cancel)?;
+    }
+    let served = args.layout.clone().unwrap_or_else(|| store.root().to_owned());
     let server = Server::bind(store, options(args, printer))?;
     let address = server.address()?;
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
     if args.ephemeral {
         printer.line(format!("{scheme}://{address}"))?;
     } else {
-        printer.note(format!("serving {} at {scheme}://{address}", base::text::path(&root)));
+        printer.note(format!("serving {} at {scheme}://{address}", base::text::path(&served)));
     }
+    let is_read_only = args.read_only || args.layout.is_some();
     let is_open = args.htpasswd.is_none() && args.token_realm.is_none() && args.rules.is_none();
-    if is_open && !address.ip().is_loopback() && !args.read_only {
+    if is_open && !address.ip().is_loopback() && !is_read_only {
         printer.warning(format!(
             "whoever reaches {address} may push and delete: --read-only, --htpasswd or --rules prevents that"
         ));
@@ -115,7 +127,7 @@ fn options(args: &Args, printer: Printer) -> Options {
     options.htpasswd = args.htpasswd.clone();
     options.token = token(args);
     options.rules = args.rules.clone();
-    options.read_only = args.read_only;
+    options.read_only = args.read_only || args.layout.is_some();
     options.delete = !args.no_delete;
     options.sparse_indexes = args.sparse_indexes;
     options.warning = args.warning.clone();
@@ -150,17 +162,33 @@ fn plain(access: &Access) -> String {
     base::text::line(line.trim_end()).into_owned()
 }
 
+/// Whoever started this is the only one who knows the address: nobody is left to stop it when that process has ended.
+fn end_with_parent() -> Outcome {
+    let signal = Some(rustix::process::Signal::TERM);
+    rustix::process::set_parent_process_death_signal(signal).map_err(|error| {
+        Failure::new(Kind::Internal, format!("cannot watch the process that started this: {error}"))
+    })
+}
+
+/// Copies a layout, or loads an archive, into a store.
+fn take(store: &Store, layout: &Path, printer: Printer, cancel: &Cancel) -> Outcome {
+    if layout.is_dir() {
+        return Ok(registry::take_layout(store, layout, cancel)?);
+    }
+    let lease = store.lease("serve an archive")?;
+    let archive = command::load::open(Some(layout))?;
+    let loaded = archive::load::load(store, &lease, archive, &Events::none(), cancel)?;
+    for image in loaded.iter().filter(|image| image.names.is_empty()) {
+        printer.warning(format!("image {} has no name, and is not served", image.image.0.short()));
+    }
+    Ok(())
+}
+
 /// A directory that goes at the end.
 struct Temporary(PathBuf);
 
 impl Temporary {
     fn make() -> Outcome<Self> {
-        // Whoever started this is the only one who knows the address: nobody is left to stop it when that process has ended.
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM)).map_err(
-            |error| {
-                Failure::new(Kind::Internal, format!("cannot watch the process that started this: {error}"))
-            },
-        )?;
         let path = environment::temporary_directory().join(format!("lap-serve-{}", std::process::id()));
         std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
             .create(&path)

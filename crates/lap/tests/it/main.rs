@@ -14,3 +14,4 @@ mod ordinary;
 mod real;
 mod reproducible;
 mod run;
+mod serve;

@@ -100,7 +100,9 @@ impl Repository {
         };
         let size = self.store.blobs().size(digest)?;
         let asked = metadata.modified().context("stat", &path)?;
-        if size.is_some() && asked.elapsed().is_ok_and(|since| since > GRACE / 2) {
+        // (Nothing is collected from a store that cannot be written.)
+        let can_go = size.is_some() && !self.store.0.read_only;
+        if can_go && asked.elapsed().is_ok_and(|since| since > GRACE / 2) {
             let touched =
                 File::options().write(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
             touched.context("change the time of", &path)?;
