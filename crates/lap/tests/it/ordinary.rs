@@ -24,7 +24,7 @@ const NEED_ROOT: [&str; 2] = ["F-special", "G-from-kept"];
 const NEED_IDS: [&str; 1] = ["C-where"];
 
 /// Tests that are not run again: those that mount or change users themselves, and those that take long and show nothing new.
-const LEFT_OUT: [&str; 8] = [
+const LEFT_OUT: [&str; 10] = [
     "ordinary::",
     "real::",
     "kill::",
@@ -33,6 +33,8 @@ const LEFT_OUT: [&str; 8] = [
     "bad_input::a_full_disk_is_one_sentence",
     "bad_input::a_read_only_store_can_be_read_and_says_why_it_cannot_be_written",
     "concurrency::",
+    "serve::buildah_and_podman_pull_change_and_push",
+    "serve::docker_pulls_builds_and_pushes",
 ];
 
 /// Whether a Dockerfile gives something else here, since this is not root.
