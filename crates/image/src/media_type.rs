@@ -64,6 +64,13 @@ impl MediaType {
         *self == Self::OCI_INDEX || *self == Self::DOCKER_LIST
     }
 
+    /// Whether it is a layer that registries need not have.
+    pub fn is_foreign(&self) -> bool {
+        const FOREIGN_ZSTD: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd";
+        [Self::OCI_LAYER_FOREIGN, Self::OCI_LAYER_FOREIGN_GZIP, Self::DOCKER_LAYER_FOREIGN].contains(self)
+            || self.as_str() == FOREIGN_ZSTD
+    }
+
     /// Whether a blob of this type is the manifest of one image (or artifact).
     pub fn is_manifest(&self) -> bool {
         *self == Self::OCI_MANIFEST || *self == Self::DOCKER_MANIFEST

@@ -13,6 +13,7 @@ pub mod man;
 pub mod rmi;
 pub mod run;
 pub mod save;
+pub mod serve;
 pub mod system;
 pub mod tag;
 pub mod ways;

@@ -23,8 +23,14 @@ LAPSTRAKE_SNAPSHOT  how commands get their filesystems: overlay, or copy (--snap
                     that this machine and the store's filesystem allow)
 SOURCE_DATE_EPOCH   lap build: no time that is written is later than this (seconds since 1970)
 NO_COLOR            no colours
+TMPDIR              where lap serve --ephemeral and lap serve LAYOUT have their stores (else /tmp)
 HTTP_PROXY, HTTPS_PROXY, FTP_PROXY, NO_PROXY, ALL_PROXY (in either case)
                     not taken over from the environment: give them with --build-arg";
+
+/// Where files go that nobody needs later.
+pub fn temporary_directory() -> PathBuf {
+    std::env::temp_dir()
+}
 
 /// The directory of the store when nobody names one.
 pub fn default_root() -> Option<PathBuf> {

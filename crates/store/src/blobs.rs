@@ -59,7 +59,7 @@ impl Blobs {
         self.open_unkept(digest)?.ok_or(StoreError::NoBlob(*digest))
     }
 
-    fn open_unkept(&self, digest: &Digest) -> Result<Option<Blob>> {
+    pub(crate) fn open_unkept(&self, digest: &Digest) -> Result<Option<Blob>> {
         let path = self.path(digest);
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -1,6 +1,7 @@
 //! `check`: is everything whole?
 
 mod references;
+mod repositories;
 
 use std::collections::HashMap;
 use std::fs::{self, File};

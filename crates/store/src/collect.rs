@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use base::{Cancel, Classified, IoContext, Kind};
 use image::{DiffId, Digest, ImageId, Reference};
@@ -16,12 +17,13 @@ use crate::layers::{chain_owner, recorded_blobs};
 use crate::measure::Measure;
 use crate::names::NameRecord;
 use crate::reach::{CACHE, Reach, Reason};
+use crate::repositories::{Chosen, RepositoryName};
 use crate::{Result, Store, TempDir, files, lease, lock, names, remove, trees};
 
 /// What to remove besides what nothing refers to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// Images without a name.
+    /// Images without a name, and manifests in repositories that no tag, no index and no subject keeps.
     pub dangling_images: bool,
     /// All images that no container uses, also those with a name.
     pub all_images: bool,
@@ -40,6 +42,8 @@ pub struct Report {
     pub names: Vec<Reference>,
     /// Images that were forgotten.
     pub images: Vec<ImageId>,
+    /// Manifests of repositories that were forgotten.
+    pub manifests: Vec<(RepositoryName, Digest)>,
     /// How many records of the build cache.
     pub records: u64,
     /// How many layers.
@@ -128,11 +132,14 @@ impl Collection<'_> {
             self.cancel.check()?;
             self.reach.name(name)?;
         }
+        let pushed = self.store.repositories().choose(self.policy.dangling_images, SystemTime::now())?;
+        self.reach.repositories(&pushed)?;
         let forgotten_images = self.choose_images()?;
         let forgotten_steps = self.choose_steps()?;
         // All roots are known: from here on things go, those that refer to others first. Whatever kills this process
         // between two of them, nothing that stays refers to something that has gone.
         self.forget_names(forgotten_names)?;
+        self.forget_manifests(pushed)?;
         self.forget_images(forgotten_images)?;
         self.forget_steps(forgotten_steps)?;
         self.take_layers()?;
@@ -200,6 +207,20 @@ impl Collection<'_> {
                 names::forget(&self.store.at("names"), &path)?;
             }
             self.report.names.push(name.reference);
+        }
+        Ok(())
+    }
+
+    fn forget_manifests(&mut self, pushed: Chosen) -> Result<()> {
+        let repositories = self.store.repositories();
+        for (repository, digest) in pushed.forgotten {
+            if self.trash.is_some() {
+                repositories.forget(&repository, &digest)?;
+            }
+            self.report.manifests.push((repository.name().clone(), digest));
+        }
+        for link in pushed.links.iter().filter(|_| self.trash.is_some()) {
+            names::forget(&self.store.at("repositories"), link)?;
         }
         Ok(())
     }

@@ -72,6 +72,9 @@ pub enum StoreError {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// Somebody else writes to an upload.
+    #[error("upload {0} is being written to over another connection")]
+    UploadBusy(String),
     /// An entry cannot stand in a layer's table.
     #[error("the entry {} cannot be in a layer: {reason}", base::text::bytes(.path))]
     Entry {
@@ -130,6 +133,7 @@ impl Classified for StoreError {
             | StoreError::Entry { .. }
             | StoreError::Name { .. } => Kind::Invalid,
             StoreError::HasName { .. } => Kind::Conflict,
+            StoreError::UploadBusy(_) => Kind::Busy,
             StoreError::NoBlob(_)
             | StoreError::NoLayer(_)
             | StoreError::NoForm(_)

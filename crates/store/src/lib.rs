@@ -18,6 +18,7 @@
 //!   chains/<hex of ChainID>/   trees of layers that need what lies below them
 //!   images/<hex of ImageID>    which manifests describe the image, and when it came
 //!   names/<host>/<path>/_tags/<tag>   which image a name means
+//!   repositories/<path>/       what was pushed to `lap serve`: see [`repositories`]
 //!   cache/<definition>/<key>   records of steps that were built
 //!   contexts/<key>             digests of files in build contexts, remembered
 //!   steps/<key>                locked while a step is executed
@@ -34,8 +35,8 @@
 //! Whoever publishes something (renames it into place, and notes it in a lease) holds `lock` shared for that moment; a collection holds it
 //! exclusively while it decides and renames what nothing needs to the trash. Deleting happens afterwards, without it. A layer's
 //! directory is locked by whoever uses the layer, for as long as that takes; a collection leaves such layers alone. `images` and `names` are
-//! locked (the directories themselves) while a record in them is read, changed and replaced. Locks are taken in this order: `images`,
-//! `names`, `lock`, a layer.
+//! locked (the directories themselves) while a record in them is read, changed and replaced; so is `repositories`. Locks are taken in this order:
+//! `images`, `names`, `repositories`, `lock`, a layer.
 //!
 //! # Who ends before its time
 //!
@@ -66,6 +67,7 @@ pub mod images;
 pub mod layers;
 pub mod lease;
 pub mod names;
+pub mod repositories;
 pub mod table;
 pub mod temp;
 pub mod usage;
@@ -97,6 +99,7 @@ pub use images::{ImageRecord, Images, Origin};
 pub use layers::{Layer, LayerBlob, Layers};
 pub use lease::Lease;
 pub use names::{NameRecord, Names};
+pub use repositories::{Repositories, Repository, RepositoryName};
 pub use temp::{Leftovers, TempDir};
 
 /// What this crate's operations give.

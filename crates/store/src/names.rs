@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::images::change;
 use crate::lease::Note;
-use crate::{Lease, Result, Store, StoreError, files};
+use crate::{Lease, RepositoryName, Result, Store, StoreError, files};
 
 const RECORD_VERSION: u32 = 1;
 /// The directory of a repository's tags. No component of a repository's path begins with an underscore.
@@ -124,6 +124,15 @@ impl Names {
         Ok(before)
     }
 
+    /// The names of images in a repository.
+    pub(crate) fn of_repository(&self, repository: &RepositoryName) -> Result<Vec<NameRecord>> {
+        let Some(reference) = repository.reference("latest") else { return Ok(Vec::new()) };
+        let path = self.path(&reference)?;
+        let Some(directory) = path.parent() else { return Ok(Vec::new()) };
+        let names = files::names_in(directory)?;
+        names.iter().filter_map(|name| self.read(&directory.join(name)).transpose()).collect()
+    }
+
     /// All names, in order.
     pub fn list(&self) -> Result<Vec<NameRecord>> {
         let mut names = Vec::new();
@@ -194,7 +203,8 @@ impl Names {
     }
 }
 
-fn make_parents(root: &Path, path: &Path) -> Result<()> {
+/// Makes the directories between `root` and `path`.
+pub(crate) fn make_parents(root: &Path, path: &Path) -> Result<()> {
     let parents: Vec<_> = path.ancestors().skip(1).take_while(|parent| *parent != root).collect();
     for parent in parents.into_iter().rev() {
         if !files::exists(parent)? {

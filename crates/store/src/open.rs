@@ -15,13 +15,14 @@ const TITLE: &str = "lapstrake store ";
 const VERSION: u32 = 1;
 
 /// What a store has at its top, besides `version` and `lock`.
-pub(crate) const DIRECTORIES: [&str; 12] = [
+pub(crate) const DIRECTORIES: [&str; 13] = [
     "blobs",
     "blobs/sha256",
     "layers",
     "chains",
     "images",
     "names",
+    "repositories",
     "cache",
     "contexts",
     "steps",

@@ -13,6 +13,7 @@ use crate::cache::StepKey;
 use crate::layers::recorded_blobs;
 use crate::lease::{Note, Noted};
 use crate::names::NameRecord;
+use crate::repositories::Chosen;
 use crate::{Result, Store, StoreError};
 
 /// Why something is needed: the way from a root.
@@ -56,6 +57,8 @@ pub(crate) struct Reach<'a> {
     /// Blobs that a running process keeps.
     pub kept_blobs: HashSet<Digest>,
     pub steps: HashSet<(StepKey, StepKey)>,
+    /// Manifests and indexes whose parts were followed.
+    documents: HashSet<Digest>,
 }
 
 impl<'a> Reach<'a> {
@@ -68,6 +71,7 @@ impl<'a> Reach<'a> {
             forms: HashMap::new(),
             kept_blobs: HashSet::new(),
             steps: HashSet::new(),
+            documents: HashSet::new(),
         }
     }
 
@@ -100,6 +104,18 @@ impl<'a> Reach<'a> {
         self.document(&name.target, &reason)
     }
 
+    /// What was pushed.
+    pub fn repositories(&mut self, chosen: &Chosen) -> Result<()> {
+        for (repository, manifest) in &chosen.manifests {
+            let reason = Reason::root(format!("repository {repository}"));
+            self.document(manifest, &reason)?;
+        }
+        for (repository, digest) in &chosen.fresh {
+            self.blob(digest, &Reason::root(format!("pushed to repository {repository} a moment ago")));
+        }
+        Ok(())
+    }
+
     pub fn image(&mut self, id: &ImageId, because: &Reason) -> Result<()> {
         if self.images.contains_key(id) {
             return Ok(());
@@ -128,9 +144,11 @@ impl<'a> Reach<'a> {
 
     /// What a name was given for: a manifest or an index. What of an index is not in the store is not needed either.
     fn document(&mut self, target: &Descriptor, because: &Reason) -> Result<()> {
-        if self.blobs.contains_key(&target.digest) || self.store.blobs().size(&target.digest)?.is_none() {
+        // (A lease may need the bytes alone: that the blob is known says nothing.)
+        if self.documents.contains(&target.digest) || self.store.blobs().size(&target.digest)?.is_none() {
             return Ok(());
         }
+        self.documents.insert(target.digest);
         let reason = because.then(|| "target".to_owned());
         self.blob(&target.digest, &reason);
         match Document::parse(&self.store.blobs().read(&target.digest, MAX_MANIFEST_SIZE)?)? {
@@ -199,6 +217,7 @@ impl Store {
         for name in self.names().list()? {
             reach.name(&name)?;
         }
+        reach.repositories(&self.repositories().choose(false, std::time::SystemTime::now())?)?;
         for lease in crate::lease::live(self.root(), &self.at("leases"))? {
             reach.lease(&lease)?;
         }

@@ -86,6 +86,8 @@ impl Store {
         for name in self.names().list()? {
             reach.name(&name)?;
         }
+        let pushed = self.repositories().choose(false, std::time::SystemTime::now())?;
+        reach.repositories(&pushed)?;
         usage.images.active = reach.images.len() as u64;
         let mut in_use = things(&reach);
         in_use.extend(in_use_now);

@@ -27,7 +27,7 @@ enum Command {
     Check(Check),
 }
 
-/// Remove what nothing needs: images without a name, the build cache
+/// Remove what nothing needs: images without a name, the build cache, and what was pushed and has no tag
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  lap system prune            images without a name, and the build cache\n  lap system prune -a -f      all images that no container uses, without asking\n  lap system prune --dry-run  what would go"
@@ -111,6 +111,9 @@ fn prune(context: &Context, args: &Prune) -> Outcome<u8> {
     }
     for image in &report.images {
         printer.line(format!("deleted: {image}"))?;
+    }
+    for (repository, digest) in &report.manifests {
+        printer.line(format!("deleted: {repository}@{digest}"))?;
     }
     printer.note(format!(
         "{} records of the build cache, {} layers and {} blobs {}",

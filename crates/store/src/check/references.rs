@@ -16,6 +16,7 @@ impl Check<'_> {
         let _publishing = self.store.publishing()?;
         self.images()?;
         self.names()?;
+        self.repositories()?;
         self.steps()?;
         self.contexts()
     }
@@ -74,7 +75,7 @@ impl Check<'_> {
     }
 
     /// Reads a manifest or a config; says when it is not there, or not valid.
-    fn document<T: DeserializeOwned>(
+    pub(super) fn document<T: DeserializeOwned>(
         &mut self,
         what: &str,
         part: &'static str,

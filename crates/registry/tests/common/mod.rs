@@ -1,0 +1,231 @@
+//! What the tests of the registry share: registries to talk to, and things to push.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::print_stderr, reason = "what a registry says helps to see why a test fails")]
+
+pub mod http;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use base::Cancel;
+use image::{Algorithm, Digest, Digester};
+use registry::{Options, Server};
+use serde_json::{Value, json};
+use store::Store;
+
+pub use self::http::{Request, Response, request};
+
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// What clients accept; docker-registry does not find what they do not.
+const ACCEPT: &str =
+    "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*";
+
+/// A registry.
+pub struct Target {
+    pub address: SocketAddr,
+    pub directory: tempfile::TempDir,
+    running: Running,
+}
+
+enum Running {
+    Ours { cancel: Cancel, thread: Option<JoinHandle<()>> },
+    Debian(Child),
+}
+
+pub fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+/// Ours, in this process.
+pub fn ours() -> Target {
+    ours_with(|_| {})
+}
+
+pub fn ours_with(change: impl FnOnce(&mut Options)) -> Target {
+    ours_in(tempfile::tempdir().expect("a directory"), change)
+}
+
+/// Ours, over a store in a directory that may be there already.
+pub fn ours_in(directory: tempfile::TempDir, change: impl FnOnce(&mut Options)) -> Target {
+    let store = Store::open(directory.path().join("store")).expect("a store");
+    let mut options = Options::new(loopback());
+    options.tell = Arc::new(|text| eprintln!("registry: {text}"));
+    options.log = Arc::new(|access| {
+        if let Some(error) = &access.error {
+            eprintln!("registry: {} {}: {error}", access.method, access.path);
+        }
+    });
+    change(&mut options);
+    let server = Server::bind(store, options).expect("a server");
+    let address = server.address().expect("an address");
+    let cancel = Cancel::new();
+    let thread = {
+        let cancel = cancel.clone();
+        std::thread::spawn(move || server.run(&cancel).expect("a graceful end"))
+    };
+    Target { address, directory, running: Running::Ours { cancel, thread: Some(thread) } }
+}
+
+/// Debian's docker-registry, to see that the tests ask for what others do as well.
+pub fn debian() -> Target {
+    let directory = tempfile::tempdir().expect("a directory");
+    let address = TcpListener::bind(loopback()).and_then(|socket| socket.local_addr()).expect("a port");
+    let storage = directory.path().join("storage");
+    let config = format!(
+        "version: 0.1\nlog:\n  accesslog:\n    disabled: true\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  \
+         delete:\n    enabled: true\nhttp:\n  addr: {address}\n",
+        storage.display()
+    );
+    let path = directory.path().join("config.yml");
+    std::fs::write(&path, config).expect("write");
+    let child = Command::new("docker-registry")
+        .args(["serve".into(), path])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("docker-registry, of the Debian package of that name (scripts/install-tools installs it)");
+    let started = Instant::now();
+    while std::net::TcpStream::connect(address).is_err() {
+        assert!(started.elapsed() < Duration::from_secs(20), "docker-registry does not listen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Target { address, directory, running: Running::Debian(child) }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        match &mut self.running {
+            Running::Ours { cancel, thread } => {
+                cancel.cancel();
+                if let Some(Err(panic)) = thread.take().map(JoinHandle::join)
+                    && !std::thread::panicking()
+                {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+            Running::Debian(child) => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+    }
+}
+
+impl Target {
+    /// Stops it, and gives its directory for the next one.
+    pub fn stop(mut self) -> tempfile::TempDir {
+        let directory = std::mem::replace(&mut self.directory, tempfile::tempdir().expect("a directory"));
+        drop(self);
+        directory
+    }
+
+    pub fn store(&self) -> Store {
+        Store::open(self.directory.path().join("store")).expect("a store")
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.directory.path().join("store")
+    }
+
+    pub fn request(&self, method: &str, path: &str) -> Request {
+        request(self.address, method, path)
+    }
+
+    pub fn get(&self, path: &str) -> Response {
+        self.request("GET", path).header("Accept", ACCEPT).send()
+    }
+
+    pub fn head(&self, path: &str) -> Response {
+        self.request("HEAD", path).header("Accept", ACCEPT).send()
+    }
+
+    pub fn delete(&self, path: &str) -> Response {
+        self.request("DELETE", path).send()
+    }
+
+    /// Begins an upload; gives its location.
+    #[track_caller]
+    pub fn begin(&self, repository: &str) -> String {
+        self.request("POST", &format!("/v2/{repository}/blobs/uploads/")).send().expect(&[202]).location()
+    }
+
+    /// Pushes a blob in two requests.
+    #[track_caller]
+    pub fn push_blob(&self, repository: &str, bytes: impl AsRef<[u8]>) -> String {
+        let digest = sha256(bytes.as_ref());
+        let location = self.begin(repository);
+        let put = self.request("PUT", &location).query("digest", &digest);
+        put.header("Content-Type", "application/octet-stream").body(bytes).send().expect(&[201]);
+        digest
+    }
+
+    #[track_caller]
+    pub fn put_manifest(
+        &self,
+        repository: &str,
+        reference: &str,
+        media_type: &str,
+        manifest: &Value,
+    ) -> Response {
+        let bytes = manifest.to_string();
+        let path = format!("/v2/{repository}/manifests/{reference}");
+        self.request("PUT", &path).header("Content-Type", media_type).body(bytes).send()
+    }
+
+    /// Pushes an image of one layer, which its remark makes different from others; gives its manifest.
+    #[track_caller]
+    pub fn push_image(&self, repository: &str, tag: &str, remark: &str) -> (String, Value) {
+        let manifest = self.image(repository, remark);
+        let digest = sha256(manifest.to_string());
+        self.put_manifest(repository, tag, MANIFEST, &manifest).expect(&[201]);
+        (digest, manifest)
+    }
+
+    /// The manifest of an image whose blobs are pushed.
+    #[track_caller]
+    pub fn image(&self, repository: &str, remark: &str) -> Value {
+        let config = json!({"architecture": "amd64", "os": "linux", "author": remark,
+            "rootfs": {"type": "layers", "diff_ids": [sha256(remark)]}})
+        .to_string();
+        self.push_blob(repository, &config);
+        self.push_blob(repository, remark);
+        json!({"schemaVersion": 2, "mediaType": MANIFEST,
+            "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
+            "layers": [descriptor("application/vnd.oci.image.layer.v1.tar+gzip", remark)]})
+    }
+}
+
+pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
+    Digest::sha256(bytes.as_ref()).to_string()
+}
+
+pub fn sha512(bytes: impl AsRef<[u8]>) -> String {
+    let mut digester = Digester::new(Algorithm::Sha512);
+    digester.update(bytes.as_ref());
+    digester.finish().to_string()
+}
+
+pub fn descriptor(media_type: &str, bytes: impl AsRef<[u8]>) -> Value {
+    json!({"mediaType": media_type, "digest": sha256(bytes.as_ref()), "size": bytes.as_ref().len()})
+}
+
+/// Bytes that look like nothing, the same each time.
+pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        bytes.extend_from_slice(&(state >> 16).to_le_bytes()[..6]);
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// What a server logs.
+pub type Lines = Arc<Mutex<Vec<String>>>;

@@ -1,0 +1,297 @@
+//! One store: what is built is served, what is pushed is an image, and collections run meanwhile.
+
+mod common;
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use base::Cancel;
+use common::*;
+use image::{Config, Descriptor, DiffId, Digest, ImageId, Manifest, MediaType, Raw, Reference};
+use layer::ingest::{Expected, ingest};
+use serde_json::{Value, json};
+use store::collect::Policy;
+use store::{Origin, Store};
+
+fn tar(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, name, content).expect("an entry");
+    builder.into_inner().expect("a tar")
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).expect("compress");
+    encoder.finish().expect("compress")
+}
+
+fn name(text: &str) -> Reference {
+    Reference::parse(text).expect("a reference").or_latest()
+}
+
+/// An image as a build leaves it: its manifest lists the plain tar, which is not in the store.
+fn built(store: &Store, text: &str) -> (Vec<u8>, ImageId) {
+    let lease = store.lease("build").expect("a lease");
+    let tar = tar("file", text.as_bytes());
+    let compressed = gzip(&tar);
+    let layer = ingest(store, &lease, &mut compressed.as_slice(), Expected::default(), &Cancel::new())
+        .expect("a layer")
+        .layer;
+    let mut config = Config { architecture: "amd64".into(), os: "linux".into(), ..Config::default() };
+    config.rootfs.diff_ids = vec![layer.diff_id()];
+    config.history = vec![image::History { created_by: "COPY <b>&file".to_owned(), ..Default::default() }];
+    let config = Raw::write(config).expect("a config");
+    let part = Descriptor::new(MediaType::OCI_LAYER, layer.diff_id().0, tar.len() as u64);
+    let manifest =
+        Raw::write(Manifest::oci(config.descriptor(MediaType::OCI_CONFIG), vec![part])).expect("a manifest");
+    for bytes in [config.bytes(), manifest.bytes()] {
+        store.blobs().put(&lease, bytes).expect("a blob");
+    }
+    let (id, descriptor) = (ImageId(config.digest()), manifest.descriptor(MediaType::OCI_MANIFEST));
+    store.images().add(&lease, id, descriptor.clone(), Origin::Built).expect("an image");
+    store.images().name(&lease, &name(text), (id, &descriptor), Origin::Built).expect("a name");
+    (tar, id)
+}
+
+#[test]
+fn a_layer_that_is_not_there_as_it_is_listed_is_made_when_it_is_asked_for() {
+    let target = ours();
+    let store = target.store();
+    let (tar, id) = built(&store, "app");
+    let manifest = target.get("/v2/library/app/manifests/latest").expect(&[200]).json();
+    let layer = manifest["layers"][0]["digest"].as_str().expect("a digest");
+    let path = format!("/v2/app/blobs/{layer}");
+    let head = target.head(&path).expect(&[200]);
+    assert_eq!(head.header("content-length"), Some(tar.len().to_string().as_str()));
+    assert!(store.blobs().size(&Digest::sha256(&tar)).expect("a look").is_none());
+    assert!(target.get(&path).expect(&[200]).body == tar);
+    assert!(store.blobs().size(&Digest::sha256(&tar)).expect("a look").is_some());
+    let part = target.request("GET", &path).header("Range", "bytes=512-1023").send().expect(&[206]);
+    assert!(part.body == tar[512..1024]);
+    target.get(&format!("/v2/app/blobs/{id}")).expect(&[200]);
+    // RS-012: not in another repository.
+    target.get(&format!("/v2/other/blobs/{layer}")).expect(&[404]);
+    // What belongs to an image goes with the image.
+    assert_eq!(target.delete(&path).expect(&[405]).code(), "UNSUPPORTED");
+    target.delete("/v2/app/manifests/latest").expect(&[202]);
+    assert!(store.names().get(&name("app")).expect("a look").is_none());
+    assert_eq!(target.get("/v2/_catalog").json(), json!({"repositories": []}));
+}
+
+/// Pushes an image that can be run; gives its ID and the digest of its manifest.
+fn push(target: &Target, repository: &str, tag: &str, text: &str) -> (ImageId, String, Value) {
+    let tar = tar("file", text.as_bytes());
+    let compressed = gzip(&tar);
+    target.push_blob(repository, &compressed);
+    let config = json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [sha256(&tar)]}});
+    let config = config.to_string();
+    target.push_blob(repository, &config);
+    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST,
+        "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
+        "layers": [descriptor("application/vnd.oci.image.layer.v1.tar+gzip", &compressed)]});
+    target.put_manifest(repository, tag, MANIFEST, &manifest).expect(&[201]);
+    (ImageId(Digest::sha256(config.as_bytes())), sha256(manifest.to_string()), manifest)
+}
+
+#[track_caller]
+fn wait_for(store: &Store, text: &str, id: ImageId) {
+    let started = Instant::now();
+    loop {
+        let named = store.names().get(&name(text)).expect("a look");
+        if named.is_some_and(|named| named.image == id) {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "{text} is not named");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn what_is_pushed_is_an_image_of_the_store() {
+    let target = ours();
+    let store = target.store();
+    let (id, digest, manifest) = push(&target, "team/app", "1", "pushed");
+    wait_for(&store, "team/app:1", id);
+    let layer = DiffId(Digest::sha256(&tar("file", b"pushed")));
+    assert!(store.layers().get(&layer).expect("a look").is_some());
+    let head = target.head("/v2/team/app/manifests/1").expect(&[200]);
+    assert_eq!(head.header("docker-content-digest"), Some(digest.as_str()));
+    // The name alone says what the tag means now.
+    store.names().remove(&name("team/app:1")).expect("a removal");
+    target.head("/v2/team/app/manifests/1").expect(&[404]);
+    target.get(&format!("/v2/team/app/manifests/{digest}")).expect(&[200]);
+    target.put_manifest("team/app", "1", MANIFEST, &manifest).expect(&[201]);
+    wait_for(&store, "team/app:1", id);
+    let (second, _, _) = push(&target, "team/app", "1", "pushed over");
+    wait_for(&store, "team/app:1", second);
+    assert_eq!(
+        store.check(store::check::Depth::Full, &base::Events::none(), &Cancel::new()).expect("a check"),
+        []
+    );
+}
+
+#[test]
+fn an_index_is_named_for_the_image_of_this_machine() {
+    let target = ours();
+    let store = target.store();
+    let (id, _, manifest) = push(&target, "multi", "one", "for this machine");
+    let host = image::Platform::host();
+    let mut here = descriptor(MANIFEST, manifest.to_string());
+    here["platform"] = json!({"os": host.os, "architecture": host.architecture});
+    let mut there = descriptor(MANIFEST, push(&target, "multi", "two", "elsewhere").2.to_string());
+    there["platform"] = json!({"os": "plan9", "architecture": "mips"});
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [there, here]});
+    target.put_manifest("multi", "all", INDEX, &index).expect(&[201]);
+    wait_for(&store, "multi:all", id);
+    assert_eq!(target.get("/v2/multi/manifests/all").expect(&[200]).json(), index);
+    let page = String::from_utf8(target.get("/r/multi").expect(&[200]).body).expect("text");
+    assert!(page.contains("plan9/mips") && page.contains(&host.to_string()), "{page}");
+}
+
+#[test]
+fn what_is_no_image_stays_what_it_is() {
+    let target = ours();
+    target.push_blob("things", "{}");
+    let artifact = json!({"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": "application/vnd.example.thing",
+        "config": descriptor("application/vnd.oci.empty.v1+json", "{}"), "layers": []});
+    target.put_manifest("things", "1", MANIFEST, &artifact).expect(&[201]);
+    // An image whose layer is no layer.
+    target.push_image("things", "broken", "this is no tar");
+    let (id, _, _) = push(&target, "things", "image", "an image");
+    wait_for(&target.store(), "things:image", id);
+    let tags = target.get("/v2/things/tags/list").expect(&[200]).json();
+    assert_eq!(tags["tags"], json!(["1", "broken", "image"]));
+    assert_eq!(target.get("/v2/things/manifests/1").expect(&[200]).json(), artifact);
+    assert!(target.store().names().get(&name("things:broken")).expect("a look").is_none());
+}
+
+#[test]
+fn rs_130_collections_run_while_everything_is_pushed_and_pulled() {
+    let target = ours();
+    let store = target.store();
+    let done = AtomicBool::new(false);
+    let policy =
+        Policy { dangling_images: true, all_images: false, cache: true, derived: true, dry_run: false };
+    std::thread::scope(|scope| {
+        let collecting = scope.spawn(|| {
+            let mut rounds = 0;
+            while !done.load(Ordering::Relaxed) {
+                store.collect(&policy, &Cancel::new()).expect("a collection");
+                rounds += 1;
+            }
+            rounds
+        });
+        let pushing: Vec<_> = (0..3)
+            .map(|worker| {
+                let target = &target;
+                scope.spawn(move || {
+                    for round in 0..8 {
+                        // Blobs that all share, and some of one's own.
+                        let (_, digest, manifest) = push(
+                            target,
+                            &format!("app{worker}"),
+                            "latest",
+                            &format!("content {}", round % 3),
+                        );
+                        let layer = manifest["layers"][0]["digest"].as_str().expect("a digest");
+                        target.get(&format!("/v2/app{worker}/manifests/{digest}")).expect(&[200]);
+                        let bytes = target.get(&format!("/v2/app{worker}/blobs/{layer}")).expect(&[200]).body;
+                        assert_eq!(sha256(bytes), layer);
+                    }
+                })
+            })
+            .collect();
+        for thread in pushing {
+            thread.join().expect("a worker");
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(collecting.join().expect("collections") > 0);
+    });
+    assert_eq!(
+        store.check(store::check::Depth::Full, &base::Events::none(), &Cancel::new()).expect("a check"),
+        []
+    );
+}
+
+#[test]
+fn a_page_for_people() {
+    let target = ours();
+    assert!(String::from_utf8_lossy(&target.get("/").expect(&[200]).body).contains("Nothing is here yet"));
+    built(&target.store(), "app");
+    let index = target.request("GET", "/").header("Accept", "text/html").send().expect(&[200]);
+    assert!(
+        index
+            .header("content-security-policy")
+            .is_some_and(|policy| policy.starts_with("default-src 'none'"))
+    );
+    let text = String::from_utf8(index.body).expect("text");
+    assert!(text.contains("<a href=\"/r/app\">app</a>"), "{text}");
+    let text = String::from_utf8(target.get("/r/app").expect(&[200]).body).expect("text");
+    for expected in [
+        format!("docker pull {}/app:latest", target.address),
+        "linux/amd64".to_owned(),
+        "COPY &lt;b&gt;&amp;file".to_owned(),
+        "1 layer</summary>".to_owned(),
+    ] {
+        assert!(text.contains(&expected), "{expected}: {text}");
+    }
+    assert!(!text.contains("<script"));
+    target.get("/r/nothing").expect(&[404]);
+}
+
+#[test]
+fn rs_205_all_of_a_layout_is_served() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let layout = directory.path().join("things");
+    std::fs::create_dir_all(layout.join("blobs/sha256")).expect("mkdir");
+    let put = |bytes: &str| {
+        let digest = sha256(bytes);
+        std::fs::write(layout.join("blobs").join(digest.replace(':', "/")), bytes).expect("write");
+        digest
+    };
+    put("{}");
+    put("layer");
+    let image = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor("application/x", "{}"),
+        "layers": [descriptor("text/plain", "layer")]});
+    put(&image.to_string());
+    // One of its images is not in the layout.
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX,
+        "manifests": [descriptor(MANIFEST, image.to_string()), descriptor(MANIFEST, "elsewhere")]});
+    put(&index.to_string());
+    let about = json!({"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": "application/vnd.example.about",
+        "config": descriptor("application/vnd.oci.empty.v1+json", "{}"), "layers": [],
+        "subject": descriptor(INDEX, index.to_string())});
+    put(&about.to_string());
+    let mut named = descriptor(INDEX, index.to_string());
+    named["annotations"] = json!({"org.opencontainers.image.ref.name": "team/app:2"});
+    let write = |manifests: Value| {
+        let index = json!({"schemaVersion": 2, "manifests": manifests});
+        std::fs::write(layout.join("index.json"), index.to_string()).expect("write");
+    };
+    let take = |target: &Target| registry::take_layout(&target.store(), &layout, &Cancel::new());
+    let target = ours();
+    write(json!([named, descriptor(MANIFEST, about.to_string())]));
+    let error = take(&target).expect_err("no layout yet").to_string();
+    assert!(error.ends_with("it is not an OCI image layout: it has no file oci-layout"), "{error}");
+    std::fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("write");
+    take(&target).expect("a layout");
+    assert_eq!(target.get("/v2/team/app/manifests/2").expect(&[200]).json(), index);
+    target.get(&format!("/v2/team/app/manifests/{}", sha256(image.to_string()))).expect(&[200]);
+    assert_eq!(target.get(&format!("/v2/team/app/blobs/{}", sha256("layer"))).expect(&[200]).body, b"layer");
+    let referrers =
+        target.get(&format!("/v2/team/app/referrers/{}", sha256(index.to_string()))).expect(&[200]).json();
+    assert_eq!(referrers["manifests"][0]["digest"], sha256(about.to_string()));
+    assert_eq!(target.get("/v2/_catalog").json(), json!({"repositories": ["team/app"]}));
+    // Without a name of its own, things are in a repository that is called as the directory is.
+    write(json!([descriptor(MANIFEST, image.to_string())]));
+    let target = ours();
+    take(&target).expect("a layout");
+    target.get(&format!("/v2/things/manifests/{}", sha256(image.to_string()))).expect(&[200]);
+    // What is damaged is not served.
+    std::fs::write(layout.join("blobs").join(sha256("layer").replace(':', "/")), "lawyer").expect("write");
+    assert!(take(&ours()).is_err());
+}
