@@ -1,7 +1,7 @@
 //! Saving: images → one tar that every tool reads (ST-020 … ST-022).
 
 mod documents;
-mod plan;
+pub mod plan;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,8 +14,8 @@ use store::{Lease, Store};
 use self::plan::{Plan, Planner};
 use crate::ArchiveError;
 use crate::format::{INDEX, LAYOUT, MANIFEST, blob_path};
-use crate::progress::Task;
 use crate::writer::Writer;
+use base::task::Task;
 
 /// One image to be saved.
 #[derive(Debug, Clone, PartialEq)]

@@ -31,7 +31,8 @@ impl Resolver for StoreImages<'_> {
             Some("latest") => reference.familiar_repository(),
             _ => reference.familiar(),
         };
-        Ok(names.iter().map(|record| name(&record.reference)).collect())
+        let tagged = names.iter().filter(|record| record.reference.tag().is_some());
+        Ok(tagged.map(|record| name(&record.reference)).collect())
     }
 
     fn has_context(&self, name: &str) -> Result<bool, ResolverError> {

@@ -10,6 +10,7 @@ pub mod import;
 pub mod inspect;
 pub mod load;
 pub mod man;
+pub mod pull;
 pub mod rmi;
 pub mod run;
 pub mod save;

@@ -8,6 +8,7 @@ mod exit;
 mod failure;
 mod identity;
 mod json;
+mod network;
 mod printer;
 mod progress;
 mod signals;

@@ -14,7 +14,7 @@ const TITLE: &str = "lapstrake store ";
 const VERSION: u32 = 1;
 
 /// What a store has at its top, besides `version` and `lock`.
-pub(crate) const DIRECTORIES: [&str; 12] = [
+pub(crate) const DIRECTORIES: [&str; 14] = [
     "blobs",
     "blobs/sha256",
     "layers",
@@ -25,6 +25,8 @@ pub(crate) const DIRECTORIES: [&str; 12] = [
     "contexts",
     "steps",
     "leases",
+    "partial",
+    "uploads",
     "tmp",
     "trash",
 ];

@@ -11,18 +11,38 @@ use store::{Layer, Lease, Origin, Store};
 
 use super::{Item, Options};
 use crate::ArchiveError;
-use crate::progress::Task;
+use base::task::Task;
 
 /// Layers from this size on are compressed one after the other, each by all threads; smaller ones side by side.
 const LARGE: u64 = 16 << 20;
 
-/// An image, ready to be written.
-pub(super) struct Plan {
-    pub(super) image: ImageId,
-    pub(super) config: Raw<Config>,
-    pub(super) manifest: Raw<Manifest>,
-    pub(super) manifest_descriptor: Descriptor,
-    pub(super) names: Vec<Reference>,
+/// An image as it travels: every blob that it needs is in the store, and kept.
+pub struct Plan {
+    /// Which.
+    pub image: ImageId,
+    /// Its config.
+    pub config: Raw<Config>,
+    /// The manifest: the one it came with, when its layers are here as they came; else one with the blobs that were made.
+    pub manifest: Raw<Manifest>,
+    /// The manifest's descriptor.
+    pub manifest_descriptor: Descriptor,
+    /// The names it has where it goes.
+    pub names: Vec<Reference>,
+}
+
+/// Plans one image, and makes the blobs that are missing.
+pub fn plan(
+    store: &Store,
+    lease: &Lease,
+    item: &Item,
+    options: Options,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Plan, ArchiveError> {
+    let incomplete =
+        || ArchiveError::Incomplete { image: item.image, what: "nothing of it is there".to_owned() };
+    let planned = Planner { store, lease, options, events, cancel }.plan(std::slice::from_ref(item))?;
+    planned.into_iter().next().ok_or_else(incomplete)
 }
 
 /// An image whose manifest is known, and which of its layers need a blob made.

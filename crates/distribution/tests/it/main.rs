@@ -1,0 +1,8 @@
+//! The client against registries that misbehave.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod lab;
+mod pull;
