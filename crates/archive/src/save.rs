@@ -50,7 +50,7 @@ pub fn save(
     cancel: &Cancel,
 ) -> Result<Vec<Descriptor>, ArchiveError> {
     let merged = merged(items);
-    let plans = Planner { store, lease, options, events, cancel }.plan(&merged)?;
+    let plans = Planner { store, lease, options, ready: &|_| {}, events, cancel }.plan(&merged)?;
     let mut archive = Writer::new(out);
     archive.file(LAYOUT, &documents::layout()?)?;
     archive.file(INDEX, &documents::index(&plans)?)?;

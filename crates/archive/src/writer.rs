@@ -38,7 +38,7 @@ impl<'a> Writer<'a> {
         path: &str,
         (digest, size): (&Digest, u64),
         contents: &mut dyn Read,
-        count: &mut Count<'_>,
+        count: &mut Count,
         cancel: &Cancel,
     ) -> Result<(), ArchiveError> {
         self.header(path, EntryType::Regular, 0o644, size)?;

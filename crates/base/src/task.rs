@@ -55,20 +55,23 @@ impl Task<'_> {
     }
 
     /// A count of bytes, told as it grows.
-    pub fn count(&self, total: Option<u64>) -> Count<'_> {
-        Count { task: self, current: 0, told: 0, total }
+    pub fn count(&self, total: Option<u64>) -> Count {
+        let (events, id, name) = (self.events.clone(), self.id, self.name.clone());
+        Count { events, id, name, current: 0, told: 0, total }
     }
 }
 
 /// How many bytes of a task are done.
-pub struct Count<'a> {
-    task: &'a Task<'a>,
+pub struct Count {
+    events: Events,
+    id: VertexId,
+    name: String,
     current: u64,
     told: u64,
     total: Option<u64>,
 }
 
-impl Count<'_> {
+impl Count {
     /// More bytes are done.
     pub fn add(&mut self, bytes: usize) {
         self.current += bytes as u64;
@@ -86,14 +89,14 @@ impl Count<'_> {
     }
 
     /// All is done.
-    pub fn end(self) {
+    pub fn end(&self) {
         self.tell(true);
     }
 
     fn tell(&self, completed: bool) {
-        self.task.events.send(Event::Status(Status {
-            vertex: self.task.id,
-            name: self.task.name.clone(),
+        self.events.send(Event::Status(Status {
+            vertex: self.id,
+            name: self.name.clone(),
             current: self.current,
             total: self.total,
             unit: Unit::Bytes,
@@ -104,14 +107,14 @@ impl Count<'_> {
 }
 
 /// A reader whose bytes are counted.
-pub struct Counted<'a, R> {
+pub struct Counted<R> {
     /// What is read.
     pub inner: R,
     /// Where its bytes are counted.
-    pub count: Count<'a>,
+    pub count: Count,
 }
 
-impl<R: Read> Read for Counted<'_, R> {
+impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.count.add(count);

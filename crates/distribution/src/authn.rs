@@ -222,8 +222,7 @@ pub(crate) fn nobody() -> String {
 /// What scopes stand for, in messages: `pull app`, `pull, push app`.
 pub(crate) fn wish(scopes: &BTreeSet<String>) -> String {
     let readable = |scope: &String| {
-        let mut parts = scope.splitn(2, ':').nth(1)?.rsplitn(2, ':');
-        let (actions, name) = (parts.next()?, parts.next()?);
+        let (name, actions) = scope.split_once(':')?.1.rsplit_once(':')?;
         Some(format!("{} {name}", actions.replace(',', " to and ")))
     };
     match scopes.iter().filter_map(readable).collect::<Vec<_>>() {

@@ -116,11 +116,11 @@ impl<'a> Download<'a> {
             206 if self.position > 0 => {
                 let begins = answer.header(CONTENT_RANGE).and_then(begin_of);
                 if begins != Some(self.position) {
-                    return self.from_the_beginning(&call);
+                    return self.ask_for_all(&call);
                 }
                 Ok(answer)
             }
-            416 if self.position > 0 => self.from_the_beginning(&call),
+            416 if self.position > 0 => self.ask_for_all(&call),
             200 => {
                 if let Some(length) = answer.length().filter(|length| *length != self.descriptor.size) {
                     return Err(self.mismatch(format!("{length} bytes")));
@@ -133,7 +133,7 @@ impl<'a> Download<'a> {
     }
 
     /// Asks again, for everything: the registry does not know ranges, or lies about them.
-    fn from_the_beginning(&mut self, call: &Call<'_>) -> Result<Answer<'a>> {
+    fn ask_for_all(&mut self, call: &Call<'_>) -> Result<Answer<'a>> {
         let whole = Call {
             method: Method::GET,
             url: call.url.clone(),

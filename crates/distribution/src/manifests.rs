@@ -131,16 +131,6 @@ pub(crate) fn put(registry: &Registry<'_>, by: &str, descriptor: &Descriptor, by
     Ok(())
 }
 
-/// What a tag means, without its bytes; `None` when there is no such tag.
-pub(crate) fn head(registry: &Registry<'_>, by: &str) -> Result<Option<Digest>> {
-    let call = call(registry, Method::HEAD, by, format!("say what {by} is"));
-    let answer = registry.send(&call)?;
-    if !answer.status().is_success() {
-        return Ok(None);
-    }
-    Ok(answer.header(CONTENT_DIGEST).and_then(|text| Digest::parse(text).ok()))
-}
-
 fn call<'a>(registry: &Registry<'_>, method: Method, by: &str, action: String) -> Call<'a> {
     Call {
         method,

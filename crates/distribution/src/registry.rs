@@ -104,44 +104,54 @@ impl<'a> Registry<'a> {
                 Err(DistributionError::Transport(error)) if error.fault.passes() => Err(error),
                 Err(error) => return Err(error),
             };
-            let asked = failed
-                .as_ref()
-                .ok()
-                .and_then(|answer| retry::asked_pause(answer.headers(), SystemTime::now()));
+            if let Ok(answer) = &failed
+                && let Some(pause) = retry::asked_pause(answer.headers(), SystemTime::now())
+            {
+                self.leave_alone(pause)?;
+            }
             let pause = if call.again { attempts.next_pause(self.patience()) } else { None };
-            match (failed, pause, asked) {
-                (Err(error), None, _) => return Err(error.into()),
-                (Ok(answer), None, _) => return Ok(answer),
-                (Ok(answer), Some(_), Some(asked)) => self.close(answer, asked)?,
-                (_, Some(pause), _) => retry::sleep(pause, self.cancel)?,
+            match (failed, pause) {
+                (Err(error), None) => return Err(error.into()),
+                (Ok(answer), None) => return Ok(answer),
+                (_, Some(pause)) => retry::sleep(pause, self.cancel)?,
             }
         }
     }
 
     /// Leaves the host alone for as long as it asks (RC-062): all requests to it wait.
-    fn close(&self, mut answer: Answer<'_>, asked: Duration) -> Result<()> {
-        if asked > self.patience().longest_asked_pause {
-            let said = said(&mut answer);
-            return Err(DistributionError::Throttled {
-                host: self.host.name().to_owned(),
-                pause: asked,
-                said,
-            });
+    fn leave_alone(&self, pause: Duration) -> Result<()> {
+        if pause > self.patience().longest_asked_pause {
+            let host = self.host.name().to_owned();
+            return Err(DistributionError::Throttled { host, pause, said: String::new() });
         }
-        self.state.gate.close(asked);
-        answer.drain();
+        self.state.gate.close(pause);
         Ok(())
+    }
+
+    /// Sends a request that shows nothing.
+    pub(crate) fn unauthorized(&self, call: &Call<'_>) -> Result<Answer<'a>> {
+        self.redirected(call, None)
+    }
+
+    /// Shows the credentials to the token server, if the registry has one: to whoever it says in its refusal.
+    pub(crate) fn verify(&self, refusal: &Answer<'_>) -> Result<Option<String>> {
+        let scopes = BTreeSet::new();
+        self.authorizer.verify(refusal.headers(), &self.purpose(&scopes))
+    }
+
+    fn purpose<'p>(&'p self, scopes: &'p BTreeSet<String>) -> Purpose<'p> {
+        Purpose {
+            http: &self.client.http,
+            host: self.host.name(),
+            secure: self.base.scheme() == "https",
+            scopes,
+            cancel: self.cancel,
+        }
     }
 
     /// Sends a request with what the registry wants to see.
     fn authorized(&self, call: &Call<'_>) -> Result<Answer<'a>> {
-        let purpose = Purpose {
-            http: &self.client.http,
-            host: self.host.name(),
-            secure: self.base.scheme() == "https",
-            scopes: &call.scopes,
-            cancel: self.cancel,
-        };
+        let purpose = self.purpose(&call.scopes);
         let mut shown = self.authorizer.header(&purpose)?;
         for _ in 0..MAX_CHALLENGES {
             let mut answer = self.redirected(call, shown.as_ref())?;

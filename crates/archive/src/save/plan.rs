@@ -30,18 +30,20 @@ pub struct Plan {
     pub names: Vec<Reference>,
 }
 
-/// Plans one image, and makes the blobs that are missing.
+/// Plans one image, and makes the blobs that are missing. Blobs can be sent while others are made: `ready` is told of each as soon as it is there.
 pub fn plan(
     store: &Store,
     lease: &Lease,
     item: &Item,
     options: Options,
+    ready: &(dyn Fn(&Descriptor) + Sync),
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Plan, ArchiveError> {
     let incomplete =
         || ArchiveError::Incomplete { image: item.image, what: "nothing of it is there".to_owned() };
-    let planned = Planner { store, lease, options, events, cancel }.plan(std::slice::from_ref(item))?;
+    let planned =
+        Planner { store, lease, options, ready, events, cancel }.plan(std::slice::from_ref(item))?;
     planned.into_iter().next().ok_or_else(incomplete)
 }
 
@@ -58,6 +60,7 @@ pub(super) struct Planner<'a> {
     pub(super) store: &'a Store,
     pub(super) lease: &'a Lease,
     pub(super) options: Options,
+    pub(super) ready: &'a (dyn Fn(&Descriptor) + Sync),
     pub(super) events: &'a Events,
     pub(super) cancel: &'a Cancel,
 }
@@ -68,6 +71,7 @@ impl Planner<'_> {
         let drafts: Vec<Draft<'_>> = items.iter().map(|item| self.draft(item)).collect::<Result<_, _>>()?;
         let mut wanted = BTreeMap::new();
         for draft in &drafts {
+            draft.stays.iter().flatten().for_each(self.ready);
             for (diff_id, _) in draft.layers().filter(|(_, stays)| stays.is_none()) {
                 wanted.insert(diff_id, self.layer(&draft.item.image, diff_id)?);
             }
@@ -158,6 +162,7 @@ impl Planner<'_> {
             let blob =
                 forms::blob(self.store, self.lease, layer, self.options.encoding, threads, self.cancel)?;
             count.end();
+            (self.ready)(&blob);
             Ok(blob)
         })
     }

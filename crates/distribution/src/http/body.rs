@@ -47,13 +47,6 @@ impl Body {
         Self::Bytes(Bytes::new())
     }
 
-    pub(crate) fn length(&self) -> u64 {
-        match self {
-            Body::Bytes(bytes) => bytes.len() as u64,
-            Body::Stream { length, .. } => *length,
-        }
-    }
-
     /// Begins to send it.
     pub(super) fn open(&self) -> Result<(reqwest::Body, Arc<Sent>)> {
         let sent = Arc::new(Sent::default());

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use archive::save::{Item, Options};
 use base::{Cancel, Events};
 use distribution::config::{AuthFile, Config, Patience};
 use distribution::pull::{Pulled, pull};
+use distribution::push::{Pushed, push};
 use distribution::{Client, DistributionError};
 use image::{Platform, Reference};
 use store::Store;
@@ -62,6 +64,19 @@ impl Lab {
     ) -> Result<Pulled, DistributionError> {
         let lease = self.store.lease("test").expect("a lease");
         pull(&self.client(), &self.store, &lease, reference, platform, &Events::none(), cancel)
+    }
+
+    /// Pushes an image of the store under names of one repository.
+    pub fn push(&self, image: &Pulled, names: &[Reference]) -> Result<Pushed, DistributionError> {
+        let lease = self.store.lease("test").expect("a lease");
+        let item = Item { image: image.image, manifest: image.manifest.clone(), names: names.to_vec() };
+        let options = Options { encoding: layer::Encoding::DEFAULT, threads: 2, docker: false };
+        push(&self.client(), &self.store, &lease, &item, options, &Events::none(), &Cancel::new())
+    }
+
+    /// How many sessions of uploads are noted.
+    pub fn uploads(&self) -> usize {
+        std::fs::read_dir(self.path("store/uploads")).expect("the directory").count()
     }
 
     /// The partial blobs: names and sizes.

@@ -6,3 +6,4 @@ mod support;
 mod access;
 mod lab;
 mod pull;
+mod push;

@@ -58,12 +58,14 @@ pub enum Access {
     Token(Option<(&'static str, &'static str)>),
 }
 
+/// By repository and tag or digest: media type and bytes.
+pub type Manifests = BTreeMap<(String, String), (String, Vec<u8>)>;
+
 pub struct State {
     pub access: Mutex<Access>,
     /// By repository and digest.
     pub blobs: Mutex<HashMap<(String, String), Vec<u8>>>,
-    /// By repository and tag or digest: media type and bytes.
-    pub manifests: Mutex<BTreeMap<(String, String), (String, Vec<u8>)>>,
+    pub manifests: Mutex<Manifests>,
     pub uploads: Mutex<HashMap<String, Vec<u8>>>,
     /// Tokens that are good, and what for.
     pub tokens: Mutex<HashMap<String, HashSet<String>>>,
@@ -121,11 +123,6 @@ impl Registry {
     /// From now on, so many requests that fit have this happen to them.
     pub fn rule(&self, method: &'static str, part: impl Into<String>, times: usize, fault: Fault) {
         self.state.rules.lock().expect("no panic").push(Rule { method, part: part.into(), times, fault });
-    }
-
-    /// Forgets all rules.
-    pub fn behave(&self) {
-        self.state.rules.lock().expect("no panic").clear();
     }
 
     /// The requests so far that fit.
