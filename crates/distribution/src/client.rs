@@ -1,6 +1,7 @@
 //! The client: what all work of one command shares.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use base::Cancel;
@@ -27,6 +28,8 @@ pub(crate) struct HostState {
     pub secure: OnceLock<bool>,
     /// Held while that is found out.
     pub probing: Mutex<()>,
+    /// Whether it has ever answered anything.
+    pub answered: AtomicBool,
     pub gate: Gate,
     /// Two repositories may belong to two users (RC-035).
     authorizers: Mutex<Vec<Arc<Authorizer>>>,

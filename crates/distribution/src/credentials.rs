@@ -1,5 +1,6 @@
 //! Who one is on a registry: docker's config.json, podman's auth.json, and helpers (RC-031 … RC-035).
 
+mod fields;
 mod file;
 mod helper;
 mod save;

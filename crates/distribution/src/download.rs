@@ -63,13 +63,13 @@ impl<'a> Download<'a> {
                     return Ok(());
                 }
                 Ok(None) => None,
-                Err(DistributionError::Transport(error)) if error.fault.passes() => Some(error),
+                Err(error) if retry::may_pass(&error) => Some(error),
                 Err(error) => return Err(error),
             };
             self.answer = None;
             match (self.attempts.next_pause(self.registry.patience()), failed) {
                 (Some(pause), _) => retry::sleep(pause, self.registry.cancel)?,
-                (None, Some(error)) => return Err(error.into()),
+                (None, Some(error)) => return Err(error),
                 (None, None) => return Err(self.mismatch(format!("{} bytes", self.position))),
             }
         }
@@ -99,7 +99,7 @@ impl<'a> Download<'a> {
             body: None,
             scopes: self.registry.scope("pull"),
             action: format!("give {what}"),
-            again: true,
+            again: false,
         };
         if self.position > 0 {
             let range = format!("bytes={}-", self.position);
@@ -141,7 +141,7 @@ impl<'a> Download<'a> {
             body: None,
             scopes: call.scopes.clone(),
             action: call.action.clone(),
-            again: true,
+            again: false,
         };
         let mut answer = self.registry.send(&whole)?;
         if answer.status() != 200 {

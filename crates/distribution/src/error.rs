@@ -223,6 +223,7 @@ impl Classified for DistributionError {
             DistributionError::Throttled { .. } => Kind::Busy,
             DistributionError::Helper { .. } => Kind::Failed,
             DistributionError::Answer { code: 507 | 413, .. } => Kind::NoSpace,
+            DistributionError::Answer { code: 429, .. } => Kind::Busy,
             DistributionError::Answer { .. } | DistributionError::Protocol { .. } => Kind::Io,
             DistributionError::Mismatch { .. } => Kind::Corrupt,
             DistributionError::TooLarge { .. } => Kind::TooLarge,
@@ -238,6 +239,9 @@ impl Classified for DistributionError {
             DistributionError::Transport(error) => error.hint(),
             DistributionError::Document { source, .. } => source.hint(),
             DistributionError::Platform { source, .. } => source.hint(),
+            DistributionError::Login { source_of, .. } if source_of == crate::login::TYPED => Some(
+                "check user and password; some registries want a token instead of the password".to_owned(),
+            ),
             DistributionError::Login { host, .. } => {
                 Some(format!("`lap login {host}` replaces the credentials, `lap logout {host}` removes them"))
             }

@@ -14,7 +14,7 @@ use crate::registry::Call;
 use crate::{DistributionError, Result};
 
 /// Where credentials come from that are not kept yet, in messages.
-pub(crate) const TYPED: &str = "this login";
+pub(crate) const TYPED: &str = "what was typed";
 
 /// Shows a user and a password to a registry, and keeps them (or the token that it gives instead) when they are good.
 pub fn login(

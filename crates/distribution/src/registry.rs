@@ -1,6 +1,7 @@
 //! One request to a registry: authorized, repeated while it makes sense, redirected; its answer, whatever it says.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -101,7 +102,12 @@ impl<'a> Registry<'a> {
             let failed = match self.authorized(call) {
                 Ok(answer) if !retry::passes(answer.status().as_u16()) => return Ok(answer),
                 Ok(answer) => Ok(answer),
-                Err(DistributionError::Transport(error)) if error.fault.passes() => Err(error),
+                // A server that never answered is more likely not there than busy.
+                Err(DistributionError::Transport(error))
+                    if error.fault.passes() && self.state.answered.load(Ordering::Relaxed) =>
+                {
+                    Err(error)
+                }
                 Err(error) => return Err(error),
             };
             if let Ok(answer) = &failed
@@ -187,6 +193,7 @@ impl<'a> Registry<'a> {
             let outgoing =
                 Outgoing { method: call.method.clone(), url: url.clone(), headers, body: call.body };
             let answer = self.client.http.exchange(outgoing, self.cancel)?;
+            self.state.answered.store(true, Ordering::Relaxed);
             let follows = match answer.status().as_u16() {
                 301..=303 => matches!(call.method, Method::GET | Method::HEAD),
                 307 | 308 => true,
@@ -224,7 +231,6 @@ impl<'a> Registry<'a> {
         let status = answer.status();
         let said = said(&mut answer);
         let host = self.host.name().to_owned();
-        let asked = retry::asked_pause(answer.headers(), SystemTime::now());
         match status.as_u16() {
             401 | 403 => DistributionError::Denied {
                 host,
@@ -238,7 +244,6 @@ impl<'a> Registry<'a> {
                 said,
             },
             404 => DistributionError::NotFound { what: what.to_owned(), said },
-            429 => DistributionError::Throttled { host, pause: asked.unwrap_or_default(), said },
             code => DistributionError::Answer {
                 host,
                 action: call.action.clone(),

@@ -9,6 +9,7 @@ use reqwest::header::HeaderMap;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
+use crate::DistributionError;
 use crate::config::Patience;
 
 /// How often somebody who waits looks whether the work was cancelled.
@@ -17,6 +18,15 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Whether an answer may be another one next time (RC-060).
 pub(crate) fn passes(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 499 | 500 | 502 | 503 | 504 | 521..=524)
+}
+
+/// Whether an error may be gone next time.
+pub(crate) fn may_pass(error: &DistributionError) -> bool {
+    match error {
+        DistributionError::Transport(error) => error.fault.passes(),
+        DistributionError::Answer { code, .. } => passes(*code),
+        _ => false,
+    }
 }
 
 /// How often something was tried without getting further.

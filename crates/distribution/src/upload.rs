@@ -60,10 +60,7 @@ enum Failure {
 
 impl From<DistributionError> for Failure {
     fn from(error: DistributionError) -> Self {
-        match &error {
-            DistributionError::Transport(transport) if transport.fault.passes() => Failure::Passing(error),
-            _ => Failure::Lasting(error),
-        }
+        if retry::may_pass(&error) { Failure::Passing(error) } else { Failure::Lasting(error) }
     }
 }
 
@@ -150,7 +147,7 @@ impl Upload<'_> {
             body: None,
             scopes: self.registry.scope("pull,push"),
             action: format!("take the blob {}", self.descriptor.digest),
-            again: true,
+            again: false,
         }
     }
 
@@ -159,19 +156,13 @@ impl Upload<'_> {
         self.registry.refused(answer, call, &what)
     }
 
-    /// What was answered instead of success.
-    fn failed(&self, answer: Answer<'_>, call: &Call<'_>) -> Failure {
-        let passes = retry::passes(answer.status().as_u16());
-        let error = self.refused(answer, call);
-        if passes { Failure::Passing(error) } else { Failure::Lasting(error) }
-    }
-
     /// Whether the repository has it (RC-075). A registry that does not say so clearly gets it again.
     fn is_there(&self) -> Result<bool, Failure> {
         let call = self.call(Method::HEAD, self.registry.url(&format!("blobs/{}", self.descriptor.digest)));
         let answer = self.registry.send(&call)?;
         match answer.status().as_u16() {
             200 => Ok(answer.length().is_none_or(|length| length == self.descriptor.size)),
+            status if retry::passes(status) => Err(self.refused(answer, &call).into()),
             // The answer to a HEAD has no body that would say more; what follows is refused as well, and says it.
             _ => Ok(false),
         }
@@ -221,7 +212,7 @@ impl Upload<'_> {
         call.body = Some(&body);
         let answer = self.registry.send(&call)?;
         if answer.status() != 202 {
-            return Err(self.failed(answer, &call));
+            return Err(self.refused(answer, &call).into());
         }
         Ok(Some(self.session(&answer, &call)?))
     }
@@ -237,7 +228,6 @@ impl Upload<'_> {
         let end = session.offset.saturating_add(session.chunk).min(self.descriptor.size);
         let body = self.body(session.offset, end, count);
         let mut call = self.call(Method::PATCH, session.location.clone());
-        call.again = false;
         call.body = Some(&body);
         let range = format!("{}-{}", session.offset, end.saturating_sub(1));
         call.headers = octets();
@@ -250,7 +240,7 @@ impl Upload<'_> {
             201 | 202 => {}
             // The session has gone, or is elsewhere than it was thought to be: it is asked, or begun again.
             404 | 416 => return Err(Failure::Passing(self.refused(answer, &call))),
-            _ => return Err(self.failed(answer, &call)),
+            _ => return Err(self.refused(answer, &call).into()),
         }
         if let Ok(location) = self.registry.location(&answer, &call.action) {
             session.location = location;
@@ -279,7 +269,6 @@ impl Upload<'_> {
             _ => Body::empty(),
         };
         let mut call = self.call(Method::PUT, url);
-        call.again = false;
         call.headers = octets();
         call.body = Some(&body);
         let answer = self.registry.send(&call)?;
@@ -291,7 +280,7 @@ impl Upload<'_> {
                 self.forget()?;
                 Err(Failure::Passing(self.refused(answer, &call)))
             }
-            _ => Err(self.failed(answer, &call)),
+            _ => Err(self.refused(answer, &call).into()),
         }
     }
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use base::{Cancel, IoContext};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
 
+use super::fields::{Field, Fields};
 use super::file::{Parsed, normalized, read_text};
 use super::{Secret, helper};
 use crate::config::AuthFile;
@@ -31,16 +31,18 @@ pub fn save(path: &Path, host: &Host, secret: &Secret, cancel: &Cancel) -> Resul
     if let Some(helper) = document.helper(path, host)? {
         helper::store(&helper, host.key(), secret, cancel)?;
         // docker's mark that the helper has it.
-        document.set(host, Value::Object(Map::new()));
+        document.set(host, Fields::default());
         document.write()?;
         return Ok(Saved::Helper(helper::program(&helper)));
     }
+    let encoded;
     let entry = match secret {
         Secret::Password { user, password } => {
-            serde_json::json!({ "auth": STANDARD.encode(format!("{user}:{password}")) })
+            encoded = STANDARD.encode(format!("{user}:{password}"));
+            Fields::of_texts(&[("auth", encoded.as_str())])
         }
-        Secret::Identity { token } => serde_json::json!({ "auth": "", "identitytoken": token }),
-        Secret::Bearer { token } => serde_json::json!({ "auth": "", "registrytoken": token }),
+        Secret::Identity { token } => Fields::of_texts(&[("auth", ""), ("identitytoken", token)]),
+        Secret::Bearer { token } => Fields::of_texts(&[("auth", ""), ("registrytoken", token)]),
     };
     document.set(host, entry);
     document.write()?;
@@ -64,7 +66,7 @@ pub fn erase(path: &Path, host: &Host, cancel: &Cancel) -> Result<bool> {
 /// The file, with all that others keep in it, in its order.
 struct Document {
     path: PathBuf,
-    fields: Map<String, Value>,
+    fields: Fields,
     indent: Vec<u8>,
 }
 
@@ -75,7 +77,7 @@ impl Document {
         let text = read_text(&path)?.unwrap_or_default();
         let wrong = |reason: String| DistributionError::File { path: path.clone(), reason };
         let fields = if text.trim().is_empty() {
-            Map::new()
+            Fields::default()
         } else {
             serde_json::from_str(&text)
                 .map_err(|error| wrong(format!("it is not JSON, at line {}", error.line())))?
@@ -93,23 +95,16 @@ impl Document {
         Ok(parsed.and_then(|parsed| parsed.helper_for(host, "")))
     }
 
-    fn set(&mut self, host: &Host, entry: Value) {
+    fn set(&mut self, host: &Host, entry: Fields) {
         self.remove(host);
-        let auths = self.fields.entry("auths").or_insert_with(|| Value::Object(Map::new()));
-        if !auths.is_object() {
-            *auths = Value::Object(Map::new());
-        }
-        if let Value::Object(auths) = auths {
-            auths.insert(host.key().to_owned(), entry);
+        if let Some(auths) = self.fields.object_or_new("auths") {
+            auths.push(host.key(), Field::Object(entry));
         }
     }
 
     /// Removes all that is said of the host, in any spelling; whether there was something.
     fn remove(&mut self, host: &Host) -> bool {
-        let Some(Value::Object(auths)) = self.fields.get_mut("auths") else { return false };
-        let before = auths.len();
-        auths.retain(|key, _| normalized(key) != host.name());
-        auths.len() < before
+        self.fields.object("auths").is_some_and(|auths| auths.remove(|key| normalized(key) == host.name()))
     }
 
     /// Writes it beside its place, for its owner only, and renames it.

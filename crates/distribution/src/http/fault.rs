@@ -51,7 +51,7 @@ pub enum Fault {
 impl Fault {
     /// Whether another attempt may succeed (RC-060).
     pub(crate) fn passes(&self) -> bool {
-        matches!(self, Fault::Connect(_) | Fault::Stalled(_) | Fault::Broken(_))
+        matches!(self, Fault::UnknownHost(_) | Fault::Connect(_) | Fault::Stalled(_) | Fault::Broken(_))
     }
 }
 

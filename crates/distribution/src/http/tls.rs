@@ -6,9 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 use base::IoContext;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::{Config, DistributionError, Result};
@@ -34,14 +36,18 @@ pub(super) fn config(config: &Config, authority: Option<&str>) -> Result<ClientC
         .with_safe_default_protocol_versions()
         .map_err(|error| DistributionError::Start { source: std::io::Error::other(error) })?;
     let mut roots = machine_roots().clone();
+    let mut known = Vec::new();
     let mut identity = None;
     for directory in authority.into_iter().flat_map(|authority| directories(config, authority)) {
         for path in files_in(&directory)? {
             match path.extension().and_then(|extension| extension.to_str()) {
-                Some("crt") => certificates(&path)?.into_iter().for_each(|root| {
-                    // One that cannot be read as an authority's vouches for nobody.
-                    let _ = roots.add(root);
-                }),
+                Some("crt") => {
+                    for root in certificates(&path)? {
+                        // One that cannot be read as an authority's vouches for nobody but itself.
+                        let _ = roots.add(root.clone());
+                        known.push(root);
+                    }
+                }
                 Some("cert") => identity = Some((certificates(&path)?, key_of(&path)?)),
                 _ => {}
             }
@@ -49,8 +55,13 @@ pub(super) fn config(config: &Config, authority: Option<&str>) -> Result<ClientC
     }
     let builder = if authority.is_some_and(|authority| is_insecure(config, authority)) {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-    } else {
+    } else if known.is_empty() {
         builder.with_root_certificates(roots)
+    } else {
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| DistributionError::Start { source: std::io::Error::other(error) })?;
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Known { known, verifier }))
     };
     match identity {
         None => Ok(builder.with_no_client_auth()),
@@ -93,6 +104,57 @@ fn not_pem(path: &Path, error: &rustls::pki_types::pem::Error) -> DistributionEr
     DistributionError::File {
         path: path.to_owned(),
         reason: format!("it is not what it should be ({error})"),
+    }
+}
+
+/// Believes what the authorities vouch for, and the very certificates that the user has put there: whoever signs a server's certificate with itself
+/// makes one that is an authority's as well, which no path of trust can end in.
+#[derive(Debug)]
+struct Known {
+    known: Vec<CertificateDer<'static>>,
+    verifier: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for Known {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let refused = match self.verifier.verify_server_cert(certificate, others, name, ocsp, now) {
+            Err(refused) => refused,
+            verified => return verified,
+        };
+        if !self.known.iter().any(|known| known == certificate) {
+            return Err(refused);
+        }
+        verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Fault {
     Stall(usize),
     /// A part of the request's body is read (and kept, as far as it belongs to an upload), then the connection breaks.
     CutRequest(usize),
+    /// A part of the request's body is read and kept, then nothing more happens.
+    StallRequest(usize),
     /// The connection is closed without an answer.
     HangUp,
     /// A body without an end.

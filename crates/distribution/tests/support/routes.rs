@@ -40,12 +40,15 @@ pub fn answer(
 ) -> bool {
     match &fault {
         Some(Fault::HangUp) => return false,
-        Some(Fault::CutRequest(count)) => {
+        Some(Fault::CutRequest(count) | Fault::StallRequest(count)) => {
             let body = wire::read_body(&request, reader, *count);
             if let Some(upload) = request.path().split("/blobs/uploads/").nth(1)
                 && let Some(there) = state.uploads.lock().expect("no panic").get_mut(upload)
             {
                 there.extend(body);
+            }
+            if matches!(fault, Some(Fault::StallRequest(_))) {
+                std::thread::sleep(Duration::from_secs(30));
             }
             return false;
         }

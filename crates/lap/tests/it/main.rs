@@ -12,5 +12,6 @@ mod interface;
 mod kill;
 mod ordinary;
 mod real;
+mod registries;
 mod reproducible;
 mod run;
