@@ -70,7 +70,14 @@ enum Command {
 
 impl Command {
     fn uses_store(&self) -> bool {
-        !matches!(self, Command::Completions(_) | Command::Man(_) | Command::Help(_))
+        !matches!(
+            self,
+            Command::Login(_)
+                | Command::Logout(_)
+                | Command::Completions(_)
+                | Command::Man(_)
+                | Command::Help(_)
+        )
     }
 }
 

@@ -55,13 +55,26 @@ pub fn docker_auth_config() -> Option<String> {
     std::env::var(DOCKER_AUTH_CONFIG).ok().filter(|text| !text.is_empty())
 }
 
+/// The user who started the command, also from within a user namespace of its own.
+fn user_outside() -> u32 {
+    let inside = rustix::process::geteuid().as_raw();
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let outside = map.lines().find_map(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+        let (first, outside, count) = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
+        let place = inside.checked_sub(first).filter(|place| *place < count)?;
+        outside.checked_add(place)
+    });
+    outside.unwrap_or(inside)
+}
+
 /// The files with credentials, docker's first.
 pub fn auth_files() -> Vec<PathBuf> {
     if let Some(file) = std::env::var_os("REGISTRY_AUTH_FILE").filter(|file| !file.is_empty()) {
         return vec![PathBuf::from(file)];
     }
     let runtime = absolute("XDG_RUNTIME_DIR")
-        .unwrap_or_else(|| PathBuf::from(format!("/run/containers/{}", rustix::process::geteuid().as_raw())));
+        .unwrap_or_else(|| PathBuf::from(format!("/run/containers/{}", user_outside())));
     let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
     login_file()
         .into_iter()

@@ -114,6 +114,16 @@ fn rc_068_a_broken_chunk_goes_on_where_it_was() {
 }
 
 #[test]
+fn rc_048_a_registry_that_does_not_read_on_is_not_waited_for() {
+    let (registry, lab, image, pulled) = elsewhere(&[20 * MIB]);
+    registry.rule("PATCH", "/uploads/", 1, Fault::StallRequest(1_000_000));
+    lab.push(&pulled, &[registry.name("app:1")]).expect("a push");
+    assert_arrived(&registry, "app", &image);
+    let second = registry.requests("PATCH", "/uploads/").remove(1);
+    assert!(second.header("content-range").is_some_and(|range| range.starts_with("1000000-")), "{second:?}");
+}
+
+#[test]
 fn rc_068_another_process_goes_on_where_it_was() {
     let (registry, mut lab, image, pulled) = elsewhere(&[20 * MIB]);
     lab.config.patience.retries = 0;
