@@ -13,7 +13,7 @@ use store::{Lease, Origin, Store};
 use crate::ArchiveError;
 use crate::format::{INDEX, MANIFEST};
 use crate::load::Cancellable;
-use crate::progress::{Counted, Task};
+use base::task::{Counted, Task};
 
 /// Bytes of zeros that end a tar.
 const END_MARK: usize = 1024;

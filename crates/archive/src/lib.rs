@@ -12,7 +12,6 @@ mod format;
 pub mod import;
 pub mod load;
 mod paths;
-mod progress;
 pub mod save;
 mod writer;
 

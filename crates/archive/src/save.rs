@@ -1,7 +1,7 @@
 //! Saving: images → one tar that every tool reads (ST-020 … ST-022).
 
 mod documents;
-mod plan;
+pub mod plan;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,8 +14,8 @@ use store::{Lease, Store};
 use self::plan::{Plan, Planner};
 use crate::ArchiveError;
 use crate::format::{INDEX, LAYOUT, MANIFEST, blob_path};
-use crate::progress::Task;
 use crate::writer::Writer;
+use base::task::Task;
 
 /// One image to be saved.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +50,7 @@ pub fn save(
     cancel: &Cancel,
 ) -> Result<Vec<Descriptor>, ArchiveError> {
     let merged = merged(items);
-    let plans = Planner { store, lease, options, events, cancel }.plan(&merged)?;
+    let plans = Planner { store, lease, options, ready: &|_| {}, events, cancel }.plan(&merged)?;
     let mut archive = Writer::new(out);
     archive.file(LAYOUT, &documents::layout()?)?;
     archive.file(INDEX, &documents::index(&plans)?)?;

@@ -8,7 +8,7 @@ use tar_core::builder::EntryBuilder;
 use tar_core::{EntryType, HEADER_SIZE};
 
 use crate::ArchiveError;
-use crate::progress::Count;
+use base::task::Count;
 
 /// A tar that is being written.
 pub(crate) struct Writer<'a> {
@@ -38,7 +38,7 @@ impl<'a> Writer<'a> {
         path: &str,
         (digest, size): (&Digest, u64),
         contents: &mut dyn Read,
-        count: &mut Count<'_>,
+        count: &mut Count,
         cancel: &Cancel,
     ) -> Result<(), ArchiveError> {
         self.header(path, EntryType::Regular, 0o644, size)?;
@@ -116,7 +116,7 @@ mod tests {
     use base::Events;
 
     use super::*;
-    use crate::progress::Task;
+    use base::task::Task;
 
     fn blob(digest: &Digest, size: u64, contents: &[u8]) -> Result<Vec<u8>, ArchiveError> {
         let mut bytes = Vec::new();

@@ -6,6 +6,7 @@ pub mod cancel;
 pub mod error;
 pub mod events;
 pub mod ids;
+pub mod task;
 pub mod text;
 
 pub use cancel::{Cancel, Cancelled};

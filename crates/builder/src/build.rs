@@ -23,7 +23,8 @@ pub fn build(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Outcome, BuildError> {
-    let plan = plan::plan(request, &StoreImages { store, session })?;
+    let images = StoreImages { store, session, platform: &request.platform, events, cancel };
+    let plan = plan::plan(request, &images)?;
     warn(events, request, &plan.warnings);
     let lease = store.lease("build")?;
     let job = solve::Job { store, lease: &lease, request, session, runner, events, cancel };

@@ -1,25 +1,38 @@
 //! What the plan wants to know of images and contexts, answered from the store and the session.
 
-use image::Reference;
+use base::{Cancel, Events};
 use image::config::Config;
-use store::{Store, StoreError};
+use image::{Platform, Reference};
+use store::{ImageRecord, Store, StoreError};
 
 use crate::plan::{BaseImage, Resolver, ResolverError};
-use crate::session::Session;
+use crate::session::{ImageRequest, Session};
 
 /// The images of a store and the contexts of a session.
 pub(crate) struct StoreImages<'a> {
     pub store: &'a Store,
     pub session: &'a dyn Session,
+    pub platform: &'a Platform,
+    pub events: &'a Events,
+    pub cancel: &'a Cancel,
+}
+
+impl StoreImages<'_> {
+    fn find(&self, name: &str) -> Result<Option<ImageRecord>, StoreError> {
+        match self.store.images().resolve(name) {
+            Ok(record) => Ok(Some(record)),
+            Err(StoreError::NoImage(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Resolver for StoreImages<'_> {
     fn image(&self, name: &str) -> Result<Option<BaseImage>, ResolverError> {
-        let record = match self.store.images().resolve(name) {
-            Ok(record) => record,
-            Err(StoreError::NoImage(_)) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+        let is_there = self.find(name)?.is_some();
+        let (platform, events, cancel) = (self.platform, self.events, self.cancel);
+        self.session.image(&ImageRequest { name, is_there, platform, events, cancel })?;
+        let Some(record) = self.find(name)? else { return Ok(None) };
         let config: Config = self.store.images().config(&record.id)?.value().clone();
         Ok(Some(BaseImage { name: name.to_owned(), id: record.id, config }))
     }
@@ -31,7 +44,8 @@ impl Resolver for StoreImages<'_> {
             Some("latest") => reference.familiar_repository(),
             _ => reference.familiar(),
         };
-        Ok(names.iter().map(|record| name(&record.reference)).collect())
+        let tagged = names.iter().filter(|record| record.reference.tag().is_some());
+        Ok(tagged.map(|record| name(&record.reference)).collect())
     }
 
     fn has_context(&self, name: &str) -> Result<bool, ResolverError> {

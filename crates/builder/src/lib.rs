@@ -36,4 +36,4 @@ pub use error::{BuildError, ExportError, Place, StepError, StepFailure};
 pub use outcome::{BuildWarning, Named, Outcome, StepCount};
 pub use request::{DockerfileText, Export, Network, Request};
 pub use run::RunError;
-pub use session::{IgnoreText, LocalContext, Session};
+pub use session::{IgnoreText, ImageRequest, LocalContext, NoImage, Session};

@@ -3,6 +3,9 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use base::{Cancel, Events, Kind};
+use image::Platform;
+
 /// The caller of a build: where files come from and where results go.
 ///
 /// It is asked from several threads.
@@ -11,8 +14,41 @@ pub trait Session: Send + Sync {
     /// `None` when there is no such context.
     fn context(&self, name: &str) -> io::Result<Option<LocalContext>>;
 
+    /// An image that the build stands on or copies from: whoever asked for the build may bring it into the store, or a newer one when it is there.
+    /// What is not in the store afterwards does not exist.
+    fn image(&self, request: &ImageRequest<'_>) -> Result<(), NoImage> {
+        let _ = request;
+        Ok(())
+    }
+
     /// The stream that the export at this place of the request's list writes to. It is asked for once, when everything else has succeeded.
     fn output(&self, export: usize) -> io::Result<Box<dyn Write + Send>>;
+}
+
+/// Why an image could not be brought.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NoImage {
+    /// What sort of failure it was.
+    pub kind: Kind,
+    /// What happened, causes included.
+    pub reason: String,
+    /// What the user can do.
+    pub hint: Option<String>,
+}
+
+/// An image that a build asks for.
+pub struct ImageRequest<'a> {
+    /// As it stands in the Dockerfile.
+    pub name: &'a str,
+    /// Whether the store has one of this name.
+    pub is_there: bool,
+    /// For which platform.
+    pub platform: &'a Platform,
+    /// Where to tell of the progress.
+    pub events: &'a Events,
+    /// Stops it.
+    pub cancel: &'a Cancel,
 }
 
 /// A directory of this machine as a build context. It is read in place.

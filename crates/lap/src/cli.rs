@@ -54,6 +54,10 @@ enum Command {
     Rmi(command::rmi::Args),
     Inspect(command::inspect::Args),
     History(command::history::Args),
+    Pull(command::pull::Args),
+    Push(command::push::Args),
+    Login(command::login::LoginArgs),
+    Logout(command::login::LogoutArgs),
     Save(command::save::Args),
     Load(command::load::Args),
     Import(command::import::Args),
@@ -67,7 +71,14 @@ enum Command {
 
 impl Command {
     fn uses_store(&self) -> bool {
-        !matches!(self, Command::Completions(_) | Command::Man(_) | Command::Help(_))
+        !matches!(
+            self,
+            Command::Login(_)
+                | Command::Logout(_)
+                | Command::Completions(_)
+                | Command::Man(_)
+                | Command::Help(_)
+        )
     }
 }
 
@@ -155,6 +166,10 @@ fn run(command: Command, context: &Context) -> Outcome<u8> {
         Command::Rmi(args) => command::rmi::run(context, &args),
         Command::Inspect(args) => command::inspect::run(context, &args),
         Command::History(args) => command::history::run(context, &args),
+        Command::Pull(args) => command::pull::run(context, &args),
+        Command::Push(args) => command::push::run(context, &args),
+        Command::Login(args) => command::login::login(context, &args),
+        Command::Logout(args) => command::login::logout(context, &args),
         Command::Save(args) => command::save::run(context, &args),
         Command::Load(args) => command::load::run(context, &args),
         Command::Import(args) => command::import::run(context, &args),

@@ -13,6 +13,11 @@ pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// No colours, whatever the terminal (no-color.org).
 pub const NO_COLOR: &str = "NO_COLOR";
 
+/// Registries that may speak plain HTTP, with commas between them; `--insecure` adds to them.
+pub const INSECURE_REGISTRIES: &str = "LAPSTRAKE_INSECURE_REGISTRIES";
+/// The text of a file with credentials (docker, GitLab).
+pub const DOCKER_AUTH_CONFIG: &str = "DOCKER_AUTH_CONFIG";
+
 /// The text of `lap help environment`.
 pub const HELP: &str = "\
 LAPSTRAKE_ROOT      the directory of the store (--root wins; else /var/lib/lapstrake as root,
@@ -24,8 +29,87 @@ LAPSTRAKE_SNAPSHOT  how commands get their filesystems: overlay, or copy (--snap
 SOURCE_DATE_EPOCH   lap build: no time that is written is later than this (seconds since 1970)
 NO_COLOR            no colours
 TMPDIR              where lap serve --ephemeral and lap serve LAYOUT have their stores (else /tmp)
-HTTP_PROXY, HTTPS_PROXY, FTP_PROXY, NO_PROXY, ALL_PROXY (in either case)
-                    not taken over from the environment: give them with --build-arg";
+LAPSTRAKE_INSECURE_REGISTRIES
+                    registries that may speak plain HTTP or have certificates that nobody vouches
+                    for, with commas between them
+DOCKER_AUTH_CONFIG  credentials for registries: the text of a file in docker's format
+REGISTRY_AUTH_FILE  the file with credentials (--authfile wins); else these are read, the first one that
+                    knows the registry counts: $DOCKER_CONFIG/config.json or ~/.docker/config.json,
+                    $XDG_RUNTIME_DIR/containers/auth.json, ~/.config/containers/auth.json
+SSL_CERT_FILE, SSL_CERT_DIR
+                    the authorities that registries' certificates may come from, instead of the
+                    system's; those of one registry lie in /etc/docker/certs.d/HOST[:PORT]/
+HTTP_PROXY, HTTPS_PROXY, NO_PROXY, ALL_PROXY (in either case)
+                    proxies to registries; not taken over by RUN: give them with --build-arg";
+
+/// Absolute paths only: what is relative would mean something else in each directory.
+fn absolute(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// A variable that is written in upper or in lower case; empty counts as not set.
+pub fn either_case(name: &str) -> Option<String> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    set(name).or_else(|| set(&name.to_ascii_lowercase()))
+}
+
+/// Registries that may be insecure.
+pub fn insecure_registries() -> Vec<String> {
+    let text = std::env::var(INSECURE_REGISTRIES).unwrap_or_default();
+    text.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect()
+}
+
+/// Credentials that lie in the environment itself.
+pub fn docker_auth_config() -> Option<String> {
+    std::env::var(DOCKER_AUTH_CONFIG).ok().filter(|text| !text.is_empty())
+}
+
+/// The user who started the command, also from within a user namespace of its own.
+fn user_outside() -> u32 {
+    let inside = rustix::process::geteuid().as_raw();
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let outside = map.lines().find_map(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+        let (first, outside, count) = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
+        let place = inside.checked_sub(first).filter(|place| *place < count)?;
+        outside.checked_add(place)
+    });
+    outside.unwrap_or(inside)
+}
+
+/// The files with credentials, docker's first.
+pub fn auth_files() -> Vec<PathBuf> {
+    if let Some(file) = std::env::var_os("REGISTRY_AUTH_FILE").filter(|file| !file.is_empty()) {
+        return vec![PathBuf::from(file)];
+    }
+    let runtime = absolute("XDG_RUNTIME_DIR")
+        .unwrap_or_else(|| PathBuf::from(format!("/run/containers/{}", user_outside())));
+    let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
+    login_file()
+        .into_iter()
+        .chain([runtime.join("containers/auth.json")])
+        .chain(config.map(|config| config.join("containers/auth.json")))
+        .collect()
+}
+
+/// Docker's file of credentials (or the one that is named for all tools).
+pub fn login_file() -> Option<PathBuf> {
+    if let Some(file) = std::env::var_os("REGISTRY_AUTH_FILE").filter(|file| !file.is_empty()) {
+        return Some(PathBuf::from(file));
+    }
+    let directory = std::env::var_os("DOCKER_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
+    Some(directory.or_else(|| Some(absolute("HOME")?.join(".docker")))?.join("config.json"))
+}
+
+/// Where certificates of single registries lie.
+pub fn certificates() -> Vec<PathBuf> {
+    let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
+    let own = config
+        .into_iter()
+        .flat_map(|config| [config.join("containers/certs.d"), config.join("docker/certs.d")]);
+    let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    own.chain(system).collect()
+}
 
 /// Where files go that nobody needs later.
 pub fn temporary_directory() -> PathBuf {
@@ -37,7 +121,6 @@ pub fn default_root() -> Option<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Some(PathBuf::from("/var/lib/lapstrake"));
     }
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let data = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")))?;
     Some(data.join("lapstrake"))
 }

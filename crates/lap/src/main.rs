@@ -8,6 +8,7 @@ mod exit;
 mod failure;
 mod identity;
 mod json;
+mod network;
 mod partial;
 mod printer;
 mod progress;

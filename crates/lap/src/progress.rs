@@ -21,6 +21,12 @@ pub struct Args {
     progress: Style,
 }
 
+impl Default for Args {
+    fn default() -> Self {
+        Self { progress: Style::Auto }
+    }
+}
+
 impl Args {
     /// With nothing shown, when the command was asked to be quiet.
     pub fn quiet_when(&self, quiet: bool) -> Self {

@@ -2,16 +2,29 @@
 
 use base::{Cancel, Kind};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::{Handle, Signals};
 
 use crate::failure::{Failure, Outcome};
 
 /// A flag that the first SIGINT, SIGTERM or SIGHUP (the terminal is gone) sets; a second one ends the process at once.
 pub fn cancel_on_signal() -> Outcome<Cancel> {
+    begin().map(|(cancel, _)| cancel)
+}
+
+/// The same for a part of a command: afterwards others can handle signals.
+pub fn cancel_during<T>(work: impl FnOnce(&Cancel) -> T) -> Outcome<T> {
+    let (cancel, handle) = begin()?;
+    let result = work(&cancel);
+    handle.close();
+    Ok(result)
+}
+
+fn begin() -> Outcome<(Cancel, Handle)> {
     let cancel = Cancel::new();
     let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
     let mut signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup))
         .map_err(|error| Failure::new(Kind::Internal, format!("cannot handle signals: {error}")))?;
+    let handle = signals.handle();
     let flag = cancel.clone();
     std::thread::spawn(move || {
         for signal in signals.forever() {
@@ -21,7 +34,7 @@ pub fn cancel_on_signal() -> Outcome<Cancel> {
             flag.cancel();
         }
     });
-    Ok(cancel)
+    Ok((cancel, handle))
 }
 
 /// Whether the process was started with a signal ignored, as nohup does.

@@ -14,7 +14,7 @@ use std::thread::ScopedJoinHandle;
 
 use base::Cancel;
 use image::{Algorithm, Descriptor, DiffId, Digest, Digester, MediaType};
-use store::{BlobWriter, Layer, LayerBlob, Lease, Store};
+use store::{BlobWriter, Layer, LayerBlob, Lease, PartialBlob, Store};
 
 use crate::decompress::{self, BEGINNING, Compression};
 use crate::digest_reader::DigestReader;
@@ -28,6 +28,17 @@ use raw::{Keep, Raw, check_digest};
 pub struct Expected {
     /// Digest and size of the stream.
     pub blob: Option<(Digest, u64)>,
+    /// The DiffID.
+    pub diff_id: Option<DiffId>,
+}
+
+/// What is known beforehand of a layer that a manifest describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpectedBlob {
+    /// The digest of the stream.
+    pub digest: Digest,
+    /// Its size.
+    pub size: u64,
     /// The DiffID.
     pub diff_id: Option<DiffId>,
 }
@@ -59,6 +70,28 @@ pub fn ingest(
     };
     let intake = Intake { store, lease, compression, diff_id: expected.diff_id, cancel };
     intake.run(&mut stream, Raw::new(keep, expected.blob))
+}
+
+/// Like [`ingest`], for a blob that comes from far away: what is there of it already is read from there, `rest` gives what follows. When the transfer is
+/// interrupted, what has come stays, to be continued; wrong bytes do not stay.
+pub fn continue_ingest(
+    store: &Store,
+    lease: &Lease,
+    partial: PartialBlob,
+    rest: &mut dyn Read,
+    expected: ExpectedBlob,
+    cancel: &Cancel,
+) -> Result<Ingested> {
+    let (file, writer) = partial.into_parts();
+    let mut whole = file.chain(rest);
+    let (compression, mut stream) = begin(&mut whole)?;
+    let ExpectedBlob { digest, size, diff_id } = expected;
+    let keep = match is_kept(compression) {
+        true => Keep::Store(Box::new(writer)),
+        false => Keep::Verify(Box::new(Digester::new(digest.algorithm()))),
+    };
+    let intake = Intake { store, lease, compression, diff_id, cancel };
+    intake.run(&mut stream, Raw::new(keep, Some((digest, size))))
 }
 
 /// Adds the layer that a blob of the store holds.

@@ -16,7 +16,7 @@ use crate::{Lease, Result, Store, StoreError, files};
 /// The blobs of a store.
 #[derive(Clone)]
 pub struct Blobs {
-    store: Store,
+    pub(crate) store: Store,
 }
 
 /// An open blob: a file, and its size. Reading from it does not verify; see [`Blobs::verified`].

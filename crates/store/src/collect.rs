@@ -151,7 +151,23 @@ impl Collection<'_> {
             // A power cut must not bring a layer back whose blobs have gone.
             files::sync_directory(&self.store.at("layers"))?;
         }
-        self.take_blobs()
+        self.take_blobs()?;
+        self.take_partials()
+    }
+
+    /// Beginnings of blobs that nobody is transferring, and the sessions of their way out.
+    fn take_partials(&mut self) -> Result<()> {
+        // Locked until they have gone, so that nobody begins to continue one.
+        let held = self.store.abandoned_partials()?;
+        for (path, _lock) in &held {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.take(path, &format!("partial-{name}"))?;
+        }
+        for path in self.store.uploads().files()? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.take(&path, &format!("upload-{name}"))?;
+        }
+        Ok(())
     }
 
     /// Names to forget, and names to keep.

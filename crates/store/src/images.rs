@@ -274,7 +274,8 @@ impl Images {
                 continue;
             }
             let Some(record) = self.get(&name.image)? else { continue };
-            let is_meant = name.target.digest == *digest
+            let is_meant = name.reference.digest() == Some(*digest)
+                || name.target.digest == *digest
                 || record.id.0 == *digest
                 || record.manifests.iter().any(|manifest| manifest.digest == *digest);
             if is_meant {

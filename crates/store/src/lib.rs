@@ -17,12 +17,14 @@
 //!     blobs/<encoding>         which blob holds this layer in which encoding
 //!   chains/<hex of ChainID>/   trees of layers that need what lies below them
 //!   images/<hex of ImageID>    which manifests describe the image, and when it came
-//!   names/<host>/<path>/_tags/<tag>   which image a name means
+//!   names/<host>/<path>/_tags/<tag>   which image a name means; _digests/<digest> for names by digest
 //!   repositories/<path>/       what was pushed to `lap serve`: see [`repositories`]
 //!   cache/<definition>/<key>   records of steps that were built
 //!   contexts/<key>             digests of files in build contexts, remembered
 //!   steps/<key>                locked while a step is executed
 //!   leases/<id>                what a running process needs; dead when nobody holds its flock
+//!   partial/<algorithm>-<hex>  the beginning of a blob whose transfer was interrupted; its flock says who continues it
+//!   uploads/<key>              sessions of pushes that were interrupted
 //!   tmp/<id>/                  unfinished things; dead when nobody holds the flock
 //!   trash/<id>/                things on their way out
 //! ```
@@ -67,9 +69,11 @@ pub mod images;
 pub mod layers;
 pub mod lease;
 pub mod names;
+pub mod partial;
 pub mod repositories;
 pub mod table;
 pub mod temp;
+pub mod uploads;
 pub mod usage;
 
 mod files;
@@ -99,6 +103,7 @@ pub use images::{ImageRecord, Images, Origin};
 pub use layers::{Layer, LayerBlob, Layers};
 pub use lease::Lease;
 pub use names::{NameRecord, Names};
+pub use partial::PartialBlob;
 pub use repositories::{Repositories, Repository, RepositoryName};
 pub use temp::{Leftovers, TempDir};
 

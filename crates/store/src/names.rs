@@ -15,11 +15,13 @@ use crate::{Lease, RepositoryName, Result, Store, StoreError, files};
 const RECORD_VERSION: u32 = 1;
 /// The directory of a repository's tags. No component of a repository's path begins with an underscore.
 const TAGS: &str = "_tags";
+/// The directory of what was named by digest alone (pulled so): `<algorithm>-<hex>`.
+const DIGESTS: &str = "_digests";
 
 /// What a name means.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NameRecord {
-    /// The name, with a tag.
+    /// The name, with a tag; or with a digest alone, when it was given so.
     pub reference: Reference,
     /// The image.
     pub image: ImageId,
@@ -89,7 +91,7 @@ impl Names {
 
     /// What a name means. `latest` is not added here.
     pub fn get(&self, reference: &Reference) -> Result<Option<NameRecord>> {
-        if reference.tag().is_none() {
+        if reference.tag().is_none() && reference.digest().is_none() {
             return Ok(None);
         }
         self.read(&self.path(reference)?)
@@ -170,7 +172,7 @@ impl Names {
         let (mut records, mut strays) = (Vec::new(), Vec::new());
         let mut directories = vec![self.store.at("names")];
         while let Some(directory) = directories.pop() {
-            let in_tags = directory.file_name().is_some_and(|name| name == TAGS);
+            let in_tags = directory.file_name().is_some_and(|name| name == TAGS || name == DIGESTS);
             for name in files::names_in(&directory)? {
                 let path = directory.join(name);
                 let is_directory = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
@@ -188,17 +190,22 @@ impl Names {
     pub(crate) fn path(&self, reference: &Reference) -> Result<PathBuf> {
         let wrong =
             |reason: &str| StoreError::Name { name: reference.to_string(), reason: reason.to_owned() };
-        let tag = reference.tag().ok_or_else(|| wrong("it has no tag"))?;
+        let (directory, name) = match (reference.tag(), reference.digest()) {
+            (Some(tag), _) => (TAGS, tag.to_owned()),
+            (None, Some(digest)) => (DIGESTS, format!("{}-{}", digest.algorithm().name(), digest.hex())),
+            (None, None) => return Err(wrong("it has neither a tag nor a digest")),
+        };
         let mut path = self.store.at("names");
         let repository = std::iter::once(reference.host()).chain(reference.path().split('/'));
-        for component in repository.chain([TAGS, tag]) {
-            let is_own = std::ptr::eq(component, TAGS);
-            if matches!(component, "" | "." | "..") || component.contains('/') || component == TAGS && !is_own
-            {
+        for component in repository.chain([name.as_str()]) {
+            if matches!(component, "" | "." | ".." | TAGS | DIGESTS) || component.contains('/') {
                 return Err(wrong("one of its parts cannot be the name of a directory"));
             }
             path.push(component);
         }
+        path.pop();
+        path.push(directory);
+        path.push(name);
         Ok(path)
     }
 }

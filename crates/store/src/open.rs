@@ -15,7 +15,7 @@ const TITLE: &str = "lapstrake store ";
 const VERSION: u32 = 1;
 
 /// What a store has at its top, besides `version` and `lock`.
-pub(crate) const DIRECTORIES: [&str; 13] = [
+pub(crate) const DIRECTORIES: [&str; 15] = [
     "blobs",
     "blobs/sha256",
     "layers",
@@ -27,6 +27,8 @@ pub(crate) const DIRECTORIES: [&str; 13] = [
     "contexts",
     "steps",
     "leases",
+    "partial",
+    "uploads",
     "tmp",
     "trash",
 ];

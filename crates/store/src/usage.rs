@@ -121,7 +121,7 @@ impl Store {
 
     fn add_temporary(&self, line: &mut Line) -> Result<()> {
         let mut measure = Measure::default();
-        for directory in ["tmp", "trash"] {
+        for directory in ["tmp", "partial", "uploads", "trash"] {
             for name in files::names_in(&self.at(directory))? {
                 let path: PathBuf = self.at(directory).join(name);
                 let room = measure.room(&path)?;

@@ -14,8 +14,8 @@ use store::{Layer, Lease, Store};
 use super::sniff;
 use crate::entries::{Entries, EntryKind, read_error, read_full};
 use crate::format::digest_of_path;
-use crate::progress::{Counted, Task};
 use crate::{ArchiveError, paths};
+use base::task::{Counted, Task};
 
 /// A file that is not larger may be kept in memory …
 const MAX_SMALL: u64 = 1 << 20;

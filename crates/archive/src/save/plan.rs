@@ -11,18 +11,40 @@ use store::{Layer, Lease, Origin, Store};
 
 use super::{Item, Options};
 use crate::ArchiveError;
-use crate::progress::Task;
+use base::task::Task;
 
 /// Layers from this size on are compressed one after the other, each by all threads; smaller ones side by side.
 const LARGE: u64 = 16 << 20;
 
-/// An image, ready to be written.
-pub(super) struct Plan {
-    pub(super) image: ImageId,
-    pub(super) config: Raw<Config>,
-    pub(super) manifest: Raw<Manifest>,
-    pub(super) manifest_descriptor: Descriptor,
-    pub(super) names: Vec<Reference>,
+/// An image as it travels: every blob that it needs is in the store, and kept.
+pub struct Plan {
+    /// Which.
+    pub image: ImageId,
+    /// Its config.
+    pub config: Raw<Config>,
+    /// The manifest: the one it came with, when its layers are here as they came; else one with the blobs that were made.
+    pub manifest: Raw<Manifest>,
+    /// The manifest's descriptor.
+    pub manifest_descriptor: Descriptor,
+    /// The names it has where it goes.
+    pub names: Vec<Reference>,
+}
+
+/// Plans one image, and makes the blobs that are missing. Blobs can be sent while others are made: `ready` is told of each as soon as it is there.
+pub fn plan(
+    store: &Store,
+    lease: &Lease,
+    item: &Item,
+    options: Options,
+    ready: &(dyn Fn(&Descriptor) + Sync),
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Plan, ArchiveError> {
+    let incomplete =
+        || ArchiveError::Incomplete { image: item.image, what: "nothing of it is there".to_owned() };
+    let planned =
+        Planner { store, lease, options, ready, events, cancel }.plan(std::slice::from_ref(item))?;
+    planned.into_iter().next().ok_or_else(incomplete)
 }
 
 /// An image whose manifest is known, and which of its layers need a blob made.
@@ -38,6 +60,7 @@ pub(super) struct Planner<'a> {
     pub(super) store: &'a Store,
     pub(super) lease: &'a Lease,
     pub(super) options: Options,
+    pub(super) ready: &'a (dyn Fn(&Descriptor) + Sync),
     pub(super) events: &'a Events,
     pub(super) cancel: &'a Cancel,
 }
@@ -48,6 +71,7 @@ impl Planner<'_> {
         let drafts: Vec<Draft<'_>> = items.iter().map(|item| self.draft(item)).collect::<Result<_, _>>()?;
         let mut wanted = BTreeMap::new();
         for draft in &drafts {
+            draft.stays.iter().flatten().for_each(self.ready);
             for (diff_id, _) in draft.layers().filter(|(_, stays)| stays.is_none()) {
                 wanted.insert(diff_id, self.layer(&draft.item.image, diff_id)?);
             }
@@ -138,6 +162,7 @@ impl Planner<'_> {
             let blob =
                 forms::blob(self.store, self.lease, layer, self.options.encoding, threads, self.cancel)?;
             count.end();
+            (self.ready)(&blob);
             Ok(blob)
         })
     }

@@ -6,6 +6,7 @@ use base::{Classified, Kind};
 use dockerfile::{Note, Span};
 
 use crate::error::Place;
+use crate::session::NoImage;
 
 /// A Dockerfile can not be built: what is wrong, where, and what to do.
 #[derive(Debug)]
@@ -65,8 +66,8 @@ pub enum PlanProblem {
     /// A trigger of the base that is no instruction.
     #[error("an ONBUILD trigger of the base is not valid: {0}")]
     Trigger(dockerfile::Error),
-    /// The base image's documents can not be read.
-    #[error("cannot read the base image")]
+    /// The base image cannot be brought here, or its documents can not be read.
+    #[error("cannot get the base image")]
     Base(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -159,7 +160,9 @@ impl Classified for PlanError {
             | PlanProblem::NoContext
             | PlanProblem::NoStageNumber(..) => Kind::NotFound,
             PlanProblem::Unsupported(_) => Kind::Unsupported,
-            PlanProblem::Base(_) => Kind::Corrupt,
+            PlanProblem::Base(error) => {
+                error.downcast_ref::<NoImage>().map_or(Kind::Corrupt, |error| error.kind)
+            }
             _ => Kind::Invalid,
         }
     }
@@ -169,6 +172,7 @@ impl Classified for PlanError {
             PlanProblem::Reference(error) => error.hint(),
             PlanProblem::Platform(error) => error.hint(),
             PlanProblem::Trigger(error) => error.hint(),
+            PlanProblem::Base(error) => error.downcast_ref::<NoImage>().and_then(|error| error.hint.clone()),
             _ => None,
         })
     }

@@ -8,7 +8,7 @@ use image::Reference;
 use super::error::{PlanError, PlanProblem};
 use super::globals::Globals;
 use super::graph::BaseImage;
-use super::{Resolver, at_from, unresolved};
+use super::{Resolver, ResolverError, at_from, unresolved};
 use crate::error::BuildError;
 use crate::outcome::BuildWarning;
 
@@ -159,7 +159,7 @@ impl<'a> References<'a> {
     ) -> Result<(), PlanError> {
         let InstructionKind::Copy(copy) = &instruction.kind else { return Ok(()) };
         let Some(from) = copy.from.as_ref().filter(|from| !from.raw.is_empty()) else { return Ok(()) };
-        self.load_image(from)?;
+        self.load_image(from, index)?;
         if let Source::Stage(number) = self.source(from, index)? {
             needed.insert(number);
         }
@@ -167,7 +167,7 @@ impl<'a> References<'a> {
     }
 
     /// Looks up the image of a `--from` that is nothing else.
-    fn load_image(&mut self, from: &Word) -> Result<(), PlanError> {
+    fn load_image(&mut self, from: &Word, index: usize) -> Result<(), PlanError> {
         let text = from.as_str();
         let is_known = self.file.stage_named(text).is_some()
             || text.parse::<usize>().is_ok()
@@ -177,7 +177,8 @@ impl<'a> References<'a> {
             return Ok(());
         }
         check_reference(text, from.span)?;
-        let image = self.resolver.image(text).map_err(|error| unresolved(error, from.span))?;
+        let image =
+            self.resolver.image(text).map_err(|error| self.not_brought(error, text, from.span, index))?;
         self.images.extend(image);
         Ok(())
     }
@@ -205,7 +206,8 @@ impl<'a> References<'a> {
             return Ok(BaseReference::Stage(base.index));
         }
         check_reference(&name, word.span)?;
-        match self.resolver.image(&name).map_err(|error| unresolved(error, word.span))? {
+        let failed = |error| self.not_brought(error, &name, word.span, stage.index);
+        match self.resolver.image(&name).map_err(failed)? {
             Some(image) => Ok(BaseReference::Image(Box::new(image))),
             None => Err(self.no_image(&name, word.span, stage.index).into()),
         }
@@ -222,8 +224,19 @@ impl<'a> References<'a> {
         }
     }
 
-    /// With the nearest stage or image, and with a word about a stage that comes too late.
-    fn no_image(&self, name: &str, span: Span, index: usize) -> PlanError {
+    /// An image that is not there and could not be brought: maybe another name was meant.
+    fn not_brought(&self, error: ResolverError, name: &str, span: Span, index: usize) -> PlanError {
+        let error = unresolved(error, span).suggesting(self.suggestion(name, index));
+        match self.file.stage_named(name) {
+            Some(later) => error
+                .noted(later.instruction.span, "the stage of this name is defined here, too late")
+                .hinted("move the stage above the one that uses it"),
+            None => error,
+        }
+    }
+
+    /// The nearest stage above, or image.
+    fn suggestion(&self, name: &str, index: usize) -> Option<String> {
         let mut candidates: Vec<String> = self
             .file
             .stages
@@ -232,7 +245,12 @@ impl<'a> References<'a> {
             .filter_map(|stage| stage.name().map(str::to_owned))
             .collect();
         candidates.extend(self.resolver.image_names().unwrap_or_default());
-        let suggestion = suggest::nearest(name, candidates.iter().map(String::as_str)).map(str::to_owned);
+        suggest::nearest(name, candidates.iter().map(String::as_str)).map(str::to_owned)
+    }
+
+    /// With the nearest stage or image, and with a word about a stage that comes too late.
+    fn no_image(&self, name: &str, span: Span, index: usize) -> PlanError {
+        let suggestion = self.suggestion(name, index);
         let shown = base::text::bytes(name.as_bytes()).into_owned();
         let error = PlanError::new(PlanProblem::NoImage(shown), span).suggesting(suggestion);
         match self.file.stage_named(name) {

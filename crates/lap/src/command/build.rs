@@ -1,17 +1,23 @@
 //! `lap build`
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use base::{Classified, IoContext, Kind};
+use archive::save::Item;
+use base::{Cancel, Classified, Events, IoContext, Kind};
 use builder::{BuildError, DockerfileText, Network, Outcome as Built, Request};
+use distribution::push::Pushed;
 use image::{Platform, Reference};
+use layer::Encoding;
 use sandbox::Runner;
+use store::Store;
 
 use crate::cli::Context;
 use crate::failure::{Failure, Outcome};
+use crate::network::{Fetcher, Policy};
 use crate::progress::{self, Progress};
-use crate::{command, environment, excerpt, identity, signals};
+use crate::{command, environment, excerpt, identity, network, signals};
 
 mod inputs;
 mod outputs;
@@ -72,6 +78,14 @@ pub struct Args {
     /// Print only the image's ID
     #[arg(short, long)]
     quiet: bool,
+    /// Fetch the base images from their registries, also when they are there
+    #[arg(long)]
+    pull: bool,
+    /// Push the image to the registries that its names say
+    #[arg(long, requires = "tag")]
+    push: bool,
+    #[command(flatten)]
+    registries: network::Args,
     #[command(flatten)]
     ways: command::ways::Args,
     #[command(flatten)]
@@ -85,20 +99,58 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     let inputs = inputs::read(&args.context, args.file.as_deref())?;
     let outputs = outputs::parse(&args.output)?;
     let request = request(&args, inputs.dockerfile.clone(), &outputs)?;
-    let session = inputs::CommandSession::new(inputs, outputs);
+    if args.push && !request.keeps_image() {
+        return Err(Failure::new(Kind::Invalid, "an image that is not kept in the store cannot be pushed")
+            .hint("add -o type=image"));
+    }
     let progress = args.progress.quiet_when(args.quiet);
     let store = context.store_with(&progress)?;
+    let policy = if args.pull { Policy::Always } else { Policy::Missing };
+    let fetcher = Fetcher::new(&store, &args.registries, policy)?;
+    let session = inputs::CommandSession::new(inputs, fetcher, outputs);
     let cancel = signals::cancel_on_signal()?;
     if !args.quiet {
         identity::say_what_is_given_up(context);
     }
     let progress = Progress::start(&progress, context.printer)?;
     let built = builder::build(&store, &request, &session, &Runner::default(), &progress.events(), &cancel);
+    let pushed = match &built {
+        Ok(built) if args.push => push(&store, &args, &request, built, &progress.events(), &cancel),
+        _ => Ok(Vec::new()),
+    };
     progress.finish();
     let built = built.map_err(|error| explain(context, &request, error))?;
     session.commit()?;
     report(context, &args, &request, &built)?;
+    for (item, pushed) in &pushed? {
+        command::push::report(context, item, pushed, args.quiet)?;
+    }
     Ok(0)
+}
+
+/// Pushes what was built, once to each repository.
+fn push(
+    store: &Store,
+    args: &Args,
+    request: &Request,
+    built: &Built,
+    events: &Events,
+    cancel: &Cancel,
+) -> Outcome<Vec<(Item, Pushed)>> {
+    let client = args.registries.client()?;
+    let lease = store.lease("push")?;
+    let options = command::push::options(Encoding::DEFAULT);
+    let mut repositories: BTreeMap<String, Vec<Reference>> = BTreeMap::new();
+    for tag in &request.tags {
+        repositories.entry(tag.repository()).or_default().push(tag.clone());
+    }
+    let mut pushed = Vec::new();
+    for names in repositories.into_values() {
+        let item = Item { image: built.image, manifest: built.manifest.clone(), names };
+        let one = distribution::push::push(&client, store, &lease, &item, options, events, cancel)?;
+        pushed.push((item, one));
+    }
+    Ok(pushed)
 }
 
 fn request(args: &Args, dockerfile: DockerfileText, outputs: &outputs::Outputs) -> Outcome<Request> {

@@ -18,7 +18,7 @@ enum Command {
     Ls(super::images::Args),
     #[command(alias = "remove")]
     Rm(super::rmi::Args),
-    Build(super::build::Args),
+    Build(Box<super::build::Args>),
     Tag(super::tag::Args),
     Inspect(super::inspect::Args),
     History(super::history::Args),
@@ -31,7 +31,7 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     match args.command {
         Command::Ls(args) => super::images::run(context, &args),
         Command::Rm(args) => super::rmi::run(context, &args),
-        Command::Build(args) => super::build::run(context, args),
+        Command::Build(args) => super::build::run(context, *args),
         Command::Tag(args) => super::tag::run(context, &args),
         Command::Inspect(args) => super::inspect::run(context, &args),
         Command::History(args) => super::history::run(context, &args),

@@ -67,7 +67,11 @@ fn describe(store: &Store, text: &str, image: &ImageRecord) -> Outcome<Value> {
     let raw = store.images().config(&image.id)?;
     let config: &Config = raw.value();
     let names: Vec<_> = store.names().list()?.into_iter().filter(|record| record.image == image.id).collect();
-    let tags: Vec<String> = names.iter().map(|record| record.reference.familiar()).collect();
+    let tags: Vec<String> = names
+        .iter()
+        .filter(|record| record.reference.tag().is_some())
+        .map(|record| record.reference.familiar())
+        .collect();
     let digests: Vec<String> = names
         .iter()
         .map(|record| format!("{}@{}", record.reference.familiar_repository(), record.target.digest))

@@ -3,14 +3,19 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use base::Kind;
+use base::{Cancel, Kind};
 use engine::merge::Wishes;
 use engine::run::RunRequest;
+use image::Platform;
 use sandbox::{Input, Mount, Network, Output, Runner, Stdio};
+use store::{ImageRecord, Store, StoreError};
 
 use crate::cli::Context;
 use crate::exit;
 use crate::failure::{Failure, Outcome};
+use crate::network::{self, Fetcher, Policy};
+use crate::progress::{self, Progress};
+use crate::signals;
 
 mod foreground;
 mod terminal;
@@ -70,6 +75,11 @@ pub struct Args {
     read_only: bool,
     #[command(flatten)]
     ways: super::ways::Args,
+    /// When to fetch the image from its registry
+    #[arg(long, value_enum, default_value_t = Policy::Missing, value_name = "WHEN")]
+    pull: Policy,
+    #[command(flatten)]
+    network_args: network::Args,
     /// The image: a name or an ID
     #[arg(value_name = "IMAGE")]
     image: String,
@@ -96,7 +106,8 @@ fn start(context: &Context, args: Args) -> Outcome<u8> {
         return Err(Failure::new(Kind::Invalid, "the input device is not a TTY").hint("leave out -t"));
     }
     let store = context.store()?;
-    let image = store.images().resolve(&args.image)?;
+    let fetcher = Fetcher::new(&store, &args.network_args, args.pull)?;
+    let image = image(context, &store, &fetcher, &args)?;
     let request = request(&args, image.id)?;
     let stdio = stdio(&args);
     foreground::run(args.interactive, |cancel| {
@@ -105,6 +116,25 @@ fn start(context: &Context, args: Args) -> Outcome<u8> {
             Failure::from(error).with_code(code)
         })
     })
+}
+
+/// The image, fetched when it is missing.
+fn image(context: &Context, store: &Store, fetcher: &Fetcher, args: &Args) -> Outcome<ImageRecord> {
+    let there = match store.images().resolve(&args.image) {
+        Err(StoreError::NoImage(_)) => None,
+        other => Some(other?),
+    };
+    if args.pull == Policy::Never || (args.pull == Policy::Missing && there.is_some()) {
+        return there.ok_or_else(|| StoreError::NoImage(args.image.clone()).into());
+    }
+    let progress = Progress::start(&progress::Args::default(), context.printer)?;
+    let fetch = |cancel: &Cancel| {
+        fetcher.fetch(&args.image, there.is_some(), &Platform::host(), &progress.events(), cancel)
+    };
+    let fetched = signals::cancel_during(fetch)?;
+    progress.finish();
+    fetched?;
+    Ok(store.images().resolve(&args.image)?)
 }
 
 fn stdio(args: &Args) -> Stdio {

@@ -89,7 +89,8 @@ fn meant(store: &Store, text: &str) -> Outcome<Vec<Meant>> {
         && reference.digest().is_none()
     {
         let of_repository = |record: &store::NameRecord| {
-            record.reference.host() == reference.host()
+            record.reference.tag().is_some()
+                && record.reference.host() == reference.host()
                 && record.reference.path() == reference.path()
                 && reference.tag().is_none_or(|tag| record.reference.tag() == Some(tag))
         };

@@ -32,7 +32,11 @@ const TABLE: &[(&str, &str, &[&str])] = &[
         "FROM base:1\nRUN <<EOF\ntrue\n",
         &["unterminated heredoc", "EOF", "context/Dockerfile:2"],
     ),
-    ("a missing image", "FROM nowhere:1\n", &["nowhere:1", "context/Dockerfile:1", "lap import", "lap load"]),
+    (
+        "a missing image",
+        "FROM 127.0.0.1:1/nowhere:1\n",
+        &["cannot get the base image", "cannot reach", "127.0.0.1:1", "context/Dockerfile:1"],
+    ),
     ("an empty file", "", &["empty"]),
     ("no FROM", "ARG A=1\n", &["FROM"]),
     ("a bad variable", "FROM base:1\nENV A=${B:=x}\n", &["context/Dockerfile:2"]),

@@ -8,6 +8,7 @@ const HOUSE: [&str; 12] = [
     "builder",
     "engine",
     "registry",
+    "distribution",
     "archive",
     "sandbox",
     "layer",
@@ -15,7 +16,6 @@ const HOUSE: [&str; 12] = [
     "dockerfile",
     "image",
     "base",
-    "",
 ];
 
 #[test]

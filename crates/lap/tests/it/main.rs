@@ -18,6 +18,7 @@ mod kill;
 mod left;
 mod ordinary;
 mod real;
+mod registries;
 mod reproducible;
 mod run;
 mod serve;

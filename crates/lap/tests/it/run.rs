@@ -10,7 +10,7 @@ fn ct_1_exit_codes() {
     }
     lap.lap(["run", "--rm", "base:1", "nothing"]).failure(127, &["nothing", "not found"]);
     lap.lap(["run", "--rm", "base:1", "/etc"]).failure(126, &["/etc"]);
-    lap.lap(["run", "--rm", "missing"]).failure(125, &["there is no image missing"]);
+    lap.lap(["run", "--rm", "--pull", "never", "missing"]).failure(125, &["there is no image missing"]);
     lap.lap(["run", "--rm", "--bad-flag", "base:1"]).failure(2, &["--bad-flag"]);
     assert_eq!(lap.lap(["run", "--rm", "--init", "base:1", "sh", "-c", "kill -TERM $$"]).code, 143);
 }

@@ -34,6 +34,10 @@ pub struct BlobWriter {
     hash: Hash,
     /// How many bytes are in the file.
     in_file: u64,
+    /// How many of the first bytes an earlier process has written: they are hashed only.
+    present: u64,
+    /// Whether what was written stays when this ends before the blob is complete.
+    stays: bool,
     writeback_begun: u64,
     /// The file may lack bytes that were hashed, or the other way round.
     failed: bool,
@@ -62,9 +66,33 @@ impl BlobWriter {
             buffer: Vec::new(),
             hash: Hash::Here(Digester::new(Algorithm::Sha256)),
             in_file: 0,
+            present: 0,
+            stays: false,
             writeback_begun: 0,
             failed: false,
         })
+    }
+
+    /// Continues a file of which `present` bytes are there, and in which the next byte is written behind them.
+    pub(crate) fn continuing(blobs: Blobs, lease: Lease, path: PathBuf, file: File, present: u64) -> Self {
+        Self {
+            blobs,
+            lease,
+            path,
+            file,
+            buffer: Vec::new(),
+            hash: Hash::Here(Digester::new(Algorithm::Sha256)),
+            in_file: 0,
+            present,
+            stays: true,
+            writeback_begun: present,
+            failed: false,
+        }
+    }
+
+    /// What was written is worth nothing: it goes when this ends.
+    pub(crate) fn give_up(&mut self) {
+        self.stays = false;
     }
 
     /// How many bytes were written.
@@ -79,7 +107,12 @@ impl BlobWriter {
         self.flush_chunk().context("write", &self.path)?;
         let size = self.in_file;
         let sha256 = self.take_hash().context("hash", &self.path)?;
-        let digest = self.verify(sha256, size, expected)?;
+        let verified = self.verify(sha256, size, expected);
+        if verified.is_err() {
+            // Wrong bytes are not to be continued.
+            self.give_up();
+        }
+        let digest = verified?;
         let place = self.blobs.path(&digest);
         if digest.algorithm() != Algorithm::Sha256
             && let Some(directory) = place.parent()
@@ -87,6 +120,7 @@ impl BlobWriter {
             files::make_directory(directory)?;
         }
         if self.is_there(&digest, size)? {
+            self.give_up();
             return Ok((digest, size));
         }
         self.file.sync_data().context("sync", &self.path)?;
@@ -96,6 +130,7 @@ impl BlobWriter {
         let publishing = self.blobs.store.publishing()?;
         self.lease.note(Note::Blob(digest))?;
         fs::rename(&self.path, &place).context("rename to", &place)?;
+        self.give_up();
         drop(publishing);
         Ok((digest, size))
     }
@@ -105,6 +140,7 @@ impl BlobWriter {
         self.flush_chunk().context("write", &self.path)?;
         let size = self.in_file;
         let sha256 = self.take_hash().context("hash", &self.path)?;
+        self.give_up();
         self.verify(sha256, size, Some(expected)).map(drop)
     }
 
@@ -141,15 +177,22 @@ impl BlobWriter {
             return Err(io::Error::other("an earlier part could not be written"));
         }
         self.failed = true;
-        self.file.write_all(&self.buffer)?;
+        self.write_new()?;
         self.in_file += self.buffer.len() as u64;
         self.hash_chunk()?;
-        if self.in_file - self.writeback_begun >= WRITEBACK {
+        if self.in_file.saturating_sub(self.writeback_begun) >= WRITEBACK {
             sys::begin_writeback(&self.file, self.writeback_begun, self.in_file - self.writeback_begun);
             self.writeback_begun = self.in_file;
         }
         self.failed = false;
         Ok(())
+    }
+
+    /// Writes what of the buffer is not in the file yet.
+    fn write_new(&mut self) -> io::Result<()> {
+        let known = self.present.saturating_sub(self.in_file);
+        let known = usize::try_from(known).unwrap_or(usize::MAX).min(self.buffer.len());
+        self.file.write_all(self.buffer.get(known..).unwrap_or_default())
     }
 
     /// Hashes the buffer, and empties it.
@@ -243,6 +286,11 @@ impl Write for BlobWriter {
 
 impl Drop for BlobWriter {
     fn drop(&mut self) {
+        if self.stays {
+            // What cannot be written now is transferred again.
+            let _ = if self.failed { Ok(()) } else { self.write_new() };
+            return;
+        }
         // After a commit this name is gone already.
         let _ = fs::remove_file(&self.path);
     }

@@ -5,12 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use base::{IoContext, Kind};
-use builder::{DockerfileText, IgnoreText, LocalContext, Session};
+use base::{Classified, IoContext, Kind};
+use builder::{DockerfileText, IgnoreText, ImageRequest, LocalContext, NoImage, Session};
 
 use super::outputs::Outputs;
 use super::{Stream, read_limited};
 use crate::failure::{Failure, Outcome};
+use crate::network::Fetcher;
 
 /// Far more than any Dockerfile has, heredocs included.
 const MAX_DOCKERFILE_SIZE: u64 = 16 << 20;
@@ -110,16 +111,17 @@ fn ignore_file(context: &Path, dockerfile: Option<&Path>) -> Outcome<Option<Igno
     Ok(None)
 }
 
-/// The session of a command: its context, its outputs.
+/// The session of a command: its context, the images it fetches, its outputs.
 pub struct CommandSession {
     context: Option<LocalContext>,
+    fetcher: Fetcher,
     outputs: Mutex<Outputs>,
 }
 
 impl CommandSession {
     /// From what was read and asked for.
-    pub fn new(inputs: Inputs, outputs: Outputs) -> Self {
-        Self { context: inputs.context, outputs: Mutex::new(outputs) }
+    pub fn new(inputs: Inputs, fetcher: Fetcher, outputs: Outputs) -> Self {
+        Self { context: inputs.context, fetcher, outputs: Mutex::new(outputs) }
     }
 
     /// The build has succeeded: the outputs get their names.
@@ -131,6 +133,15 @@ impl CommandSession {
 impl Session for CommandSession {
     fn context(&self, name: &str) -> io::Result<Option<LocalContext>> {
         Ok(self.context.clone().filter(|_| name.is_empty()))
+    }
+
+    fn image(&self, request: &ImageRequest<'_>) -> Result<(), NoImage> {
+        let ImageRequest { name, is_there, platform, events, cancel } = *request;
+        self.fetcher.fetch(name, is_there, platform, events, cancel).map_err(|error| NoImage {
+            kind: error.kind(),
+            hint: error.hint(),
+            reason: Failure::from(error).message(),
+        })
     }
 
     fn output(&self, export: usize) -> io::Result<Stream> {

@@ -4,10 +4,8 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use base::Events;
-use base::events::{Event, Status, Unit, Vertex, VertexId};
-
-use crate::ArchiveError;
+use crate::Events;
+use crate::events::{Event, Log, Status, Stream, Unit, Vertex, VertexId};
 
 /// Identities of vertices must not collide with those of a build that exports into the same stream of events.
 static NEXT: AtomicU64 = AtomicU64::new(1 << 40);
@@ -15,7 +13,7 @@ static NEXT: AtomicU64 = AtomicU64::new(1 << 40);
 const STEP: u64 = 1 << 20;
 
 /// A piece of work that is under way: a vertex.
-pub(crate) struct Task<'a> {
+pub struct Task<'a> {
     events: &'a Events,
     id: VertexId,
     name: String,
@@ -23,11 +21,11 @@ pub(crate) struct Task<'a> {
 
 impl Task<'_> {
     /// Does `work`, and tells its beginning and its end.
-    pub(crate) fn run<T>(
+    pub fn run<T, E: std::fmt::Display>(
         events: &Events,
         name: String,
-        work: impl FnOnce(&Task<'_>) -> Result<T, ArchiveError>,
-    ) -> Result<T, ArchiveError> {
+        work: impl FnOnce(&Task<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let task = Task { events, id: VertexId(NEXT.fetch_add(1, Ordering::Relaxed)), name };
         let mut vertex = Vertex {
             id: task.id,
@@ -41,28 +39,41 @@ impl Task<'_> {
         events.send(Event::Vertex(vertex.clone()));
         let result = work(&task);
         vertex.completed = Some(SystemTime::now());
-        vertex.error = result.as_ref().err().map(ArchiveError::to_string);
+        vertex.error = result.as_ref().err().map(E::to_string);
         events.send(Event::Vertex(vertex));
         result
     }
 
+    /// Says something of it that deserves a line.
+    pub fn say(&self, text: &str) {
+        self.events.send(Event::Log(Log {
+            vertex: self.id,
+            stream: Stream::Stderr,
+            data: format!("{text}\n").into_bytes(),
+            timestamp: SystemTime::now(),
+        }));
+    }
+
     /// A count of bytes, told as it grows.
-    pub(crate) fn count(&self, total: Option<u64>) -> Count<'_> {
-        Count { task: self, current: 0, told: 0, total }
+    pub fn count(&self, total: Option<u64>) -> Count {
+        let (events, id, name) = (self.events.clone(), self.id, self.name.clone());
+        Count { events, id, name, current: 0, told: 0, total }
     }
 }
 
 /// How many bytes of a task are done.
-pub(crate) struct Count<'a> {
-    task: &'a Task<'a>,
+pub struct Count {
+    events: Events,
+    id: VertexId,
+    name: String,
     current: u64,
     told: u64,
     total: Option<u64>,
 }
 
-impl Count<'_> {
+impl Count {
     /// More bytes are done.
-    pub(crate) fn add(&mut self, bytes: usize) {
+    pub fn add(&mut self, bytes: usize) {
         self.current += bytes as u64;
         if self.current - self.told >= STEP {
             self.told = self.current;
@@ -70,15 +81,22 @@ impl Count<'_> {
         }
     }
 
+    /// The bytes up to here are done.
+    pub fn set(&mut self, bytes: u64) {
+        self.current = bytes;
+        self.told = bytes;
+        self.tell(false);
+    }
+
     /// All is done.
-    pub(crate) fn end(self) {
+    pub fn end(&self) {
         self.tell(true);
     }
 
     fn tell(&self, completed: bool) {
-        self.task.events.send(Event::Status(Status {
-            vertex: self.task.id,
-            name: self.task.name.clone(),
+        self.events.send(Event::Status(Status {
+            vertex: self.id,
+            name: self.name.clone(),
             current: self.current,
             total: self.total,
             unit: Unit::Bytes,
@@ -89,12 +107,14 @@ impl Count<'_> {
 }
 
 /// A reader whose bytes are counted.
-pub(crate) struct Counted<'a, R> {
-    pub(crate) inner: R,
-    pub(crate) count: Count<'a>,
+pub struct Counted<R> {
+    /// What is read.
+    pub inner: R,
+    /// Where its bytes are counted.
+    pub count: Count,
 }
 
-impl<R: Read> Read for Counted<'_, R> {
+impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.count.add(count);

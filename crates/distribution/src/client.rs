@@ -1,0 +1,81 @@
+//! The client: what all work of one command shares.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use base::Cancel;
+use image::Reference;
+
+use crate::authn::Authorizer;
+use crate::credentials::{self, Credential};
+use crate::host::Host;
+use crate::http::Http;
+use crate::registry::Registry;
+use crate::retry::Gate;
+use crate::{Config, Result};
+
+/// Connections to registries, and what was learned of them. Work of several threads shares it.
+pub struct Client {
+    pub(crate) http: Http,
+    hosts: Mutex<HashMap<Host, Arc<HostState>>>,
+}
+
+/// What is known of one registry.
+#[derive(Default)]
+pub(crate) struct HostState {
+    /// Whether it is spoken to in TLS, once that is known.
+    pub secure: OnceLock<bool>,
+    /// Held while that is found out.
+    pub probing: Mutex<()>,
+    /// Whether it has ever answered anything.
+    pub answered: AtomicBool,
+    pub gate: Gate,
+    /// Two repositories may belong to two users (RC-035).
+    authorizers: Mutex<Vec<Arc<Authorizer>>>,
+}
+
+impl HostState {
+    pub(crate) fn authorizer(&self, credential: Option<Credential>) -> Arc<Authorizer> {
+        let mut known = self.authorizers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(same) = known.iter().find(|other| other.credential == credential) {
+            return same.clone();
+        }
+        let new = Arc::new(Authorizer::new(credential));
+        known.push(new.clone());
+        new
+    }
+}
+
+impl Client {
+    /// A client that has not talked to anybody yet.
+    pub fn new(config: Config) -> Result<Self> {
+        Ok(Self { http: Http::new(config)?, hosts: Mutex::default() })
+    }
+
+    pub(crate) fn host(&self, host: &Host) -> Arc<HostState> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.entry(host.clone()).or_default().clone()
+    }
+
+    /// The repository of a name, as whoever has credentials for it.
+    pub(crate) fn repository<'a>(
+        &'a self,
+        reference: &Reference,
+        cancel: &'a Cancel,
+    ) -> Result<Registry<'a>> {
+        let host = Host::of(reference);
+        let credential = credentials::find(self.http.config(), &host, reference.path(), cancel)?;
+        Registry::open(self, host, reference.path().to_owned(), credential, cancel)
+    }
+
+    /// A registry as a whole, as whoever is given.
+    pub(crate) fn registry<'a>(
+        &'a self,
+        host: &Host,
+        credential: Option<Credential>,
+        cancel: &'a Cancel,
+    ) -> Result<Registry<'a>> {
+        Registry::open(self, host.clone(), String::new(), credential, cancel)
+    }
+}

@@ -1,0 +1,219 @@
+//! A blob as a stream that survives what happens to connections (RC-060, RC-064).
+//!
+//! When one breaks, or falls silent, the rest is asked for over another one. Each attempt that brings bytes is progress; only
+//! attempts without any are counted. Whoever reads has to verify the digest: nothing here does.
+
+use std::io::{self, Read};
+
+use bytes::{Buf, Bytes};
+use image::Descriptor;
+use reqwest::Method;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
+
+use crate::http::Answer;
+use crate::registry::{Call, Registry};
+use crate::retry::{self, Attempts};
+use crate::{DistributionError, Result};
+
+/// A blob on its way here.
+pub(crate) struct Download<'a> {
+    registry: &'a Registry<'a>,
+    descriptor: Descriptor,
+    /// How much of it has come; what is before the first byte that is read here came earlier.
+    position: u64,
+    answer: Option<Answer<'a>>,
+    /// What has come and was not read yet.
+    piece: Bytes,
+    attempts: Attempts,
+    /// Why it does not go on. A reader only sees that it does not.
+    failure: Option<DistributionError>,
+}
+
+impl<'a> Download<'a> {
+    /// The blob from `position` on. Nothing is asked for before it is read.
+    pub(crate) fn new(registry: &'a Registry<'a>, descriptor: &Descriptor, position: u64) -> Self {
+        Self {
+            registry,
+            descriptor: descriptor.clone(),
+            position,
+            answer: None,
+            piece: Bytes::new(),
+            attempts: Attempts::default(),
+            failure: None,
+        }
+    }
+
+    /// Why reading failed, if it was this.
+    pub(crate) fn failure(&mut self) -> Option<DistributionError> {
+        self.failure.take()
+    }
+
+    /// Gets more, however often that has to be tried.
+    fn fill(&mut self) -> Result<()> {
+        while self.piece.is_empty() && self.position < self.descriptor.size {
+            let result = self.next_piece();
+            let failed = match result {
+                Ok(Some(piece)) => {
+                    self.attempts.progress();
+                    self.position += piece.len() as u64;
+                    if self.position > self.descriptor.size {
+                        return Err(self.mismatch("more".to_owned()));
+                    }
+                    self.piece = piece;
+                    return Ok(());
+                }
+                Ok(None) => None,
+                Err(error) if retry::may_pass(&error) => Some(error),
+                Err(error) => return Err(error),
+            };
+            self.answer = None;
+            match (self.attempts.next_pause(self.registry.patience()), failed) {
+                (Some(pause), _) => retry::sleep(pause, self.registry.cancel)?,
+                (None, Some(error)) => return Err(error),
+                (None, None) => return Err(self.mismatch(format!("{} bytes", self.position))),
+            }
+        }
+        Ok(())
+    }
+
+    fn next_piece(&mut self) -> Result<Option<Bytes>> {
+        let mut answer = match self.answer.take() {
+            Some(answer) => answer,
+            None => self.ask()?,
+        };
+        let piece =
+            if self.piece.is_empty() { answer.piece()? } else { Some(std::mem::take(&mut self.piece)) };
+        if piece.is_some() {
+            self.answer = Some(answer);
+        }
+        Ok(piece)
+    }
+
+    /// Asks for what is missing. A registry that gives all of it again is read up to where it is new.
+    fn ask(&mut self) -> Result<Answer<'a>> {
+        let what = format!("the blob {}", self.descriptor.digest);
+        let mut call = Call {
+            method: Method::GET,
+            url: self.registry.url(&format!("blobs/{}", self.descriptor.digest)),
+            headers: HeaderMap::new(),
+            body: None,
+            scopes: self.registry.scope("pull"),
+            action: format!("give {what}"),
+            again: false,
+        };
+        if self.position > 0 {
+            let range = format!("bytes={}-", self.position);
+            call.headers.extend(HeaderValue::from_str(&range).ok().map(|range| (RANGE, range)));
+        }
+        let mut answer = self.registry.send(&call)?;
+        if answer.header(CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity"))
+        {
+            return Err(self
+                .registry
+                .strange(&call.action, "it encodes it in another way than was asked for"));
+        }
+        match answer.status().as_u16() {
+            206 if self.position > 0 => {
+                let begins = answer.header(CONTENT_RANGE).and_then(begin_of);
+                if begins != Some(self.position) {
+                    return self.ask_for_all(&call);
+                }
+                Ok(answer)
+            }
+            416 if self.position > 0 => self.ask_for_all(&call),
+            200 => {
+                if let Some(length) = answer.length().filter(|length| *length != self.descriptor.size) {
+                    return Err(self.mismatch(format!("{length} bytes")));
+                }
+                self.skip(&mut answer)?;
+                Ok(answer)
+            }
+            _ => Err(self.registry.refused(answer, &call, &what)),
+        }
+    }
+
+    /// Asks again, for everything: the registry does not know ranges, or lies about them.
+    fn ask_for_all(&mut self, call: &Call<'_>) -> Result<Answer<'a>> {
+        let whole = Call {
+            method: Method::GET,
+            url: call.url.clone(),
+            headers: HeaderMap::new(),
+            body: None,
+            scopes: call.scopes.clone(),
+            action: call.action.clone(),
+            again: false,
+        };
+        let mut answer = self.registry.send(&whole)?;
+        if answer.status() != 200 {
+            let what = format!("the blob {}", self.descriptor.digest);
+            return Err(self.registry.refused(answer, &whole, &what));
+        }
+        self.skip(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// Reads over what is there already. The piece in which the new begins is kept.
+    fn skip(&mut self, answer: &mut Answer<'_>) -> Result<()> {
+        let mut left = self.position;
+        while left > 0 {
+            let Some(mut piece) = answer.piece()? else {
+                return Err(self.mismatch(format!("{} bytes", self.position - left)));
+            };
+            let known = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+            piece.advance(known);
+            left -= known as u64;
+            self.piece = piece;
+        }
+        Ok(())
+    }
+
+    fn mismatch(&self, found: String) -> DistributionError {
+        DistributionError::Mismatch {
+            host: self.registry.host.name().to_owned(),
+            what: format!("the blob {}", self.descriptor.digest),
+            expected: format!("{} bytes", self.descriptor.size),
+            found,
+        }
+    }
+}
+
+impl Read for Download<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.piece.is_empty()
+            && let Err(error) = self.fill()
+        {
+            let text = error.to_string();
+            self.failure = Some(error);
+            return Err(io::Error::other(text));
+        }
+        let count = buffer.len().min(self.piece.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..count), self.piece.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.piece.advance(count);
+        Ok(count)
+    }
+}
+
+/// Where `bytes N-M/SIZE` begins.
+fn begin_of(range: &str) -> Option<u64> {
+    range.trim().strip_prefix("bytes")?.trim_start().split('-').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rc_064_where_a_range_begins() {
+        for (text, expected) in [
+            ("bytes 5-9/10", Some(5)),
+            ("bytes 0-0/*", Some(0)),
+            ("bytes */10", None),
+            ("5-9/10", None),
+            ("", None),
+        ] {
+            assert_eq!(begin_of(text), expected, "{text}");
+        }
+    }
+}

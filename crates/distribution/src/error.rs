@@ -1,0 +1,274 @@
+//! What can go wrong between here and a registry.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base::{Cancelled, Classified, IoError, Kind};
+use image::{NoSuchPlatform, ParseError};
+use layer::LayerError;
+use store::StoreError;
+
+pub use crate::http::{Fault, TransportError};
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DistributionError {
+    /// The system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The store refused something.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A layer cannot be read or written.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// An image is not ready to travel.
+    #[error(transparent)]
+    Image(#[from] archive::ArchiveError),
+    /// The work was cancelled.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// A server cannot be reached, or the connection does not last.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The client cannot be set up.
+    #[error("cannot set up network connections")]
+    Start {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The address of a proxy is none.
+    #[error("the proxy for {scheme} is not an address")]
+    Proxy {
+        /// For what it is.
+        scheme: &'static str,
+    },
+    /// What was to be sent cannot be read.
+    #[error("cannot read what was to be sent")]
+    Body {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of certificates or credentials cannot be used.
+    #[error("{} cannot be used: {reason}", base::text::path(.path))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A credential helper failed.
+    #[error("the credential helper {program} failed: {reason}")]
+    Helper {
+        /// The program.
+        program: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The registry, or its token server, does not accept who one says to be.
+    #[error("{host} does not accept the login as {user}, which comes from {source_of}{}", behind(.said))]
+    Login {
+        /// The registry.
+        host: String,
+        /// As whom.
+        user: String,
+        /// Where the credentials come from.
+        source_of: String,
+        /// What the server said.
+        said: String,
+    },
+    /// The registry does not permit it.
+    #[error("{host} does not permit {who} to {action}{}", behind(.said))]
+    Denied {
+        /// The registry.
+        host: String,
+        /// As whom: "USER (from FILE)", "anybody without a login".
+        who: String,
+        /// What was wanted.
+        action: String,
+        /// Whether it was asked with credentials.
+        anonymous: bool,
+        /// What the server said.
+        said: String,
+    },
+    /// What was named is not there.
+    #[error("{what} does not exist{}", behind(.said))]
+    NotFound {
+        /// What: `the image localhost:5000/app:1`.
+        what: String,
+        /// What the server said.
+        said: String,
+    },
+    /// The registry asks for a longer pause than anybody wants to wait.
+    #[error("{host} asks for a pause of {} seconds{}", .pause.as_secs(), behind(.said))]
+    Throttled {
+        /// The registry.
+        host: String,
+        /// How long.
+        pause: Duration,
+        /// What the server said.
+        said: String,
+    },
+    /// The registry answered with an error.
+    #[error("{host} cannot {action}: it answers {status}{}", behind(.said))]
+    Answer {
+        /// The registry.
+        host: String,
+        /// What was wanted.
+        action: String,
+        /// Number and name of the status.
+        status: String,
+        /// The number alone.
+        code: u16,
+        /// What the server said.
+        said: String,
+    },
+    /// The registry does not keep to the protocol.
+    #[error("{host} cannot {action}: {reason}")]
+    Protocol {
+        /// The registry.
+        host: String,
+        /// What was wanted.
+        action: String,
+        /// What it did.
+        reason: String,
+    },
+    /// Bytes are not what they were said to be.
+    #[error("what {host} gives for {what} is not what it should be: expected {expected}, got {found}")]
+    Mismatch {
+        /// The registry.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// Digest or size.
+        expected: String,
+        /// What came.
+        found: String,
+    },
+    /// Something is larger than what is read of its sort.
+    #[error("{what} is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// What.
+        what: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// A document is not valid.
+    #[error("{what}")]
+    Document {
+        /// Which.
+        what: String,
+        /// Why.
+        #[source]
+        source: ParseError,
+    },
+    /// The image is not there for a platform.
+    #[error("{what}: {source}")]
+    Platform {
+        /// Which image.
+        what: String,
+        /// What was wanted, and what there is.
+        source: NoSuchPlatform,
+    },
+    /// A layer that comes from a registry is not acceptable.
+    #[error("cannot pull layer {digest}")]
+    PulledLayer {
+        /// Its digest.
+        digest: Box<image::Digest>,
+        /// Why.
+        #[source]
+        source: Box<LayerError>,
+    },
+    /// What was named is something that this version cannot handle.
+    #[error("{what} cannot be {action}: {reason}")]
+    Unsupported {
+        /// What.
+        what: String,
+        /// "pulled", "pushed".
+        action: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A text is not a registry.
+    #[error("{} is not the name of a registry", base::text::bytes(.0.as_bytes()))]
+    NoHost(String),
+}
+
+/// What a server said, behind a colon.
+fn behind(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": it says {text}") }
+}
+
+impl Classified for DistributionError {
+    fn kind(&self) -> Kind {
+        match self {
+            DistributionError::Io(error) => error.kind(),
+            DistributionError::Store(error) => error.kind(),
+            DistributionError::Layer(error) => error.kind(),
+            DistributionError::Image(error) => error.kind(),
+            DistributionError::Cancelled(error) => error.kind(),
+            DistributionError::Transport(error) => error.kind(),
+            DistributionError::Start { source } | DistributionError::Body { source } => Kind::of_io(source),
+            DistributionError::Document { source, .. } => source.kind(),
+            DistributionError::Platform { source, .. } => source.kind(),
+            DistributionError::PulledLayer { source, .. } => source.kind(),
+            DistributionError::Proxy { .. }
+            | DistributionError::File { .. }
+            | DistributionError::NoHost(_) => Kind::Invalid,
+            DistributionError::Login { .. } | DistributionError::Denied { .. } => Kind::Denied,
+            DistributionError::NotFound { .. } => Kind::NotFound,
+            DistributionError::Throttled { .. } => Kind::Busy,
+            DistributionError::Helper { .. } => Kind::Failed,
+            DistributionError::Answer { code: 507 | 413, .. } => Kind::NoSpace,
+            DistributionError::Answer { code: 429, .. } => Kind::Busy,
+            DistributionError::Answer { .. } | DistributionError::Protocol { .. } => Kind::Io,
+            DistributionError::Mismatch { .. } => Kind::Corrupt,
+            DistributionError::TooLarge { .. } => Kind::TooLarge,
+            DistributionError::Unsupported { .. } => Kind::Unsupported,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            DistributionError::Store(error) => error.hint(),
+            DistributionError::Layer(error) => error.hint(),
+            DistributionError::Image(error) => error.hint(),
+            DistributionError::Transport(error) => error.hint(),
+            DistributionError::Document { source, .. } => source.hint(),
+            DistributionError::Platform { source, .. } => source.hint(),
+            DistributionError::Login { source_of, .. } if source_of == crate::login::TYPED => Some(
+                "check user and password; some registries want a token instead of the password".to_owned(),
+            ),
+            DistributionError::Login { host, .. } => {
+                Some(format!("`lap login {host}` replaces the credentials, `lap logout {host}` removes them"))
+            }
+            DistributionError::Denied { host, anonymous: true, .. } => {
+                Some(format!("check the name; if the repository is private, `lap login {host}` first"))
+            }
+            DistributionError::Denied { .. } => {
+                Some("check the name, and that this user has the right to it".to_owned())
+            }
+            DistributionError::NotFound { .. } => Some("check the name and the tag".to_owned()),
+            DistributionError::Throttled { .. } => {
+                Some("repeat the command then; what has come is kept".to_owned())
+            }
+            DistributionError::Answer { code: 507 | 413, .. } => Some(
+                "the registry has no room for it, or a proxy before it limits sizes: ask whoever runs it"
+                    .to_owned(),
+            ),
+            DistributionError::Answer { code: 500.., .. } => Some(
+                "the fault is the registry's: repeat the command later; what was transferred is kept"
+                    .to_owned(),
+            ),
+            DistributionError::Mismatch { .. } => Some(
+                "the registry, or a proxy on the way, gives wrong bytes; what was verified before is kept"
+                    .to_owned(),
+            ),
+            // What a layer's own error proposes is about the store, and here the registry is at fault.
+            _ => self.kind().hint().map(str::to_owned),
+        }
+    }
+}

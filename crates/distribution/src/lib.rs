@@ -1,0 +1,63 @@
+//! The registry client: names → hosts, credentials, transport, pull, push.
+//!
+//! ```text
+//!              pull          push          login          one visible sequence for each command
+//!               │  ╲        ╱  │             │
+//!          download manifests upload         │            one sort of thing on a registry each
+//!               └──────┬───────┘             │
+//!                  registry ────── authn ────┘            one request: authorized, repeated, redirected
+//!                      │             └── credentials      docker's and podman's files, helpers
+//!                    http                                 one exchange: bytes out, bytes in
+//! ```
+//!
+//! - [`config`]: what the command supplies: files, hosts, proxies. Nothing here reads the environment or knows a home directory.
+//! - [`host`]: which server a name means, and by which keys its credentials are known.
+//! - [`credentials`]: who one is on a registry, and where that was said.
+//! - `authn`: challenges, tokens, and which of them a request carries. One token request for fifty requests at the same time.
+//! - `http`: one exchange with a server. The only place that knows of asynchronous code: everything above is plain blocking code on threads, which
+//!   looks at a [`base::Cancel`].
+//! - `retry`: which failures pass, how long to wait, and the gate that stops all requests to a host that asked for a pause.
+//! - `registry`: one request to a repository, as often as it takes.
+//! - [`manifests`]: documents, byte for byte, verified, limited in size.
+//! - `download`: a blob as a stream that goes on behind interruptions.
+//! - `upload`: a blob on its way out, by chunks that go on behind interruptions, also in the next process.
+//!
+//! # How bytes flow
+//!
+//! In: the registry → a blob's stream (`download`, which asks for the rest when a connection breaks) → [`layer::ingest::continue_ingest`]: written to a partial
+//! blob of the store, hashed, decompressed and indexed at the same time. What has come stays when the process ends, however it ends; the next one reads it
+//! from the disk and asks the registry for the rest. Memory is what a few pieces on their way between threads need.
+//!
+//! Out: a blob of the store (made from the layer when it was built here, once) → chunks → the registry. Before, the registry is asked whether it has it, here or
+//! in another repository. Where its upload goes on is noted in the store.
+//!
+//! # Who gets to see a secret
+//!
+//! The origin (scheme, host and port) that it is meant for, and the token server which that origin names. Redirects and upload locations elsewhere get none
+//! (RC-029). A login that is rejected is an error; nothing is tried again as nobody (RC-030).
+
+pub mod config;
+pub mod credentials;
+pub mod error;
+pub mod host;
+pub mod login;
+pub mod manifests;
+pub mod pull;
+pub mod push;
+
+mod answer;
+mod authn;
+mod client;
+mod download;
+mod http;
+mod parallel;
+mod registry;
+mod retry;
+mod upload;
+
+pub use client::Client;
+pub use config::Config;
+pub use error::DistributionError;
+
+/// What this crate's operations give.
+pub type Result<T, E = DistributionError> = std::result::Result<T, E>;

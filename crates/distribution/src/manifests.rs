@@ -1,0 +1,178 @@
+//! Manifests and indexes: byte for byte, verified, limited in size (RC-080 … RC-089).
+
+use image::manifest::MAX_MANIFEST_SIZE;
+use image::{Descriptor, Digest, Digester, Document, MediaType, Platform, Reference};
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+
+use crate::registry::{Call, Registry, shown};
+use crate::{DistributionError, Result};
+
+/// One header: some servers read only the first (RC-080).
+const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+/// Where a registry says what a manifest's digest is.
+pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// Indexes in indexes in indexes: nobody needs more (RC-088).
+const MAX_DEPTH: usize = 8;
+
+/// A document of a registry.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// What it is.
+    pub document: Document,
+    /// Its type, digest and size.
+    pub descriptor: Descriptor,
+}
+
+impl Fetched {
+    /// The bytes, as they came.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.document {
+            Document::Manifest(raw) => raw.bytes(),
+            Document::Index(raw) => raw.bytes(),
+        }
+    }
+}
+
+/// What a tag or a digest means.
+pub(crate) fn get(registry: &Registry<'_>, reference: &Reference) -> Result<Fetched> {
+    let digest = reference.digest();
+    let by =
+        digest.map_or_else(|| reference.tag().unwrap_or("latest").to_owned(), |digest| digest.to_string());
+    let what = shown(reference);
+    let call = call(registry, Method::GET, &by, format!("give the manifest of {}", reference.familiar()));
+    let mut answer = registry.send(&call)?;
+    if !answer.status().is_success() {
+        return Err(registry.refused(answer, &call, &what));
+    }
+    let too_large = || DistributionError::TooLarge {
+        what: format!("the manifest of {}", reference.familiar()),
+        limit: MAX_MANIFEST_SIZE,
+    };
+    let says = answer.header(CONTENT_TYPE).map(media_type);
+    // A promise about its own bytes that a registry does not keep.
+    let promised = answer.header(CONTENT_DIGEST).and_then(|text| Digest::parse(text).ok());
+    let bytes = answer.bytes(MAX_MANIFEST_SIZE)?.ok_or_else(too_large)?;
+    for expected in [digest, promised].into_iter().flatten() {
+        check(registry, &what, &expected, &bytes)?;
+    }
+    let document = Document::parse(&bytes).map_err(|source| DistributionError::Document {
+        what: format!("the manifest of {} cannot be used", reference.familiar()),
+        source,
+    })?;
+    let descriptor = describe(&document, digest.or(promised), says.as_ref());
+    Ok(Fetched { document, descriptor })
+}
+
+/// A document that a descriptor of another one names.
+pub(crate) fn get_described(
+    registry: &Registry<'_>,
+    reference: &Reference,
+    descriptor: &Descriptor,
+) -> Result<Fetched> {
+    let fetched = get(registry, &reference.with_digest(descriptor.digest))?;
+    if fetched.bytes().len() as u64 != descriptor.size {
+        return Err(DistributionError::Mismatch {
+            host: registry.host.name().to_owned(),
+            what: format!("the manifest {}", descriptor.digest),
+            expected: format!("{} bytes", descriptor.size),
+            found: format!("{} bytes", fetched.bytes().len()),
+        });
+    }
+    Ok(fetched)
+}
+
+/// The manifest for a platform, from an index to the next. Gives it with all indexes on the way.
+pub(crate) fn choose(
+    registry: &Registry<'_>,
+    reference: &Reference,
+    first: Fetched,
+    platform: &Platform,
+) -> Result<Vec<Fetched>> {
+    let mut way = vec![first];
+    for _ in 0..MAX_DEPTH {
+        let Some(Fetched { document: Document::Index(index), .. }) = way.last() else { return Ok(way) };
+        let chosen = image::choice::require(index.value(), platform)
+            .map_err(|source| DistributionError::Platform { what: shown(reference), source })?
+            .clone();
+        way.push(get_described(registry, reference, &chosen)?);
+    }
+    Err(registry.strange("give the manifest", "its indexes lead from one to the next without an end"))
+}
+
+/// Puts a document under a tag, or under its digest.
+pub(crate) fn put(registry: &Registry<'_>, by: &str, descriptor: &Descriptor, bytes: &[u8]) -> Result<()> {
+    let mut call = call(registry, Method::PUT, by, format!("take the manifest {by}"));
+    call.scopes = registry.scope("pull,push");
+    let media_type = HeaderValue::from_str(descriptor.media_type.as_str())
+        .map_err(|_| registry.strange(&call.action, "its media type cannot stand in a header"))?;
+    call.headers = HeaderMap::from_iter([(CONTENT_TYPE, media_type)]);
+    let body = crate::http::Body::Bytes(bytes.to_vec().into());
+    call.body = Some(&body);
+    let answer = registry.send(&call)?;
+    if !answer.status().is_success() {
+        let what = format!("the repository {}", registry.full_name());
+        return Err(registry.refused(answer, &call, &what));
+    }
+    // A proxy that changes what passes through it would be found out by whoever pulls (RC-078).
+    if let Some(found) = answer.header(CONTENT_DIGEST).and_then(|text| Digest::parse(text).ok())
+        && found.algorithm() == descriptor.digest.algorithm()
+        && found != descriptor.digest
+    {
+        return Err(DistributionError::Mismatch {
+            host: registry.host.name().to_owned(),
+            what: format!("the manifest {by}"),
+            expected: descriptor.digest.to_string(),
+            found: found.to_string(),
+        });
+    }
+    answer.drain();
+    Ok(())
+}
+
+fn call<'a>(registry: &Registry<'_>, method: Method, by: &str, action: String) -> Call<'a> {
+    Call {
+        method,
+        url: registry.url(&format!("manifests/{by}")),
+        headers: HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(ACCEPTED))]),
+        body: None,
+        scopes: registry.scope("pull"),
+        action,
+        again: true,
+    }
+}
+
+fn check(registry: &Registry<'_>, what: &str, expected: &Digest, bytes: &[u8]) -> Result<()> {
+    let mut digester = Digester::new(expected.algorithm());
+    digester.update(bytes);
+    let found = digester.finish();
+    if found == *expected {
+        return Ok(());
+    }
+    Err(DistributionError::Mismatch {
+        host: registry.host.name().to_owned(),
+        what: what.to_owned(),
+        expected: expected.to_string(),
+        found: found.to_string(),
+    })
+}
+
+/// The type that a document says itself, else the one of the answer, else what it looks like (RC-081).
+fn describe(document: &Document, digest: Option<Digest>, says: Option<&MediaType>) -> Descriptor {
+    let (own, usual, bytes, sha256) = match document {
+        Document::Manifest(raw) => {
+            (&raw.value().media_type, MediaType::OCI_MANIFEST, raw.bytes(), raw.digest())
+        }
+        Document::Index(raw) => (&raw.value().media_type, MediaType::OCI_INDEX, raw.bytes(), raw.digest()),
+    };
+    let is_index = matches!(document, Document::Index(_));
+    let fits = |said: &&MediaType| if is_index { said.is_index() } else { said.is_manifest() };
+    let media_type = own.as_ref().or(says.filter(fits)).cloned().unwrap_or(usual);
+    Descriptor::new(media_type, digest.unwrap_or(sha256), bytes.len() as u64)
+}
+
+/// A type without its parameters.
+fn media_type(text: &str) -> MediaType {
+    MediaType::new(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}

@@ -1,0 +1,257 @@
+//! Pulling: an image of a registry → the store.
+//!
+//! ```text
+//! manifest (an index leads to the one for the platform) ─▶ config ─▶ layers that the store lacks, several at a time ─▶ image ─▶ name
+//! ```
+
+use std::collections::HashSet;
+use std::io::{Read, Write};
+
+use base::task::{Counted, Task};
+use base::{Cancel, Classified, Events, Kind};
+use image::config::MAX_CONFIG_SIZE;
+use image::{
+    Config, Descriptor, DiffId, Digest, Digester, Document, ImageId, Manifest, MediaType, Platform, Raw,
+    Reference,
+};
+use layer::LayerError;
+use layer::ingest::{ExpectedBlob, continue_ingest, ingest_blob};
+use store::{Layer, Lease, NameRecord, Origin, Store};
+
+use crate::client::Client;
+use crate::download::Download;
+use crate::manifests::{self, Fetched};
+use crate::parallel::in_parallel;
+use crate::registry::{Registry, shown};
+use crate::{DistributionError, Result};
+
+/// How many layers come at a time (RC-067). Each is decompressed and indexed while it comes.
+const LAYERS_AT_A_TIME: usize = 3;
+/// Wrong bytes are asked for once more, in case they were wrong on the way (RC-060).
+const ATTEMPTS_AT_BYTES: usize = 2;
+
+/// An image that was pulled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pulled {
+    /// The name that it got.
+    pub reference: Reference,
+    /// Which.
+    pub image: ImageId,
+    /// Its manifest.
+    pub manifest: Descriptor,
+    /// What the name means on the registry: the manifest, or the index that it is in.
+    pub target: Descriptor,
+    /// What the name meant here before.
+    pub before: Option<NameRecord>,
+}
+
+impl Pulled {
+    /// Whether the name means what it meant before.
+    pub fn was_there(&self) -> bool {
+        self.before
+            .as_ref()
+            .is_some_and(|before| before.image == self.image && before.target == self.manifest)
+    }
+}
+
+/// Pulls the image that a name means on its registry, for a platform. What the store has is not transferred; what has come of an interrupted pull is continued.
+pub fn pull(
+    client: &Client,
+    store: &Store,
+    lease: &Lease,
+    reference: &Reference,
+    platform: &Platform,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Pulled> {
+    let reference = reference.clone().or_latest();
+    let registry = client.repository(&reference, cancel)?;
+    let first = manifests::get(&registry, &reference)?;
+    let target = first.descriptor.clone();
+    let way = manifests::choose(&registry, &reference, first, platform)?;
+    let Some(Fetched { document: Document::Manifest(manifest), descriptor }) = way.into_iter().last() else {
+        return Err(registry.strange("give the image", "its indexes end without a manifest"));
+    };
+    let pull = Pull { registry: &registry, store, lease, reference: &reference, events, cancel };
+    let image = pull.image(&manifest, &descriptor, platform)?;
+    // A tag beside a digest is a remark: it does not get to mean this image here (RC-007).
+    let name = match reference.digest() {
+        Some(digest) => {
+            Reference::parse(&format!("{}@{digest}", reference.repository())).unwrap_or(reference.clone())
+        }
+        None => reference.clone(),
+    };
+    let before = store.images().name(lease, &name, (image, &descriptor), Origin::Pulled)?;
+    Ok(Pulled { reference: name, image, manifest: descriptor, target, before })
+}
+
+struct Pull<'a> {
+    registry: &'a Registry<'a>,
+    store: &'a Store,
+    lease: &'a Lease,
+    reference: &'a Reference,
+    events: &'a Events,
+    cancel: &'a Cancel,
+}
+
+impl Pull<'_> {
+    /// Brings all of an image into the store, and adds it.
+    fn image(
+        &self,
+        manifest: &Raw<Manifest>,
+        descriptor: &Descriptor,
+        platform: &Platform,
+    ) -> Result<ImageId> {
+        let described = &manifest.value().config;
+        if ![MediaType::OCI_CONFIG, MediaType::DOCKER_CONFIG].contains(&described.media_type) {
+            return Err(DistributionError::Unsupported {
+                what: shown(self.reference),
+                action: "pulled",
+                reason: format!("it is no image, but an artifact ({})", described.media_type),
+            });
+        }
+        let config = self.config(described)?;
+        self.compare(config.value(), platform);
+        let (layers, diff_ids) = (&manifest.value().layers, &config.value().rootfs.diff_ids);
+        if layers.len() != diff_ids.len() {
+            let reason = format!("its manifest has {} layers, its config {}", layers.len(), diff_ids.len());
+            return Err(self.registry.strange("give the image", &reason));
+        }
+        // The same layer may be there several times. The largest ones begin: they take longest.
+        let mut seen = HashSet::new();
+        let mut wanted: Vec<_> = layers
+            .iter()
+            .zip(diff_ids.iter().copied())
+            .filter(|(_, diff_id)| seen.insert(*diff_id))
+            .collect();
+        wanted.sort_by_key(|(layer, _)| std::cmp::Reverse(layer.size));
+        let _held: Vec<Layer> =
+            in_parallel(&wanted, LAYERS_AT_A_TIME, |(layer, diff_id)| self.layer(layer, *diff_id))?;
+        let image = ImageId(described.digest);
+        self.keep(&described.digest, config.bytes())?;
+        self.keep(&descriptor.digest, manifest.bytes())?;
+        self.store.sync()?;
+        self.cancel.check()?;
+        self.store.images().add(self.lease, image, descriptor.clone(), Origin::Pulled)?;
+        Ok(image)
+    }
+
+    fn config(&self, described: &Descriptor) -> Result<Raw<Config>> {
+        let document = |source| DistributionError::Document {
+            what: format!("the config of {} cannot be used", self.reference.familiar()),
+            source,
+        };
+        if described.size > MAX_CONFIG_SIZE {
+            let what = format!("the config of {}", self.reference.familiar());
+            return Err(DistributionError::TooLarge { what, limit: MAX_CONFIG_SIZE });
+        }
+        if self.store.blobs().size(&described.digest)? == Some(described.size) {
+            let bytes = self.store.blobs().read(&described.digest, MAX_CONFIG_SIZE)?;
+            return Raw::parse("config", bytes).map_err(document);
+        }
+        let mut download = Download::new(self.registry, described, 0);
+        let mut bytes = Vec::new();
+        let read = download.read_to_end(&mut bytes);
+        if let Err(source) = read {
+            return Err(download.failure().unwrap_or(DistributionError::Body { source }));
+        }
+        let mut digester = Digester::new(described.digest.algorithm());
+        digester.update(&bytes);
+        let found = digester.finish();
+        if found != described.digest {
+            return Err(self.mismatch(&described.digest, &found));
+        }
+        Raw::parse("config", bytes).map_err(document)
+    }
+
+    /// Stores a document.
+    fn keep(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
+        let mut writer = self.store.blobs().writer(self.lease)?;
+        writer.write_all(bytes).map_err(|source| DistributionError::Body { source })?;
+        writer.commit(Some((*digest, bytes.len() as u64)))?;
+        Ok(())
+    }
+
+    fn mismatch(&self, expected: &Digest, found: &Digest) -> DistributionError {
+        DistributionError::Mismatch {
+            host: self.registry.host.name().to_owned(),
+            what: format!("the blob {expected}"),
+            expected: expected.to_string(),
+            found: found.to_string(),
+        }
+    }
+
+    /// An image that is not in an index may be for another platform than the one that is wanted: that is told, as docker does it.
+    fn compare(&self, config: &Config, wanted: &Platform) {
+        let is = Platform::new(&config.os, &config.architecture, config.variant.as_deref()).normalized();
+        let wanted = wanted.normalized();
+        if (&is.os, &is.architecture) != (&wanted.os, &wanted.architecture) {
+            self.events.warn(format!("{} is for {is}, not for {wanted}", self.reference.familiar()));
+        }
+    }
+
+    fn layer(&self, described: &Descriptor, diff_id: DiffId) -> Result<Layer> {
+        if let Some(layer) = self.store.layers().get(&diff_id)? {
+            return Ok(layer);
+        }
+        let name = format!("pull layer {}", described.digest.short());
+        Task::run(self.events, name, |task| {
+            let mut attempt = 1;
+            loop {
+                let (result, failure) = self.attempt(described, diff_id, task);
+                match (result, failure) {
+                    (Ok(layer), _) => return Ok(layer),
+                    (Err(_), Some(failure)) => return Err(failure),
+                    (Err(error), None) if error.kind() == Kind::Corrupt && attempt < ATTEMPTS_AT_BYTES => {
+                        task.say("the bytes were wrong: once more, from the beginning");
+                        attempt += 1;
+                    }
+                    (Err(LayerError::Cancelled(cancelled)), None) => return Err(cancelled.into()),
+                    (Err(source), None) => {
+                        let digest = Box::new(described.digest);
+                        return Err(DistributionError::PulledLayer { digest, source: Box::new(source) });
+                    }
+                }
+            }
+        })
+    }
+
+    /// One stream through everything: to the disk, the hash, the decompressor, the table. Gives also why the stream ended, if it was that.
+    fn attempt(
+        &self,
+        described: &Descriptor,
+        diff_id: DiffId,
+        task: &Task<'_>,
+    ) -> (Result<Layer, LayerError>, Option<DistributionError>) {
+        let (digest, size) = (described.digest, described.size);
+        let partial = match self.store.blobs().resume(self.lease, &digest, size, self.cancel) {
+            Ok(Some(partial)) => partial,
+            Ok(None) => {
+                let ingested = ingest_blob(self.store, self.lease, &digest, Some(diff_id), self.cancel);
+                return (ingested.map(|ingested| ingested.layer), None);
+            }
+            Err(error) => return (Err(error.into()), None),
+        };
+        let there = partial.length();
+        let mut count = task.count(Some(size));
+        if there > 0 {
+            task.say(&format!("resumed at {there} of {size} bytes"));
+            count.set(there);
+        }
+        let download = Download::new(self.registry, described, there);
+        let mut counted = Counted { inner: download, count };
+        let expected = ExpectedBlob { digest, size, diff_id: Some(diff_id) };
+        let ingested = continue_ingest(self.store, self.lease, partial, &mut counted, expected, self.cancel);
+        let Counted { mut inner, count } = counted;
+        match ingested {
+            Ok(ingested) => {
+                count.end();
+                for warning in &ingested.warnings {
+                    self.events.warn(format!("layer {}: {warning}", digest.short()));
+                }
+                (Ok(ingested.layer), None)
+            }
+            Err(error) => (Err(error), inner.failure()),
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! A blob on its way to a registry (RC-068 … RC-075).
+//!
+//! ```text
+//! is it there? ─▶ is it in another repository? ─▶ a session ─▶ small: one PUT
+//!                                                     └──────▶ large: chunks ─▶ a PUT that ends it
+//! ```
+//!
+//! The session of a large blob is noted in the store after each chunk. Whatever goes wrong, the next attempt, of this process or of another one, begins at the top: the
+//! blob may have arrived; else the registry is asked how far the session has come.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base::IoContext;
+use base::task::{Count, Task};
+use image::Descriptor;
+use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
+use reqwest::{Method, Url};
+use store::{Lease, Store};
+
+use crate::http::{Answer, Body};
+use crate::registry::{Call, Registry, scope};
+use crate::retry::{self, Attempts};
+use crate::{DistributionError, Result};
+
+/// Blobs up to this size go in one request; larger ones in chunks of it, so that at most one chunk is sent again (RC-069).
+const CHUNK: u64 = 16 << 20;
+/// The smallest chunk that a registry takes.
+const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
+
+/// How a blob came to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// It was there already.
+    There,
+    /// It was in another repository of the registry.
+    Mounted,
+    /// It was sent.
+    Sent,
+}
+
+/// One blob, to one repository.
+pub(crate) struct Upload<'a> {
+    pub registry: &'a Registry<'a>,
+    pub store: &'a Store,
+    pub lease: &'a Lease,
+    pub descriptor: &'a Descriptor,
+    /// Another repository of the registry that may have it.
+    pub from: Option<&'a str>,
+    pub task: &'a Task<'a>,
+}
+
+/// Why an attempt failed.
+enum Failure {
+    /// Another attempt may succeed.
+    Passing(DistributionError),
+    /// None will.
+    Lasting(DistributionError),
+}
+
+impl From<DistributionError> for Failure {
+    fn from(error: DistributionError) -> Self {
+        if retry::may_pass(&error) { Failure::Passing(error) } else { Failure::Lasting(error) }
+    }
+}
+
+impl From<store::StoreError> for Failure {
+    fn from(error: store::StoreError) -> Self {
+        Failure::Lasting(error.into())
+    }
+}
+
+/// Where an upload goes on.
+struct Session {
+    location: Url,
+    /// How much the registry has.
+    offset: u64,
+    chunk: u64,
+}
+
+impl Upload<'_> {
+    /// Gets the blob there.
+    pub(crate) fn run(&self) -> Result<Arrival> {
+        let count = Arc::new(Mutex::new(self.task.count(Some(self.descriptor.size))));
+        let mut attempts = Attempts::default();
+        let mut furthest = 0;
+        loop {
+            let mut reached = furthest;
+            let failure = match self.attempt(&count, &mut reached) {
+                Ok(arrival) => {
+                    if arrival == Arrival::Sent {
+                        count.lock().unwrap_or_else(PoisonError::into_inner).end();
+                    }
+                    return Ok(arrival);
+                }
+                Err(Failure::Lasting(error)) => return Err(error),
+                Err(Failure::Passing(error)) => error,
+            };
+            if reached > furthest {
+                furthest = reached;
+                attempts.progress();
+            }
+            match attempts.next_pause(self.registry.patience()) {
+                Some(pause) => retry::sleep(pause, self.registry.cancel)?,
+                None => return Err(failure),
+            }
+        }
+    }
+
+    fn attempt(&self, count: &Arc<Mutex<Count>>, reached: &mut u64) -> Result<Arrival, Failure> {
+        if self.is_there()? {
+            self.forget()?;
+            return Ok(Arrival::There);
+        }
+        let resumed = self.resumed()?;
+        let is_resumed = resumed.is_some();
+        let mut session = match resumed {
+            Some(session) => session,
+            None => match self.begin()? {
+                Some(session) => session,
+                None => return Ok(Arrival::Mounted),
+            },
+        };
+        if session.offset > 0 {
+            self.task.say(&format!("resumed at {} of {} bytes", session.offset, self.descriptor.size));
+        }
+        if self.descriptor.size > session.chunk || session.offset > 0 {
+            while session.offset < self.descriptor.size {
+                self.chunk(&mut session, count)?;
+                *reached = session.offset;
+            }
+        }
+        self.complete(&session, count, is_resumed)?;
+        self.forget()?;
+        Ok(Arrival::Sent)
+    }
+
+    fn forget(&self) -> Result<(), Failure> {
+        Ok(self.store.uploads().remove(&self.registry.full_name(), &self.descriptor.digest)?)
+    }
+
+    fn call<'c>(&self, method: Method, url: Url) -> Call<'c> {
+        Call {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: None,
+            scopes: self.registry.scope("pull,push"),
+            action: format!("take the blob {}", self.descriptor.digest),
+            again: false,
+        }
+    }
+
+    fn refused(&self, answer: Answer<'_>, call: &Call<'_>) -> DistributionError {
+        let what = format!("the repository {}", self.registry.full_name());
+        self.registry.refused(answer, call, &what)
+    }
+
+    /// Whether the repository has it (RC-075). A registry that does not say so clearly gets it again.
+    fn is_there(&self) -> Result<bool, Failure> {
+        let call = self.call(Method::HEAD, self.registry.url(&format!("blobs/{}", self.descriptor.digest)));
+        let answer = self.registry.send(&call)?;
+        match answer.status().as_u16() {
+            200 => Ok(answer.length().is_none_or(|length| length == self.descriptor.size)),
+            status if retry::passes(status) => Err(self.refused(answer, &call).into()),
+            // The answer to a HEAD has no body that would say more; what follows is refused as well, and says it.
+            _ => Ok(false),
+        }
+    }
+
+    /// The session of an earlier attempt, if the registry still knows it.
+    fn resumed(&self) -> Result<Option<Session>, Failure> {
+        let noted = self.store.uploads().get(&self.registry.full_name(), &self.descriptor.digest);
+        let Some(location) = noted.and_then(|location| Url::parse(&location).ok()) else { return Ok(None) };
+        let call = self.call(Method::GET, location.clone());
+        let answer = self.registry.send(&call)?;
+        let offset = received(&answer);
+        match (answer.status().as_u16(), offset) {
+            (204 | 202 | 200, Some(offset)) if offset <= self.descriptor.size => {
+                let location = self.registry.location(&answer, &call.action).unwrap_or(location);
+                Ok(Some(Session { location, offset, chunk: CHUNK }))
+            }
+            _ => {
+                self.forget()?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Begins a session; none is needed when the blob could be taken over from another repository (RC-074).
+    fn begin(&self) -> Result<Option<Session>, Failure> {
+        if let Some(from) = self.from {
+            let mut url = self.registry.url("blobs/uploads/");
+            url.query_pairs_mut()
+                .append_pair("mount", &self.descriptor.digest.to_string())
+                .append_pair("from", from);
+            let mut call = self.call(Method::POST, url);
+            call.scopes.insert(scope(from, "pull"));
+            let body = Body::empty();
+            call.body = Some(&body);
+            // Whoever may not read the other repository may still write to this one.
+            match self.registry.send(&call) {
+                Ok(answer) if answer.status() == 201 => return Ok(None),
+                Ok(answer) if answer.status() == 202 => return Ok(Some(self.session(&answer, &call)?)),
+                Ok(answer) => answer.drain(),
+                Err(DistributionError::Denied { .. } | DistributionError::Login { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut call = self.call(Method::POST, self.registry.url("blobs/uploads/"));
+        let body = Body::empty();
+        call.body = Some(&body);
+        let answer = self.registry.send(&call)?;
+        if answer.status() != 202 {
+            return Err(self.refused(answer, &call).into());
+        }
+        Ok(Some(self.session(&answer, &call)?))
+    }
+
+    fn session(&self, answer: &Answer<'_>, call: &Call<'_>) -> Result<Session, Failure> {
+        let least = answer.header(CHUNK_MIN_LENGTH).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let location = self.registry.location(answer, &call.action)?;
+        Ok(Session { location, offset: 0, chunk: CHUNK.max(least) })
+    }
+
+    /// Sends the next chunk, and notes how far that has come.
+    fn chunk(&self, session: &mut Session, count: &Arc<Mutex<Count>>) -> Result<(), Failure> {
+        let end = session.offset.saturating_add(session.chunk).min(self.descriptor.size);
+        let body = self.body(session.offset, end, count);
+        let mut call = self.call(Method::PATCH, session.location.clone());
+        call.body = Some(&body);
+        let range = format!("{}-{}", session.offset, end.saturating_sub(1));
+        call.headers = octets();
+        call.headers.extend(HeaderValue::from_str(&range).ok().map(|range| (CONTENT_RANGE, range)));
+        // Before anything is sent: the process may end at any moment.
+        self.note(session)?;
+        let answer = self.registry.send(&call)?;
+        match answer.status().as_u16() {
+            // 201 is what one large registry says.
+            201 | 202 => {}
+            // The session has gone, or is elsewhere than it was thought to be: it is asked, or begun again.
+            404 | 416 => return Err(Failure::Passing(self.refused(answer, &call))),
+            _ => return Err(self.refused(answer, &call).into()),
+        }
+        if let Ok(location) = self.registry.location(&answer, &call.action) {
+            session.location = location;
+        }
+        session.offset =
+            received(&answer).filter(|offset| (session.offset + 1..=end).contains(offset)).unwrap_or(end);
+        self.note(session)
+    }
+
+    fn note(&self, session: &Session) -> Result<(), Failure> {
+        let name = self.registry.full_name();
+        Ok(self.store.uploads().set(&name, &self.descriptor.digest, session.location.as_str())?)
+    }
+
+    /// Ends the session: with the whole blob, when nothing of it was sent before.
+    fn complete(
+        &self,
+        session: &Session,
+        count: &Arc<Mutex<Count>>,
+        is_resumed: bool,
+    ) -> Result<(), Failure> {
+        let mut url = session.location.clone();
+        url.query_pairs_mut().append_pair("digest", &self.descriptor.digest.to_string());
+        let body = match session.offset {
+            0 => self.body(0, self.descriptor.size, count),
+            _ => Body::empty(),
+        };
+        let mut call = self.call(Method::PUT, url);
+        call.headers = octets();
+        call.body = Some(&body);
+        let answer = self.registry.send(&call)?;
+        match answer.status().as_u16() {
+            201 | 204 => Ok(()),
+            // Where a session was continued, what the registry had of it may have been something else.
+            404 | 416 => Err(Failure::Passing(self.refused(answer, &call))),
+            400 if is_resumed => {
+                self.forget()?;
+                Err(Failure::Passing(self.refused(answer, &call)))
+            }
+            _ => Err(self.refused(answer, &call).into()),
+        }
+    }
+
+    /// A part of the blob.
+    fn body(&self, begin: u64, end: u64, count: &Arc<Mutex<Count>>) -> Body {
+        if begin == end {
+            return Body::empty();
+        }
+        let (store, lease, digest) = (self.store.clone(), self.lease.clone(), self.descriptor.digest);
+        let count = count.clone();
+        let open = move || -> Result<Box<dyn Read + Send>> {
+            let mut blob = store.blobs().open(&lease, &digest)?;
+            let path = || store.blobs().path(&digest);
+            blob.file.seek(SeekFrom::Start(begin)).context("seek in", path())?;
+            count.lock().unwrap_or_else(PoisonError::into_inner).set(begin);
+            Ok(Box::new(Told { inner: blob.file.take(end - begin), count: count.clone() }))
+        };
+        Body::Stream { length: end - begin, open: Box::new(open) }
+    }
+}
+
+fn octets() -> HeaderMap {
+    HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))])
+}
+
+/// How much a registry says that it has: `0-N` are N + 1 bytes, but `0-0` none. (Where it is one byte, that one is sent again.)
+fn received(answer: &Answer<'_>) -> Option<u64> {
+    let range = answer.header(RANGE)?;
+    let last: u64 =
+        range.trim().strip_prefix("bytes=").unwrap_or(range.trim()).split_once('-')?.1.parse().ok()?;
+    Some(if last == 0 { 0 } else { last + 1 })
+}
+
+/// A reader that tells how far it is.
+struct Told<R> {
+    inner: R,
+    count: Arc<Mutex<Count>>,
+}
+
+impl<R: Read> Read for Told<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.count.lock().unwrap_or_else(PoisonError::into_inner).add(count);
+        Ok(count)
+    }
+}

@@ -1,0 +1,9 @@
+//! The client against registries that misbehave.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod lab;
+mod pull;
+mod push;

@@ -1,0 +1,127 @@
+//! What the commands that talk to registries have in common: their flags, and where users have configured what.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use base::{Cancel, Events};
+use distribution::config::{AuthFile, Config, Patience, Proxies};
+use distribution::{Client, DistributionError, config};
+use image::{Digest, Platform, Reference};
+use store::{Lease, Store};
+
+use crate::environment;
+use crate::failure::Outcome;
+
+/// Flags of every command that talks to registries.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// A registry that may speak plain HTTP, or have a certificate that nobody vouches for; may be repeated
+    #[arg(long, value_name = "HOST[:PORT]")]
+    insecure: Vec<String>,
+    /// The file with credentials (docker's and podman's when not given)
+    #[arg(long, value_name = "FILE")]
+    authfile: Option<PathBuf>,
+}
+
+impl Args {
+    /// A client, as the flags and the environment have it.
+    pub fn client(&self) -> Outcome<Client> {
+        Ok(Client::new(self.config())?)
+    }
+
+    fn config(&self) -> Config {
+        let mut insecure = self.insecure.clone();
+        insecure.extend(environment::insecure_registries());
+        Config {
+            agent: concat!("lap/", env!("CARGO_PKG_VERSION")).to_owned(),
+            auth_files: self.auth_files(),
+            insecure,
+            certificates: environment::certificates(),
+            proxies: proxies(),
+            patience: Patience::default(),
+            anonymous: false,
+        }
+    }
+
+    fn auth_files(&self) -> Vec<AuthFile> {
+        if let Some(file) = &self.authfile {
+            return vec![AuthFile::Path(file.clone())];
+        }
+        let text = environment::docker_auth_config()
+            .map(|text| AuthFile::Text { name: environment::DOCKER_AUTH_CONFIG.to_owned(), text });
+        text.into_iter().chain(environment::auth_files().into_iter().map(config::AuthFile::Path)).collect()
+    }
+
+    /// The file that a login is kept in.
+    pub fn login_file(&self) -> Option<PathBuf> {
+        self.authfile.clone().or_else(environment::login_file)
+    }
+}
+
+/// When images are fetched that a command needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Policy {
+    /// Always: a newer one replaces the one that is there
+    Always,
+    /// When the store has none of the name
+    Missing,
+    /// Never
+    Never,
+}
+
+/// Fetches images that other commands need.
+pub struct Fetcher {
+    store: Store,
+    lease: Lease,
+    args: Args,
+    policy: Policy,
+    /// Made when it is first needed: most commands find everything in the store.
+    client: OnceLock<Client>,
+}
+
+impl Fetcher {
+    /// Nothing is fetched yet. What is fetched stays at least as long as this lives.
+    pub fn new(store: &Store, args: &Args, policy: Policy) -> Outcome<Self> {
+        let (store, lease) = (store.clone(), store.lease("fetch")?);
+        Ok(Self { store, lease, args: args.clone(), policy, client: OnceLock::new() })
+    }
+
+    /// Brings an image into the store, if the policy wants it. What is only the ID of an image cannot be fetched.
+    pub fn fetch(
+        &self,
+        name: &str,
+        is_there: bool,
+        platform: &Platform,
+        events: &Events,
+        cancel: &Cancel,
+    ) -> Result<(), DistributionError> {
+        let wanted = match self.policy {
+            Policy::Always => true,
+            Policy::Missing => !is_there,
+            Policy::Never => false,
+        };
+        let Some(reference) = Reference::parse(name).ok().filter(|_| wanted && Digest::parse(name).is_err())
+        else {
+            return Ok(());
+        };
+        let client = match self.client.get() {
+            Some(client) => client,
+            None => {
+                let client = Client::new(self.args.config())?;
+                self.client.get_or_init(|| client)
+            }
+        };
+        distribution::pull::pull(client, &self.store, &self.lease, &reference, platform, events, cancel)?;
+        Ok(())
+    }
+}
+
+fn proxies() -> Proxies {
+    let all = environment::either_case("ALL_PROXY");
+    Proxies {
+        http: environment::either_case("HTTP_PROXY").or_else(|| all.clone()),
+        https: environment::either_case("HTTPS_PROXY").or(all),
+        no_proxy: environment::either_case("NO_PROXY"),
+    }
+}

@@ -1,0 +1,278 @@
+//! Registries: Debian's docker-registry, with skopeo as another client of it; and one that misbehaves.
+
+mod errors;
+mod real;
+#[path = "../../../distribution/tests/support/mod.rs"]
+#[expect(dead_code, reason = "the client's own tests use the rest")]
+mod support;
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::environment::{Environment, Ran, path_text, tool};
+use real::{DockerRegistry, Setup, Valve};
+use support::{Fault, Registry};
+
+/// Runs skopeo; it has to succeed.
+fn skopeo(lap: &Environment, arguments: &[&str]) -> String {
+    let policy = lap.write("policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#);
+    let output = Command::new(tool("skopeo", "skopeo"))
+        .args(["--policy", path_text(&policy)])
+        .args(arguments)
+        .output()
+        .expect("skopeo runs");
+    Ran::of(output).success().stdout
+}
+
+/// Imports an image with a file that does not compress.
+fn import_large(lap: &Environment, name: &str, bytes: u64) {
+    let mut contents = Vec::new();
+    let random = std::fs::File::open("/dev/urandom").expect("/dev/urandom");
+    random.take(bytes).read_to_end(&mut contents).expect("random bytes");
+    let mut header = tar::Header::new_gnu();
+    header.set_size(bytes);
+    header.set_mode(0o644);
+    let mut tar = tar::Builder::new(std::fs::File::create(lap.path("large.tar")).expect("a file"));
+    tar.append_data(&mut header, "large", contents.as_slice()).expect("an entry");
+    tar.finish().expect("a tar");
+    lap.lap(["import", path_text(&lap.path("large.tar")), name]).success();
+}
+
+#[test]
+fn skopeo_reads_what_is_pushed_and_what_it_pushes_is_pulled() {
+    let lap = Environment::with_base();
+    let registry = DockerRegistry::start(&lap, "registry", &Setup::default());
+    let name = format!("{}/team/app:1", registry.host());
+    lap.lap(["tag", "base:1", &name]).success();
+    let pushed = lap.lap(["push", &name]).success();
+    let digest = pushed.stdout.split_whitespace().nth(2).expect("a digest").to_owned();
+    assert_eq!(
+        skopeo(
+            &lap,
+            &["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &format!("docker://{name}")]
+        )
+        .trim(),
+        digest
+    );
+    let directory = format!("dir:{}", lap.path("copied").display());
+    skopeo(&lap, &["copy", "--src-tls-verify=false", &format!("docker://{name}"), &directory]);
+    let again = format!("docker://{}/skopeo/app:2", registry.host());
+    skopeo(&lap, &["copy", "--dest-tls-verify=false", &directory, &again]);
+
+    let other = Environment::new();
+    let pulled = other.lap(["pull", &format!("{}/skopeo/app:2", registry.host())]).success();
+    assert!(
+        pulled.stdout.contains(&format!("Digest: {digest}\nStatus: Downloaded newer image for ")),
+        "{}",
+        pulled.stdout
+    );
+    assert_eq!(other.sh(&format!("{}/skopeo/app:2", registry.host()), "echo it runs"), "it runs\n");
+    let again = other.lap(["pull", &format!("{}/skopeo/app:2", registry.host())]).success();
+    assert!(again.stdout.contains("Status: Image is up to date for "), "{}", again.stdout);
+    // By digest, and from there to a third repository: nothing has to be sent (RC-074).
+    let by_digest = format!("{}/skopeo/app@{digest}", registry.host());
+    let id = other.lap(["pull", "-q", &by_digest]).success().stdout;
+    let third = format!("{}/third/app:3", registry.host());
+    other.lap(["tag", id.trim(), &third]).success();
+    let pushed = other.lap(["push", &third]).success();
+    assert!(pushed.stderr.contains("taken over from skopeo/app"), "{}", pushed.stderr);
+    assert!(pushed.stderr.contains(": 0B sent"), "{}", pushed.stderr);
+    other.check();
+}
+
+#[test]
+fn builds_fetch_their_bases_and_push_their_results() {
+    let lap = Environment::with_base();
+    let registry = DockerRegistry::start(&lap, "registry", &Setup::default());
+    let base = format!("{}/base:1", registry.host());
+    lap.lap(["tag", "base:1", &base]).success();
+    lap.lap(["push", &base]).success();
+
+    let other = Environment::new();
+    let (one, two) = (format!("{}/app:1", registry.host()), format!("{}/app:2", registry.host()));
+    let dockerfile =
+        format!("FROM {base}\nRUN echo hello >/greeting\nCOPY --from={base} /etc/group /groups\n");
+    other.write("context/Dockerfile", dockerfile);
+    let built = other.lap(["build", "--push", "-t", &one, "-t", &two, "context"]).success();
+    assert!(
+        built.stdout.contains("1: digest: sha256:") && built.stdout.contains("2: digest: sha256:"),
+        "{}",
+        built.stdout
+    );
+    assert!(built.stderr.contains("pull layer"), "{}", built.stderr);
+
+    // `lap run` fetches what is missing, and only that.
+    let third = Environment::new();
+    assert_eq!(third.sh(&two, "cat /greeting"), "hello\n");
+    third.lap(["run", "--rm", "--pull", "never", &one, "true"]).failure(125, &["there is no image"]);
+    other.write("context/Dockerfile", format!("FROM {base}\nRUN echo newer >/greeting\n"));
+    other.lap(["build", "--push", "-t", &two, "context"]).success();
+    assert_eq!(third.sh(&two, "cat /greeting"), "hello\n");
+    let always = ["run", "--rm", "--pull", "always", &two, "cat", "/greeting"];
+    assert_eq!(third.lap(always).success().stdout, "newer\n");
+    // --pull of a build does the same for its bases.
+    third.write("context/Dockerfile", format!("FROM {two}\n"));
+    third.lap(["build", "--pull", "context"]).success();
+    third.check();
+    other.lap(["build", "--push", "context"]).failure(2, &["--tag"]);
+}
+
+#[test]
+fn rc_065_a_pull_that_was_killed_goes_on_where_it_was() {
+    let lap = Environment::new();
+    let registry = DockerRegistry::start(&lap, "registry", &Setup::default());
+    import_large(&lap, "large", 30_000_000);
+    let name = format!("{}/large:1", registry.host());
+    lap.lap(["tag", "large", &name]).success();
+    lap.lap(["push", &name]).success();
+
+    let other = Environment::new();
+    let valve = Valve::before(&registry, 20_000_000);
+    let name = format!("{}/large:1", valve.host());
+    let mut child =
+        other.command(["pull", &name]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lap runs");
+    valve.wait_until_shut();
+    child.kill().expect("it is killed");
+    child.wait().expect("it ends");
+    valve.open();
+    let pulled = other.lap(["pull", &name]).success();
+    let resumed = pulled.stderr.split("resumed at ").nth(1).unwrap_or_else(|| panic!("{}", pulled.stderr));
+    let from: u64 = resumed.split(' ').next().and_then(|number| number.parse().ok()).expect("a number");
+    assert!((18_000_000..20_000_000).contains(&from), "{from}");
+    other.check();
+}
+
+#[test]
+fn rc_068_a_push_that_was_killed_goes_on_where_it_was() {
+    let lap = Environment::new();
+    let registry = Registry::start();
+    import_large(&lap, "large", 40_000_000);
+    let name = format!("{}/large:1", registry.host());
+    lap.lap(["tag", "large", &name]).success();
+    // The first chunk arrives, and a part of the second.
+    registry.rule("PATCH", "/uploads/", 1, Fault::Header("X-Chunk", "1"));
+    registry.rule("PATCH", "/uploads/", 1, Fault::StallRequest(1_000_000));
+    let mut child =
+        lap.command(["push", &name]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lap runs");
+    let arrived = || registry.state.uploads.lock().expect("no panic").values().map(Vec::len).max();
+    for _ in 0..1000 {
+        if arrived() == Some((16 << 20) + 1_000_000) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().expect("it is killed");
+    child.wait().expect("it ends");
+    let pushed = lap.lap(["push", &name]).success();
+    assert!(
+        pushed.stderr.contains(&format!("resumed at {} of ", (16 << 20) + 1_000_000)),
+        "{}",
+        pushed.stderr
+    );
+    let other = Environment::new();
+    other.lap(["pull", &name]).success();
+    other.check();
+}
+
+#[test]
+fn rc_068_a_push_that_was_killed_arrives_at_a_registry_that_forgets() {
+    let lap = Environment::new();
+    let registry = DockerRegistry::start(&lap, "registry", &Setup::default());
+    import_large(&lap, "large", 40_000_000);
+    let valve = Valve::before(&registry, 25_000_000);
+    let name = format!("{}/large:1", valve.host());
+    lap.lap(["tag", "large", &name]).success();
+    let mut child =
+        lap.command(["push", &name]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lap runs");
+    valve.wait_until_shut();
+    child.kill().expect("it is killed");
+    child.wait().expect("it ends");
+    valve.open();
+    // docker-registry gives up a session whose last chunk broke.
+    lap.lap(["push", &name]).success();
+    let other = Environment::new();
+    other.lap(["pull", &name]).success();
+    other.check();
+}
+
+/// Runs a command, and gives the most memory that it had, in bytes.
+fn peak(lap: &Environment, arguments: &[&str]) -> u64 {
+    let mut child =
+        lap.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lap runs");
+    let mut peak = 0;
+    loop {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        // It never goes down; at the end, there is none any more.
+        peak = kilobytes.map_or(peak, |kilobytes| kilobytes << 10);
+        if let Some(status) = child.try_wait().expect("a status") {
+            assert!(status.success(), "{arguments:?} failed");
+            return peak;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn memory_stays_bounded_whatever_the_size() {
+    let bytes = if std::env::var_os("LAP_TEST_ALL").is_some() { 300_000_000 } else { 100_000_000 };
+    let lap = Environment::new();
+    let registry = DockerRegistry::start(&lap, "registry", &Setup::default());
+    import_large(&lap, "large", bytes);
+    let name = format!("{}/large:1", registry.host());
+    lap.lap(["tag", "large", &name]).success();
+    let pushing = peak(&lap, &["push", &name]);
+    let pulling = peak(&Environment::new(), &["pull", &name]);
+    for (what, peak) in [("push", pushing), ("pull", pulling)] {
+        assert!(peak > 0 && peak < 64 << 20, "{what} needed {peak} bytes");
+    }
+}
+
+#[test]
+fn rc_034_logins_are_checked_kept_and_forgotten() {
+    let lap = Environment::with_base();
+    let registry = DockerRegistry::start(&lap, "registry", &Setup { login: true, ..Setup::default() });
+    let (host, home) = (registry.host(), lap.path("home"));
+    let file = home.join(".docker/config.json");
+    let run = |arguments: &[&str], input: &[u8]| {
+        let mut child = lap
+            .command(arguments)
+            .env("HOME", &home)
+            .env_remove("DOCKER_CONFIG")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("lap runs");
+        // Whoever does not read it is not at fault.
+        let _ = std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), input);
+        Ran::of(child.wait_with_output().expect("lap ends"))
+    };
+    let name = format!("{host}/app:1");
+    lap.lap(["tag", "base:1", &name]).success();
+    run(&["push", &name], b"").failure(1, &["anybody without a login", &format!("lap login {host}")]);
+    let wrong = run(&["login", "-u", "anna", "--password-stdin", &host], b"wr0ng\n");
+    assert!(!wrong.stderr.contains("wr0ng"));
+    wrong.failure(1, &[&format!("{host} does not accept the login as anna"), "check user and password"]);
+    assert!(!file.exists());
+    let right = run(&["login", "-u", "anna", "--password-stdin", &host], b"s3cret\n").success();
+    assert!(
+        right.stdout.contains("Login Succeeded") && right.stderr.contains("unencrypted"),
+        "{}",
+        right.stderr
+    );
+    run(&["push", &name], b"").success();
+    let there = run(&["login", &host], b"").success();
+    assert!(there.stdout.contains("Login Succeeded: as anna"), "{}", there.stdout);
+    // skopeo reads what was kept.
+    let skopeo = Command::new(tool("skopeo", "skopeo"))
+        .args(["inspect", "--tls-verify=false", "--authfile", path_text(&file), &format!("docker://{name}")])
+        .output()
+        .expect("skopeo runs");
+    assert!(skopeo.status.success(), "{}", String::from_utf8_lossy(&skopeo.stderr));
+    run(&["logout", &host], b"").success();
+    run(&["pull", &name], b"").failure(1, &["anybody without a login"]);
+    assert!(run(&["logout", &host], b"").success().stderr.contains("Not logged in"));
+}
