@@ -102,12 +102,7 @@ impl<'a> Registry<'a> {
             let failed = match self.authorized(call) {
                 Ok(answer) if !retry::passes(answer.status().as_u16()) => return Ok(answer),
                 Ok(answer) => Ok(answer),
-                // A server that never answered is more likely not there than busy.
-                Err(DistributionError::Transport(error))
-                    if error.fault.passes() && self.state.answered.load(Ordering::Relaxed) =>
-                {
-                    Err(error)
-                }
+                Err(DistributionError::Transport(error)) if self.passes(&error.fault) => Err(error),
                 Err(error) => return Err(error),
             };
             if let Ok(answer) = &failed
@@ -122,6 +117,12 @@ impl<'a> Registry<'a> {
                 (_, Some(pause)) => retry::sleep(pause, self.cancel)?,
             }
         }
+    }
+
+    /// Whether another attempt makes sense. A server that was never reached is more likely not there than busy.
+    fn passes(&self, fault: &Fault) -> bool {
+        let unreached = matches!(fault, Fault::Connect(_) | Fault::UnknownHost(_));
+        fault.passes() && (!unreached || self.state.answered.load(Ordering::Relaxed))
     }
 
     /// Leaves the host alone for as long as it asks (RC-062): all requests to it wait.
