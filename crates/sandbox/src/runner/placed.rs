@@ -1,6 +1,6 @@
 //! What is put into a directory for the time of one command, where nothing can be mounted on it: devices, and files whose contents the host decides.
 //!
-//! What was there before is moved beside the directory, and back afterwards; the times of the directories are what they were.
+//! What was there before is moved beside the directory, and back afterwards; the times of the directories are what they were, or what the command made them.
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -12,7 +12,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::created::{parent_of, times_of};
+use super::created::{Times, parent_of, times_of};
 use super::resolve;
 use crate::error::{Doing, Error};
 
@@ -36,8 +36,8 @@ pub(super) struct Placed {
 struct Point {
     path: PathBuf,
     is_directory: bool,
-    /// The parent's times before.
-    times: Timestamps,
+    /// The parent's.
+    times: Times,
     /// What was there before has this name beside the root.
     before: Option<String>,
 }
@@ -59,11 +59,11 @@ impl Placed {
             if resolve::open(root, path)?.is_some() {
                 continue;
             }
-            let (parent, file, times) = self.parent(root, path)?;
+            let (parent, file, before) = self.parent(root, path)?;
             let device = makedev(major, minor);
             let mode = Mode::from(0o666);
             match mknodat(&parent, file, FileType::CharacterDevice, mode, device) {
-                Ok(()) => self.note(path, false, times, None),
+                Ok(()) => self.note(path, false, (before, &parent), None)?,
                 // Whatever forbids it forbids it to the command as well: it does without, as it would have to anyway.
                 Err(Errno::PERM | Errno::ACCESS) => {}
                 Err(errno) => return Err(errno).doing_to("create, in the root,", path),
@@ -86,15 +86,15 @@ impl Placed {
             self.directory(root, parent, 0o755)?;
         }
         let (parent, name, times) = self.parent(root, &place.path)?;
-        let before = match renameat(&parent, name, &self.aside, self.name_aside()) {
+        let aside = match renameat(&parent, name, &self.aside, self.name_aside()) {
             Ok(()) => Some(self.name_aside()),
             Err(Errno::NOENT) => None,
             Err(errno) => return Err(errno).doing_to("put aside, in the root,", path),
         };
-        self.note(&place.path, false, times, before);
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        let file =
-            openat(&parent, name, flags, Mode::from_raw_mode(mode)).doing_to("create, in the root,", path)?;
+        let file = openat(&parent, name, flags, Mode::from_raw_mode(mode));
+        self.note(&place.path, false, (times, &parent), aside)?;
+        let file = file.doing_to("create, in the root,", path)?;
         fchmod(&file, Mode::from_raw_mode(mode)).doing_to("set the mode of, in the root,", path)?;
         std::fs::File::from(file).write_all(contents).doing_to("write, in the root,", path)
     }
@@ -104,13 +104,12 @@ impl Placed {
     }
 
     fn directory(&mut self, root: &OwnedFd, path: &Path, mode: u32) -> Result<(), Error> {
-        let (parent, name, times) = self.parent(root, path)?;
+        let (parent, name, before) = self.parent(root, path)?;
         match mkdirat(&parent, name, Mode::from_raw_mode(mode)) {
-            Ok(()) => self.note(path, true, times, None),
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno).doing_to("create, in the root,", path),
+            Ok(()) => self.note(path, true, (before, &parent), None),
+            Err(Errno::EXIST) => Ok(()),
+            Err(errno) => Err(errno).doing_to("create, in the root,", path),
         }
-        Ok(())
     }
 
     fn parent<'a>(
@@ -123,8 +122,17 @@ impl Placed {
         Ok((parent, name, times))
     }
 
-    fn note(&mut self, path: &Path, is_directory: bool, times: Timestamps, before: Option<String>) {
+    /// `times` are the parent's before, and the parent.
+    fn note(
+        &mut self,
+        path: &Path,
+        is_directory: bool,
+        (times, parent): (Timestamps, &OwnedFd),
+        before: Option<String>,
+    ) -> Result<(), Error> {
+        let times = Times::since(times, parent).doing_to("examine, in the root, the parent of", path)?;
         self.points.push(Point { path: path.to_owned(), is_directory, times, before });
+        Ok(())
     }
 
     /// Takes everything away again, also what the command has made of it. What cannot be taken away stays.
@@ -136,6 +144,7 @@ impl Placed {
 
     fn remove_point(&self, root: &OwnedFd, point: &Point) -> Result<(), Errno> {
         let (parent, name) = parent_of(root, &point.path)?;
+        let times = point.times.to_restore(&parent)?;
         if point.is_directory && point.path == Path::new("dev/shm") {
             // It stands for memory, in which nothing stays.
             empty(&parent, name)?;
@@ -148,7 +157,7 @@ impl Placed {
         if let Some(before) = &point.before {
             renameat(&self.aside, before.as_str(), &parent, name)?;
         }
-        utimensat(&parent, ".", &point.times, AtFlags::empty())
+        utimensat(&parent, ".", &times, AtFlags::empty())
     }
 }
 
