@@ -26,7 +26,7 @@ echo s >/d/setuid && chown 7:8 /d/setuid && chmod 6755 /d/setuid && \
 find /d /old -exec touch -h -d @1200000000 {} +";
 
 /// What is done, and the lines of RUN that do it.
-const SCRIPTS: [(&str, &[&str]); 43] = [
+const SCRIPTS: [(&str, &[&str]); 46] = [
     ("nothing", &["true"]),
     ("only read", &["cat /d/file /d/sub/in; find / -xdev >/dev/null; ls -lR /d >/dev/null"]),
     ("create", &["echo x >/new; mkdir -p /a/b/c; echo y >/a/b/c/y"]),
@@ -35,6 +35,9 @@ const SCRIPTS: [(&str, &[&str]); 43] = [
         &["umask 077; echo x >/private; mkdir /own; chmod 2770 /own; chown 9:10 /own /private"],
     ),
     ("create in a directory with odd owner", &["echo x >/d/odd/x; mkdir /d/odd/y"]),
+    ("create where things are placed", &["echo x >/etc/x; echo y >/y"]),
+    ("create in one step, where things are placed, and go on", &["touch /etc/x", "true", "echo x >>/etc/x"]),
+    ("only new times of directories", &["touch /x /etc/x /tmp/x; rm /x /etc/x /tmp/x"]),
     ("append", &["echo more >>/d/file"]),
     ("replace by as many bytes", &["echo 9 >/d/file"]),
     ("replace by as many bytes, and put the time back", &["echo 9 >/d/file; touch -d @1200000000 /d/file"]),
@@ -134,7 +137,7 @@ impl Store {
     /// What the layers of `app` hold, above the base and what scripts find: a line an entry.
     fn layers(&self) -> Vec<String> {
         let archive = self.lap.path("app.tar");
-        self.lap(&["save", "--format", "docker-archive", "-o", path_text(&archive), "app"]).success();
+        self.lap(&["save", "--compression", "uncompressed", "-o", path_text(&archive), "app"]).success();
         let mut files = BTreeMap::new();
         let mut tar = tar::Archive::new(std::fs::File::open(&archive).expect("the archive"));
         for entry in tar.entries().expect("a tar") {

@@ -109,7 +109,7 @@ lap build -q --reproducible=1500000000 -t app /data/context
 lap build -q --reproducible=1500000000 -t app --no-cache /data/context
 lap run --rm app sh -c 'id -u; cat /tmp/who; echo x >/tmp/x; cat /etc/hosts >/dev/null; echo y >/dev/null'
 echo through | lap run --rm -i app cat
-lap save -q -o /data/app.tar app
+lap save -o /data/app.tar app
 lap system check >/data/check
 lap system prune -f >/dev/null
 lap system check >/data/check
