@@ -41,7 +41,7 @@ impl Isolation {
         match self {
             Isolation::Namespaces => &[],
             Isolation::Chroot => &[
-                "there is no /proc and no /sys",
+                "there is nothing in /proc and /sys, and no /dev/fd",
                 "a command sees, and as root can signal, the processes around it",
                 "the network, the host name and System V memory are those around it",
                 "volumes, tmpfs, a read-only root and a network of its own are refused",

@@ -26,6 +26,9 @@ const DEVICES: [(&str, u32, u32); 6] = [
     ("dev/tty", 5, 0),
 ];
 
+/// What is in memory elsewhere: nothing that a command makes there stays, unless the directory is the image's own.
+const MEMORY: [&str; 2] = ["dev", "dev/shm"];
+
 /// Everything that was placed, in that order.
 pub(super) struct Placed {
     /// Where things are put aside: a directory beside the root, on the same filesystem.
@@ -51,7 +54,7 @@ impl Placed {
         Ok(Self { aside, points: Vec::new() })
     }
 
-    /// Makes the devices that are not there.
+    /// Makes the devices that are not there, and the directories that are on every system.
     pub(super) fn devices(&mut self, root: &OwnedFd) -> Result<(), Error> {
         self.directory(root, Path::new("dev"), 0o755)?;
         for (name, major, minor) in DEVICES {
@@ -69,7 +72,10 @@ impl Placed {
                 Err(errno) => return Err(errno).doing_to("create, in the root,", path),
             }
         }
-        self.directory(root, Path::new("dev/shm"), 0o1777)
+        self.directory(root, Path::new("dev/shm"), 0o1777)?;
+        // They stay empty, and are there for whoever lists the root.
+        self.directory(root, Path::new("proc"), 0o555)?;
+        self.directory(root, Path::new("sys"), 0o555)
     }
 
     /// Puts a file with these contents where the path leads, whatever is there.
@@ -145,8 +151,7 @@ impl Placed {
     fn remove_point(&self, root: &OwnedFd, point: &Point) -> Result<(), Errno> {
         let (parent, name) = parent_of(root, &point.path)?;
         let times = point.times.to_restore(&parent)?;
-        if point.is_directory && point.path == Path::new("dev/shm") {
-            // It stands for memory, in which nothing stays.
+        if point.is_directory && MEMORY.iter().any(|path| point.path == Path::new(path)) {
             empty(&parent, name)?;
         }
         let flags = if point.is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
