@@ -26,8 +26,8 @@ const DEVICES: [(&str, u32, u32); 6] = [
     ("dev/tty", 5, 0),
 ];
 
-/// What is in memory elsewhere: nothing that a command makes there stays, unless the directory is the image's own.
-const MEMORY: [&str; 2] = ["dev", "dev/shm"];
+/// What is in memory, or the kernel's, elsewhere: nothing that a command makes there stays, unless the directory is the image's own.
+const MEMORY: [&str; 4] = ["dev", "dev/shm", "proc", "sys"];
 
 /// Everything that was placed, in that order.
 pub(super) struct Placed {
