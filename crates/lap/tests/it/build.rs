@@ -123,7 +123,10 @@ fn a_step_sees_docker_s_surroundings_and_leaves_no_trace_of_them() {
 #[test]
 fn two_builds_at_a_time_execute_a_step_once() {
     let lap = Environment::with_base();
-    lap.write("context/Dockerfile", "FROM base:1\nRUN sleep 1; cat /proc/sys/kernel/random/uuid >/id\n");
+    lap.write(
+        "context/Dockerfile",
+        "FROM base:1\nRUN sleep 1; dd if=/dev/urandom bs=16 count=1 2>/dev/null | md5sum >/id\n",
+    );
     let builds: Vec<_> = ["one", "two"]
         .into_iter()
         .map(|name| lap.command(["build", "-t", name, "context"]).spawn().expect("lap runs"))
@@ -221,8 +224,8 @@ fn an_output_that_has_no_place_is_refused_before_anything_is_built() {
 fn a_step_that_two_stages_share_runs_once() {
     let lap = Environment::with_base();
     lap.built(
-        "FROM base:1 AS one\nRUN cat /proc/sys/kernel/random/uuid >/id; sleep 0.3\n\
-         FROM base:1 AS two\nRUN cat /proc/sys/kernel/random/uuid >/id; sleep 0.3\n\
+        "FROM base:1 AS one\nRUN dd if=/dev/urandom bs=16 count=1 2>/dev/null | md5sum >/id; sleep 0.3\n\
+         FROM base:1 AS two\nRUN dd if=/dev/urandom bs=16 count=1 2>/dev/null | md5sum >/id; sleep 0.3\n\
          FROM base:1\nCOPY --from=one /id /one\nCOPY --from=two /id /two\n",
     );
     let seen = lap.sh("app", "cat /one /two");

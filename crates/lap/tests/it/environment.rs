@@ -35,9 +35,16 @@ impl Environment {
 
     /// Imports busybox under a name.
     pub fn import_base(&self, name: &str) {
+        self.import_base_into(&self.store(), name);
+    }
+
+    /// Imports busybox into another store.
+    pub fn import_base_into(&self, store: &Path, name: &str) {
         let tar = self.path("base.tar");
         std::fs::write(&tar, base_tar()).expect("the base is written");
-        self.lap(["import", "--change", "CMD [\"/bin/sh\"]", path_text(&tar), name]).success();
+        let change = ["--change", "CMD [\"/bin/sh\"]"];
+        self.lap([&["--root", path_text(store), "import"], &change[..], &[path_text(&tar), name]].concat())
+            .success();
     }
 
     /// A path in the directory.
@@ -169,6 +176,13 @@ pub fn testdata() -> PathBuf {
 pub const PROGRAM: &str = "LAP_TEST_PROGRAM";
 /// See [`PROGRAM`].
 pub const TESTDATA: &str = "LAP_TEST_DATA";
+
+/// How many tests passed, in what a program of tests has printed.
+pub fn passed(printed: &str) -> usize {
+    let result =
+        |line: &str| line.strip_prefix("test result: ok. ")?.split(' ').next()?.parse::<usize>().ok();
+    printed.lines().filter_map(result).sum()
+}
 
 /// A path as an argument.
 pub fn path_text(path: &Path) -> &str {

@@ -85,9 +85,28 @@ impl Stamps {
                 stamps.insert(path, stamp);
             }
         }
+        let newest = stamps.values().map(|stamp| stamp.ctime).max();
+        await_tick(newest.unwrap_or_default());
         Ok(Self(stamps))
     }
 }
+
+/// Waits until whatever is changed from now on gets a later time than `newest`: the clock of filesystems goes in
+/// ticks of some milliseconds, and what changes twice within one looks as if it had changed once.
+fn await_tick(newest: (i64, u32)) {
+    let newest = (newest.0, i64::from(newest.1));
+    for _ in 0..TICK {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        if (now.tv_sec, now.tv_nsec) > newest {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+/// How many milliseconds a tick takes at most (`CONFIG_HZ` is at least 100). A time that is still to come then is
+/// one of another clock, and says nothing.
+const TICK: u32 = 12;
 
 /// Looks at what is directly in a directory, in order of names.
 pub(super) fn look(rooted: &mut Rooted, path: &[u8]) -> Result<Vec<(Vec<u8>, Stamp)>> {

@@ -29,8 +29,8 @@ struct Point {
     /// From the root, without symlinks, without the leading slash.
     path: PathBuf,
     kind: PointKind,
-    /// The parent's times before.
-    times: Timestamps,
+    /// The parent's.
+    times: Times,
 }
 
 impl Created {
@@ -58,7 +58,7 @@ impl Created {
 
     fn create(&mut self, root: &OwnedFd, path: PathBuf, kind: PointKind) -> Result<(), Error> {
         let (parent, name) = parent_of(root, &path).doing_to("open the parent of", &path)?;
-        let times = times_of(&parent).doing_to("examine the parent of", &path)?;
+        let before = times_of(&parent).doing_to("examine the parent of", &path)?;
         let made = match kind {
             PointKind::Directory => mkdirat(&parent, name, Mode::from(0o755)),
             PointKind::File => {
@@ -68,6 +68,7 @@ impl Created {
         };
         made.doing_to("create the mount point", &path)?;
         if !vanishes(root, &parent).doing_to("examine the parent of", &path)? {
+            let times = Times::since(before, &parent).doing_to("examine the parent of", &path)?;
             self.0.push(Point { path, kind, times });
         }
         Ok(())
@@ -92,6 +93,7 @@ impl Created {
 impl Point {
     fn remove(&self, root: &OwnedFd) -> Result<(), Errno> {
         let (parent, name) = parent_of(root, &self.path)?;
+        let times = self.times.to_restore(&parent)?;
         match self.kind {
             PointKind::Directory => unlinkat(&parent, name, AtFlags::REMOVEDIR)?,
             PointKind::File => {
@@ -102,7 +104,28 @@ impl Point {
                 unlinkat(&parent, name, AtFlags::empty())?;
             }
         }
-        utimensat(&parent, ".", &self.times, AtFlags::empty())
+        utimensat(&parent, ".", &times, AtFlags::empty())
+    }
+}
+
+/// The times of a directory in which something is made for a while.
+pub(super) struct Times {
+    before: Timestamps,
+    after: Timestamps,
+}
+
+impl Times {
+    /// It has just been made.
+    pub(super) fn since(before: Timestamps, directory: impl AsFd) -> Result<Self, Errno> {
+        Ok(Self { before, after: times_of(directory)? })
+    }
+
+    /// What the times have to be once it is removed, asked before it is: those from before it was made, unless
+    /// the contained process itself has changed the directory.
+    pub(super) fn to_restore(&self, directory: impl AsFd) -> Result<Timestamps, Errno> {
+        let now = times_of(directory)?;
+        let is_changed = now.last_modification != self.after.last_modification;
+        Ok(if is_changed { now } else { self.before.clone() })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is put into a directory for the time of one command, where nothing can be mounted on it: devices, and files whose contents the host decides.
 //!
-//! What was there before is moved beside the directory, and back afterwards; the times of the directories are what they were.
+//! What was there before is moved beside the directory, and back afterwards; the times of the directories are what they were, or what the command made them.
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -12,7 +12,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::created::{parent_of, times_of};
+use super::created::{Times, parent_of, times_of};
 use super::resolve;
 use crate::error::{Doing, Error};
 
@@ -26,6 +26,9 @@ const DEVICES: [(&str, u32, u32); 6] = [
     ("dev/tty", 5, 0),
 ];
 
+/// What is in memory, or the kernel's, elsewhere: nothing that a command makes there stays, unless the directory is the image's own.
+const MEMORY: [&str; 4] = ["dev", "dev/shm", "proc", "sys"];
+
 /// Everything that was placed, in that order.
 pub(super) struct Placed {
     /// Where things are put aside: a directory beside the root, on the same filesystem.
@@ -36,8 +39,8 @@ pub(super) struct Placed {
 struct Point {
     path: PathBuf,
     is_directory: bool,
-    /// The parent's times before.
-    times: Timestamps,
+    /// The parent's.
+    times: Times,
     /// What was there before has this name beside the root.
     before: Option<String>,
 }
@@ -51,7 +54,7 @@ impl Placed {
         Ok(Self { aside, points: Vec::new() })
     }
 
-    /// Makes the devices that are not there.
+    /// Makes the devices that are not there, and the directories that are on every system.
     pub(super) fn devices(&mut self, root: &OwnedFd) -> Result<(), Error> {
         self.directory(root, Path::new("dev"), 0o755)?;
         for (name, major, minor) in DEVICES {
@@ -59,17 +62,20 @@ impl Placed {
             if resolve::open(root, path)?.is_some() {
                 continue;
             }
-            let (parent, file, times) = self.parent(root, path)?;
+            let (parent, file, before) = self.parent(root, path)?;
             let device = makedev(major, minor);
             let mode = Mode::from(0o666);
             match mknodat(&parent, file, FileType::CharacterDevice, mode, device) {
-                Ok(()) => self.note(path, false, times, None),
+                Ok(()) => self.note(path, false, (before, &parent), None)?,
                 // Whatever forbids it forbids it to the command as well: it does without, as it would have to anyway.
                 Err(Errno::PERM | Errno::ACCESS) => {}
                 Err(errno) => return Err(errno).doing_to("create, in the root,", path),
             }
         }
-        self.directory(root, Path::new("dev/shm"), 0o1777)
+        self.directory(root, Path::new("dev/shm"), 0o1777)?;
+        // They stay empty, and are there for whoever lists the root.
+        self.directory(root, Path::new("proc"), 0o555)?;
+        self.directory(root, Path::new("sys"), 0o555)
     }
 
     /// Puts a file with these contents where the path leads, whatever is there.
@@ -86,15 +92,15 @@ impl Placed {
             self.directory(root, parent, 0o755)?;
         }
         let (parent, name, times) = self.parent(root, &place.path)?;
-        let before = match renameat(&parent, name, &self.aside, self.name_aside()) {
+        let aside = match renameat(&parent, name, &self.aside, self.name_aside()) {
             Ok(()) => Some(self.name_aside()),
             Err(Errno::NOENT) => None,
             Err(errno) => return Err(errno).doing_to("put aside, in the root,", path),
         };
-        self.note(&place.path, false, times, before);
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        let file =
-            openat(&parent, name, flags, Mode::from_raw_mode(mode)).doing_to("create, in the root,", path)?;
+        let file = openat(&parent, name, flags, Mode::from_raw_mode(mode));
+        self.note(&place.path, false, (times, &parent), aside)?;
+        let file = file.doing_to("create, in the root,", path)?;
         fchmod(&file, Mode::from_raw_mode(mode)).doing_to("set the mode of, in the root,", path)?;
         std::fs::File::from(file).write_all(contents).doing_to("write, in the root,", path)
     }
@@ -104,13 +110,12 @@ impl Placed {
     }
 
     fn directory(&mut self, root: &OwnedFd, path: &Path, mode: u32) -> Result<(), Error> {
-        let (parent, name, times) = self.parent(root, path)?;
+        let (parent, name, before) = self.parent(root, path)?;
         match mkdirat(&parent, name, Mode::from_raw_mode(mode)) {
-            Ok(()) => self.note(path, true, times, None),
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno).doing_to("create, in the root,", path),
+            Ok(()) => self.note(path, true, (before, &parent), None),
+            Err(Errno::EXIST) => Ok(()),
+            Err(errno) => Err(errno).doing_to("create, in the root,", path),
         }
-        Ok(())
     }
 
     fn parent<'a>(
@@ -123,8 +128,17 @@ impl Placed {
         Ok((parent, name, times))
     }
 
-    fn note(&mut self, path: &Path, is_directory: bool, times: Timestamps, before: Option<String>) {
+    /// `times` are the parent's before, and the parent.
+    fn note(
+        &mut self,
+        path: &Path,
+        is_directory: bool,
+        (times, parent): (Timestamps, &OwnedFd),
+        before: Option<String>,
+    ) -> Result<(), Error> {
+        let times = Times::since(times, parent).doing_to("examine, in the root, the parent of", path)?;
         self.points.push(Point { path: path.to_owned(), is_directory, times, before });
+        Ok(())
     }
 
     /// Takes everything away again, also what the command has made of it. What cannot be taken away stays.
@@ -136,8 +150,8 @@ impl Placed {
 
     fn remove_point(&self, root: &OwnedFd, point: &Point) -> Result<(), Errno> {
         let (parent, name) = parent_of(root, &point.path)?;
-        if point.is_directory && point.path == Path::new("dev/shm") {
-            // It stands for memory, in which nothing stays.
+        let times = point.times.to_restore(&parent)?;
+        if point.is_directory && MEMORY.iter().any(|path| point.path == Path::new(path)) {
             empty(&parent, name)?;
         }
         let flags = if point.is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
@@ -148,7 +162,7 @@ impl Placed {
         if let Some(before) = &point.before {
             renameat(&self.aside, before.as_str(), &parent, name)?;
         }
-        utimensat(&parent, ".", &point.times, AtFlags::empty())
+        utimensat(&parent, ".", &times, AtFlags::empty())
     }
 }
 
