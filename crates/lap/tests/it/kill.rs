@@ -222,6 +222,25 @@ fn kill_once(lap: &Environment, victim: &Victim, chance: &mut Chance, said: &mut
     ended.signal() == Some(9) || !ended.success()
 }
 
+#[test]
+fn a_store_that_is_just_being_made() {
+    let mut chance = Chance::new();
+    for _ in 0..kills() {
+        let lap = Environment::new();
+        let making: Vec<Child> =
+            (0..=chance.below(2)).map(|_| lap.command(["images", "-q"]).spawn().expect("lap runs")).collect();
+        std::thread::sleep(Duration::from_micros(chance.below(12_000)));
+        for mut making in making {
+            // It may be done.
+            let _ = making.kill();
+            making.wait().expect("it ends");
+        }
+        lap.lap(["images"]).success();
+        lap.check();
+        assert_nothing_is_left(&lap);
+    }
+}
+
 /// Starts a build whose step waits, and kills it there.
 fn killed_in_a_step(lap: &Environment) {
     use std::io::BufRead;
