@@ -14,7 +14,7 @@ pub struct Lines;
 
 impl Shown for Lines {
     fn show(&self, event: Event) {
-        let mut line = describe(&event).to_string();
+        let mut line = crate::json::line(&describe(&event));
         line.push('\n');
         // Nobody is left to be told when standard error is gone.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());

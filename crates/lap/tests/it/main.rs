@@ -6,6 +6,8 @@ mod build;
 mod concurrency;
 mod dockerfiles;
 mod environment;
+mod hostile_archives;
+mod hostile_rootfs;
 mod house;
 mod images;
 mod interface;
