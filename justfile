@@ -34,6 +34,10 @@ lint:
 bench *ARGUMENTS:
     cargo bench --workspace {{ARGUMENTS}}
 
+# Fuzzes what reads input from outside: just fuzz tar 600
+fuzz *ARGUMENTS:
+    scripts/fuzz {{ARGUMENTS}}
+
 # The documentation of the crates, in a browser
 docs:
     cargo doc --workspace --no-deps --document-private-items --open

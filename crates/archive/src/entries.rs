@@ -10,6 +10,8 @@ use crate::ArchiveError;
 
 /// Bytes of a long name, or of the PAX records of one entry (ST-075).
 const MAX_EXTENSION: u64 = 1 << 20;
+/// Bytes of a name or of a link's target: what Linux takes in one call. All are kept in memory.
+const MAX_NAME: usize = 4095;
 /// Extensions in front of one entry: a name, a link target, PAX records, and some to spare.
 const MAX_EXTENSIONS: usize = 16;
 
@@ -142,8 +144,12 @@ impl<R: Read> Entries<R> {
         }
         let Resolved { name, link, size, is_sparse } = resolved;
         let refused = |reason: &str| {
-            Err(ArchiveError::Refused(format!("its entry {} {reason}", base::text::bytes(&name))))
+            let name = base::text::bytes(name.get(..MAX_NAME).unwrap_or(&name));
+            Err(ArchiveError::Refused(format!("its entry {name} {reason}")))
         };
+        if name.len() > MAX_NAME || link.len() > MAX_NAME {
+            return refused("has a name or a target of more than 4095 bytes");
+        }
         if is_sparse || kind == EntryType::GnuSparse {
             return refused("is stored as a sparse file, which tools read differently");
         }

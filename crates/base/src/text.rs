@@ -31,6 +31,28 @@ pub fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// JSON for a terminal: what it may hold as it is and a terminal should not see gets JSON's own escapes. The document is the same.
+pub fn json(text: &str) -> Cow<'_, str> {
+    let hides = |character: char| character != '\n' && hides(character);
+    if !text.chars().any(hides) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if hides(character) {
+            let units = character
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .map(|unit| format!("\\u{unit:04x}"))
+                .collect::<String>();
+            escaped.push_str(&units);
+        } else {
+            escaped.push(character);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
 fn is_plain(character: char) -> bool {
     !character.is_whitespace() && !hides(character) && !matches!(character, '"' | '\\')
 }
@@ -59,5 +81,6 @@ mod tests {
         assert_eq!(bytes(b"\xff"), "\"\\xFF\"");
         assert_eq!(line("two words"), "two words");
         assert_eq!(line("a\u{1b}b"), "a\\u{1b}b");
+        assert_eq!(json("{\n\"a\u{9b}\": \"\u{7f}\u{202e}é\"}"), "{\n\"a\\u009b\": \"\\u007f\\u202eé\"}");
     }
 }

@@ -12,7 +12,9 @@ pub fn render(
     hint: Option<&str>,
     colours: bool,
 ) -> String {
-    let source = String::from_utf8_lossy(source);
+    // The renderer knows the control characters of ASCII only; others are of two bytes, as what stands for them is: places stay.
+    let source =
+        String::from_utf8_lossy(source).replace(|character| matches!(character, '\u{80}'..='\u{9f}'), "·");
     let range = |span: dockerfile::Span| {
         let mut end = span.end.min(source.len());
         // A step over many lines is marked where it begins.
@@ -29,7 +31,8 @@ pub fn render(
     let notes = place.notes.iter().map(|note| {
         AnnotationKind::Context.span(range(note.span)).label(base::text::line(&note.text).into_owned())
     });
-    let snippet = Snippet::source(source.as_ref()).path(file).annotation(main).annotations(notes);
+    let snippet =
+        Snippet::source(source.as_str()).path(base::text::line(file)).annotation(main).annotations(notes);
     let mut group = Group::with_title(Level::ERROR.primary_title(message.to_owned())).element(snippet);
     if let Some(hint) = hint {
         group = group.element(Level::HELP.with_name("hint").message(hint.to_owned()));

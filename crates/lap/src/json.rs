@@ -13,5 +13,10 @@ pub fn pretty(value: &impl Serialize) -> String {
         return String::new();
     }
     bytes.push(b'\n');
-    String::from_utf8(bytes).unwrap_or_default()
+    base::text::json(&String::from_utf8(bytes).unwrap_or_default()).into_owned()
+}
+
+/// In one line.
+pub fn line(value: &serde_json::Value) -> String {
+    base::text::json(&value.to_string()).into_owned()
 }

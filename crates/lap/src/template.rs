@@ -25,7 +25,7 @@ fn evaluate(template: &str, action: &str, value: &Value) -> Outcome<String> {
     let words: Vec<&str> = action.split_whitespace().collect();
     match words.as_slice() {
         [path] => Ok(plain(lookup(template, path, value)?)),
-        ["json", path] => Ok(lookup(template, path, value)?.to_string()),
+        ["json", path] => Ok(crate::json::line(lookup(template, path, value)?)),
         _ => Err(wrong(template, &format!("{{{{{action}}}}} is not understood"))),
     }
 }

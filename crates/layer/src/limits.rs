@@ -14,6 +14,12 @@ pub const MAX_NAME: usize = 255;
 pub const MAX_PAX: u64 = 1 << 20;
 /// Bytes of all extended attributes of one entry: what ext4 takes.
 pub const MAX_XATTRS: usize = 64 << 10;
+/// Bytes of all names, targets, attributes and maps of pieces of one layer, implied directories included: they are kept in memory while a layer is read.
+/// Those of the largest public images take some 50 MB; a bomb makes one of 4 MB out of an entry of 5 KB.
+pub const MAX_NAMES: u64 = 512 << 20;
+/// Bytes of names that are looked at while parents are resolved, the beginning of a name once for each of its components: some ten seconds. Ten million
+/// ordinary names take a fifth of it; a bomb has names that lead through forty links to names of 4095 bytes.
+pub const MAX_LOOKUPS: u64 = 16 << 30;
 /// The largest zstd window (ST-075): `--long=27`.
 pub const MAX_ZSTD_WINDOW_LOG: u32 = 27;
 /// Stored pieces of one sparse file: a map of this many takes 16 MB of memory.

@@ -58,7 +58,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
                 let value = serde_json::to_value(step)
                     .map_err(|error| Failure::new(Kind::Internal, error.to_string()))?;
                 printer.line(if format == "json" {
-                    value.to_string()
+                    crate::json::line(&value)
                 } else {
                     template::render(format, &value)?
                 })?;

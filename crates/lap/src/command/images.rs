@@ -70,7 +70,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
         None | Some("table") => printer.data(table::columns(&rows(&lines, args.digests)))?,
         Some("json") => {
             for line in &lines {
-                printer.line(to_json(line)?)?;
+                printer.line(crate::json::line(&to_json(line)?))?;
             }
         }
         Some(format) => {

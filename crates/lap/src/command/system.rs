@@ -152,7 +152,7 @@ fn check(context: &Context, args: &Check) -> Outcome<u8> {
     for finding in &findings {
         if args.format == "json" {
             let line = serde_json::json!({"what": finding.what, "problem": finding.problem, "remedy": finding.remedy});
-            printer.line(line)?;
+            printer.line(crate::json::line(&line))?;
         } else {
             printer.line(format!("{}: {} ({})", finding.what, finding.problem, finding.remedy))?;
         }

@@ -24,8 +24,10 @@ pub fn note(text: &str) {
 }
 
 fn write(event: &Value) {
+    let mut line = crate::json::line(event);
+    line.push('\n');
     // Nobody is left to be told when standard error is gone.
-    let _ = std::io::stderr().lock().write_all(format!("{event}\n").as_bytes());
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
 fn describe(event: &Event) -> Value {

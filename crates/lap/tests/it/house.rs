@@ -59,3 +59,22 @@ fn every_dependency_is_explained() {
         assert!(explained.contains(&format!("`{name}`")), "{name} is not in docs/dependencies.md");
     }
 }
+
+#[test]
+fn every_limit_is_explained() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let explained = std::fs::read_to_string(root.join("docs/security.md")).expect("docs/security.md");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(root.join("crates")).expect("the crates") {
+        let source = entry.expect("an entry").path().join("src/limits.rs");
+        let Ok(text) = std::fs::read_to_string(source) else { continue };
+        for line in text.lines() {
+            let Some(name) = line.strip_prefix("pub const ").and_then(|rest| rest.split(':').next()) else {
+                continue;
+            };
+            assert!(explained.contains(&format!("`{name}`")), "{name} is not in docs/security.md");
+            seen += 1;
+        }
+    }
+    assert!(seen > 10);
+}

@@ -12,6 +12,8 @@ mod dockerfiles;
 mod environment;
 mod faults;
 mod filesystems;
+mod hostile_archives;
+mod hostile_rootfs;
 mod house;
 mod images;
 mod interface;

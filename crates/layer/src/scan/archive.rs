@@ -9,7 +9,7 @@ use super::input::{Collector, Input};
 use super::pax::{Extensions, gives_sizes, has_meaning};
 use super::sparse;
 use super::warnings::Warnings;
-use crate::limits::{MAX_ENTRIES, MAX_PAX, MAX_XATTRS};
+use crate::limits::{MAX_ENTRIES, MAX_PATH, MAX_PAX, MAX_XATTRS};
 use crate::packer::{Meta, Special};
 use crate::tar_writer::{header::BLOCK, keeps_xattr};
 use crate::{LayerError, Result};
@@ -22,6 +22,17 @@ pub(super) struct Member {
     pub meta: Meta,
     /// How many bytes of data are stored.
     pub stored: u64,
+}
+
+impl Member {
+    /// What its attributes and its map of pieces take.
+    pub(super) fn size_in_memory(&self) -> usize {
+        let xattrs: usize = self.meta.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        match &self.kind {
+            MemberKind::File { pieces: Some(pieces), .. } => xattrs + std::mem::size_of_val(&pieces[..]),
+            _ => xattrs,
+        }
+    }
 }
 
 /// What an entry is.
@@ -150,7 +161,8 @@ impl<'a, C: Collector> Archive<'a, C> {
         let mut pax = before.pax.unwrap_or_default();
         let name = pax.sparse.name.take().or(pax.path.take()).or(before.long_name);
         let name = name.unwrap_or_else(|| block.name());
-        self.input.entry.clone_from(&name);
+        // Longer ones are refused, and need not be repeated whole.
+        self.input.entry = name.get(..MAX_PATH).unwrap_or(&name).to_vec();
         let link = pax.link.take().or(before.long_link).unwrap_or_else(|| block.link().to_vec());
         let size = pax.size.unwrap_or(size);
         let meta = self.meta(block, &mut pax)?;

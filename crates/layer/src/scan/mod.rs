@@ -164,6 +164,7 @@ impl<C: Collector> Reading<'_, C> {
     /// Takes an entry and its data.
     fn member(&mut self, member: Member) -> Result<()> {
         let name = name::interpret(&member.name).map_err(|reason| self.refuse(reason))?;
+        self.apply(|tree| tree.keep(member.size_in_memory()))?;
         match (name, member.kind) {
             (Name::Opaque(_) | Name::Whiteout(_), MemberKind::Directory) => {
                 Err(self.refuse("it is a removal (.wh.), and a directory"))
@@ -186,10 +187,7 @@ impl<C: Collector> Reading<'_, C> {
                 let contents = self.contents(size, pieces, member.stored)?;
                 let file = File::new(member.meta, contents);
                 match name {
-                    Name::Aufs(path) => {
-                        self.tree.aufs_file(path, file);
-                        Ok(())
-                    }
+                    Name::Aufs(path) => self.apply(|tree| tree.aufs_file(path, file)),
                     Name::Entry(path) | Name::Whiteout(path) | Name::Opaque(path) => {
                         self.apply(|tree| tree.file(&path, file))
                     }

@@ -21,13 +21,16 @@ use store::table::{ContentDigest, Entry, EntryKind};
 
 use super::input::Collector;
 use crate::FIXED_TIME;
-use crate::limits::MAX_PATH;
+use crate::limits::{MAX_LOOKUPS, MAX_NAMES, MAX_PATH};
 use crate::packer::{Meta, Special};
 
 type Reason = &'static str;
 
 /// As many symbolic links as the kernel follows.
 const MAX_LINKS: usize = 40;
+
+/// What an implied directory takes besides its name: unlike others, it needs no room in the archive.
+const IMPLIED: usize = 64;
 
 const TOO_LONG: Reason = "its name, symbolic links followed, is longer than 4095 bytes";
 const LINKED_BEFORE: Reason = "a hardlink to it comes before it";
@@ -98,9 +101,22 @@ pub(super) struct Tree {
     below: BTreeSet<Key>,
     /// The directory in which the last entry was, as it was named, and where it is: its parents are known to be directories.
     last_parent: Option<(Vec<u8>, Vec<u8>)>,
+    /// How many bytes of names and the like are kept, those of replaced entries included.
+    kept: u64,
+    /// How many bytes of names were looked at.
+    looked_at: u64,
 }
 
 impl Tree {
+    /// Counts what is kept of an entry besides its name.
+    pub(super) fn keep(&mut self, bytes: usize) -> Result<(), Reason> {
+        self.kept += bytes as u64;
+        if self.kept > MAX_NAMES {
+            return Err("the names and attributes up to here take more than 512 MiB");
+        }
+        Ok(())
+    }
+
     /// Adds a file.
     pub(super) fn file(&mut self, name: &[u8], file: File) -> Result<(), Reason> {
         let key = self.place(name)?;
@@ -109,9 +125,11 @@ impl Tree {
     }
 
     /// Adds a file of AUFS' own.
-    pub(super) fn aufs_file(&mut self, name: Vec<u8>, file: File) {
+    pub(super) fn aufs_file(&mut self, name: Vec<u8>, file: File) -> Result<(), Reason> {
+        self.keep(name.len())?;
         self.files.push(file);
         self.aufs.insert(name, self.files.len() - 1);
+        Ok(())
     }
 
     /// Adds a directory; `name` may be the root.
@@ -134,6 +152,7 @@ impl Tree {
             );
         }
         let key = self.place(name)?;
+        self.keep(target.len())?;
         self.replace(key, Node::Symlink(Box::new((meta, target))))
     }
 
@@ -146,6 +165,7 @@ impl Tree {
     /// Adds another name of a file.
     pub(super) fn hardlink(&mut self, name: &[u8], meta: Meta, target: &[u8]) -> Result<(), Reason> {
         let target = self.resolve(target)?;
+        self.keep(target.len())?;
         let name = self.place(name)?;
         if name == target {
             // Extracting it would change nothing: writers that see one file twice write this.
@@ -228,17 +248,18 @@ impl Tree {
         }
         let resolved = self.last_parent.as_ref().map_or(&b""[..], |(_, resolved)| resolved);
         let place = join(resolved, last);
+        self.keep(place.len())?;
         if place.len() > MAX_PATH { Err(TOO_LONG) } else { Ok(key(&place)) }
     }
 
     /// Where a name leads: symbolic links are followed in its parents.
-    fn resolve(&self, name: &[u8]) -> Result<Key, Reason> {
+    fn resolve(&mut self, name: &[u8]) -> Result<Key, Reason> {
         let (parent, last) = split(name);
         Ok(key(&join(&self.resolve_whole(parent)?, last)))
     }
 
     /// A path without symbolic links of this archive.
-    fn resolve_whole(&self, name: &[u8]) -> Result<Vec<u8>, Reason> {
+    fn resolve_whole(&mut self, name: &[u8]) -> Result<Vec<u8>, Reason> {
         let mut resolved = Vec::new();
         let mut waiting: Vec<Vec<u8>> = components(name);
         let mut links = 0;
@@ -248,6 +269,12 @@ impl Tree {
                 continue;
             }
             let next = join(&resolved, &component);
+            self.looked_at += next.len() as u64;
+            if self.looked_at > MAX_LOOKUPS {
+                return Err(
+                    "the parents of the names up to here are too long, and lead through too many symbolic links",
+                );
+            }
             match self.nodes.get(&key(&next)) {
                 Some(Node::Symlink(link)) => {
                     links += 1;
@@ -281,6 +308,7 @@ impl Tree {
                 None if self.below.contains(directory) => return Err(LINKED_BEFORE),
                 None => {
                     self.nodes.insert(directory.into(), Node::Directory { meta: None, opaque: false });
+                    self.keep(IMPLIED + end)?;
                 }
                 Some(node @ Node::Whiteout) => *node = Node::Directory { meta: None, opaque: true },
                 Some(_) => return Err("it lies below something that is not a directory"),

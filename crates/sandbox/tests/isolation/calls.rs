@@ -13,7 +13,7 @@ use crate::same;
 pub const CALLER: &str = "--make-calls";
 
 /// Name, number, first two arguments, and the error that is expected: 0 for none.
-const CALLS: [(&str, i64, [i64; 2], i32); 16] = [
+const CALLS: [(&str, i64, [i64; 2], i32); 33] = [
     ("socket(AF_UNIX)", libc::SYS_socket, [1, 1], 0),
     ("socket(AF_INET)", libc::SYS_socket, [2, 1], 0),
     ("socket(AF_ALG)", libc::SYS_socket, [38, 5], libc::EPERM),
@@ -27,6 +27,23 @@ const CALLS: [(&str, i64, [i64; 2], i32); 16] = [
     ("io_uring_setup", libc::SYS_io_uring_setup, [1, 0], libc::EPERM),
     ("bpf", libc::SYS_bpf, [0, 0], libc::EPERM),
     ("open_by_handle_at", libc::SYS_open_by_handle_at, [0, 0], libc::EPERM),
+    ("setns", libc::SYS_setns, [-1, 0], libc::EPERM),
+    ("mount", libc::SYS_mount, [0, 0], libc::EPERM),
+    ("move_mount", libc::SYS_move_mount, [-1, 0], libc::EPERM),
+    ("open_tree", libc::SYS_open_tree, [-1, 0], libc::EPERM),
+    ("fsopen", libc::SYS_fsopen, [0, 0], libc::EPERM),
+    ("pivot_root", libc::SYS_pivot_root, [0, 0], libc::EPERM),
+    ("init_module", libc::SYS_init_module, [0, 0], libc::EPERM),
+    ("finit_module", libc::SYS_finit_module, [-1, 0], libc::EPERM),
+    ("kexec_load", libc::SYS_kexec_load, [0, 0], libc::EPERM),
+    ("reboot", libc::SYS_reboot, [0, 0], libc::EPERM),
+    ("swapon", libc::SYS_swapon, [0, 0], libc::EPERM),
+    ("settimeofday", libc::SYS_settimeofday, [0, 0], libc::EPERM),
+    ("add_key", libc::SYS_add_key, [0, 0], libc::EPERM),
+    ("request_key", libc::SYS_request_key, [0, 0], libc::EPERM),
+    ("userfaultfd", libc::SYS_userfaultfd, [0, 0], libc::EPERM),
+    ("perf_event_open", libc::SYS_perf_event_open, [0, 0], libc::EPERM),
+    ("ptrace(PTRACE_ATTACH) of a process that is not there", libc::SYS_ptrace, [16, 99_999], libc::ESRCH),
     ("a call of the future", 1000, [0, 0], libc::ENOSYS),
     ("getpid as x32", 0x4000_0000 + 39, [0, 0], libc::ENOSYS),
     ("ptrace(PTRACE_TRACEME)", libc::SYS_ptrace, [0, 0], 0),

@@ -1,5 +1,6 @@
 //! Processes that really run in isolation. Needs root and busybox-static; says so when it lacks them.
 
+mod attacks;
 mod calls;
 mod filesystem;
 mod lab;
@@ -20,9 +21,10 @@ fn main() {
         _ => {}
     }
     let arguments = Arguments::from_args();
-    let trials: Vec<Trial> = [process::trials(), filesystem::trials(), life::trials(), calls::trials()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let trials: Vec<Trial> =
+        [process::trials(), filesystem::trials(), life::trials(), calls::trials(), attacks::trials()]
+            .into_iter()
+            .flatten()
+            .collect();
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -1,0 +1,198 @@
+//! Images whose files want to lead their builder out of them.
+
+use std::path::Path;
+
+use crate::environment::{Environment, path_text};
+
+/// A place that must stay as it is.
+struct Outside(tempfile::TempDir);
+
+impl Outside {
+    fn new() -> Self {
+        let outside = tempfile::tempdir().expect("a directory");
+        std::fs::write(outside.path().join("passwd"), "host:x:4711:4711::/:/bin/sh\n").expect("a file");
+        std::fs::create_dir(outside.path().join("empty")).expect("a directory");
+        Self(outside)
+    }
+
+    fn path(&self) -> &str {
+        path_text(self.0.path())
+    }
+
+    fn listing(&self) -> String {
+        let listed = std::process::Command::new("find")
+            .arg(self.0.path())
+            .args(["-printf", "%P %y %m %U %s %T@ %n\n"])
+            .output()
+            .expect("find runs");
+        String::from_utf8_lossy(&listed.stdout).into_owned()
+    }
+}
+
+/// Builds an image from a base that a script prepares.
+fn prepared(lap: &Environment, script: &str) {
+    lap.write("context/prepare", script);
+    lap.built("FROM base:1\nCOPY prepare /prepare\nRUN sh /prepare\n");
+    lap.lap(["tag", "app", "evil:1"]).success();
+}
+
+/// CVE-2024-1753, CVE-2024-9676: `/etc/passwd` is what the image has there, and nothing else.
+#[test]
+fn a_passwd_that_is_no_file() {
+    let outside = Outside::new();
+    let before = outside.listing();
+    let absolute = format!("ln -sf {}/passwd /etc/passwd", outside.path());
+    let upwards = format!("ln -sf ../../../../../..{}/passwd /etc/passwd", outside.path());
+    // A hole; its zeros are hashed, which takes a while.
+    let size: u64 = if std::env::var_os("LAP_TEST_ALL").is_some() { 10_000_000_000 } else { 50_000_000 };
+    let large = format!("rm /etc/passwd && dd if=/dev/null of=/etc/passwd bs=1 seek={size}");
+    let cases = [
+        ("an absolute link", absolute.as_str()),
+        ("a link upwards", &upwards),
+        ("a link to itself", "ln -sf passwd /etc/passwd"),
+        ("a link into proc", "ln -sf /proc/self/root/etc/passwd /etc/passwd"),
+        ("a pipe", "rm /etc/passwd && mkfifo /etc/passwd"),
+        ("a directory", "rm /etc/passwd && mkdir /etc/passwd"),
+        ("a device", "rm /etc/passwd && mknod /etc/passwd c 1 5"),
+        ("a large file", large.as_str()),
+        ("a file that is missing", "rm /etc/passwd"),
+    ];
+    let lap = Environment::with_base();
+    let check = |what: &str| {
+        for dockerfile in [
+            "FROM evil:1\nUSER host\nRUN true\n",
+            "FROM evil:1\nRUN --network=none true\nCOPY --chown=host prepare /x\n",
+        ] {
+            let ran = lap.build(dockerfile);
+            assert_eq!(ran.code, 1, "{what}: {}", ran.stderr);
+            assert!(ran.stderr.contains("unable to find user host"), "{what}: {}", ran.stderr);
+        }
+        lap.lap(["run", "--rm", "-u", "host", "evil:1", "true"]).failure(125, &["unable to find user host"]);
+        // A number needs no file.
+        let ran = lap.lap(["run", "--rm", "-u", "7:8", "evil:1", "stat", "-c", "%u", "/proc/self"]).success();
+        assert_eq!(ran.stdout, "7\n", "{what}");
+        assert_eq!(outside.listing(), before, "{what}");
+    };
+    for (what, script) in cases {
+        prepared(&lap, script);
+        check(what);
+    }
+    // /etc itself: as a step sees it, it is in use.
+    std::fs::create_dir(lap.path("context/dir")).expect("a directory");
+    std::os::unix::fs::symlink(outside.path(), lap.path("context/dir/etc")).expect("a link");
+    lap.built("FROM scratch\nCOPY --from=base:1 /bin /bin\nCOPY dir/ /\n");
+    lap.lap(["tag", "app", "evil:1"]).success();
+    check("a directory that is a link");
+    lap.check();
+}
+
+/// CVE-2024-40635: numbers that are another number to the kernel.
+#[test]
+fn users_that_would_be_root() {
+    let lap = Environment::with_base();
+    prepared(
+        &lap,
+        "echo 'all:x:4294967295:4294967295::/:/bin/sh' >> /etc/passwd; echo 'all:x:4294967295:' >> /etc/group",
+    );
+    for user in [
+        "4294967296",
+        "4294967295",
+        "2147483648",
+        "all",
+        "1:4294967295",
+        "1:all",
+        "-1",
+        "18446744073709551616",
+    ] {
+        let ran = lap.lap(["run", "--rm", &format!("--user={user}"), "evil:1", "id"]);
+        assert_eq!(ran.code, 125, "{user}: {}{}", ran.stdout, ran.stderr);
+        let ran = lap.build(&format!("FROM evil:1\nUSER {user}\nRUN id\n"));
+        assert_eq!(ran.code, 1, "{user}: {}", ran.stderr);
+        let ran = lap.build(&format!("FROM evil:1\nCOPY --chown={user} prepare /x\n"));
+        assert_eq!(ran.code, 1, "{user}: {}", ran.stderr);
+    }
+}
+
+/// CVE-2026-55686, CVE-2018-15664: WORKDIR, COPY and mounts through links of the image.
+#[test]
+fn links_of_the_image_lead_nowhere_else() {
+    let outside = Outside::new();
+    let before = outside.listing();
+    let lap = Environment::with_base();
+    prepared(
+        &lap,
+        &format!(
+            "ln -s {0} /out; ln -s ../../../../../../..{0} /up; mkdir /d; ln -s /out /d/chain; ln -s /proc/1/root /proc-root; \
+             ln -s {0}/passwd /file; ln -s loop /loop",
+            outside.path()
+        ),
+    );
+    lap.write("context/file", "x");
+    for place in ["/out", "/up", "/d/chain", "/out/empty", "/d/chain/../../up", "/proc-root"] {
+        lap.build(&format!("FROM evil:1\nWORKDIR {place}/work\nRUN echo x > made\n"));
+        lap.build(&format!("FROM evil:1\nWORKDIR {place}\nRUN echo x > made && rm -rf empty passwd\n"));
+        lap.build(&format!("FROM evil:1\nCOPY file {place}/\nCOPY file {place}/passwd\nCOPY --chown=1:1 --chmod=777 . {place}\n"));
+        lap.build(&format!("FROM base:1\nCOPY --from=evil:1 {place}/ /got/\nRUN test ! -e /got/passwd\n"));
+        lap.lap(["run", "--rm", "-w", place, "evil:1", "sh", "-c", "echo x > made; rm -rf passwd empty"]);
+        lap.lap(["run", "--rm", "--tmpfs", &format!("{place}/tmp"), "evil:1", "true"]);
+        assert_eq!(outside.listing(), before, "{place}");
+    }
+    lap.built("FROM evil:1\nCOPY file /file\n");
+    assert_eq!(lap.sh("app", "cat /file"), "x");
+    lap.build("FROM evil:1\nWORKDIR /loop/x\n").failure_of("a loop");
+    lap.build("FROM evil:1\nCOPY file /loop/x\n").failure_of("a loop");
+    // Out into a directory of the host: as with any program, links are made and not followed.
+    let target = lap.path("rootfs");
+    lap.write("context/Dockerfile", "FROM evil:1\n");
+    lap.lap(["build", "-o", path_text(&target), "context"]).success();
+    assert_eq!(std::fs::read_link(target.join("out")).expect("a link"), Path::new(outside.path()));
+    assert_eq!(outside.listing(), before);
+    lap.check();
+}
+
+/// A context's links lead no further than the context.
+#[test]
+fn links_of_the_context_lead_nowhere_else() {
+    let outside = Outside::new();
+    let lap = Environment::with_base();
+    lap.write("context/file", "x");
+    for (name, target) in
+        [("abs", outside.path().to_owned()), ("up", format!("../../../../../..{}", outside.path()))]
+    {
+        std::os::unix::fs::symlink(target, lap.path("context").join(name)).expect("a link");
+    }
+    for source in ["abs/passwd", "up/passwd", "../store", "abs/*", "up/p*", "../../../../etc/passwd"] {
+        let ran = lap.build(&format!("FROM base:1\nCOPY {source} /x/\nRUN test ! -e /x/passwd\n"));
+        assert_eq!(ran.code, 1, "{source}: {}", ran.stderr);
+    }
+}
+
+/// What a step does while it is built does not reach what it is built with.
+#[test]
+fn a_step_that_attacks_its_builder() {
+    let lap = Environment::with_base();
+    let store = lap.store();
+    let program = std::fs::metadata(env!("CARGO_BIN_EXE_lap")).expect("lap");
+    let script = format!(
+        "test ! -e {0} || exit 10; for fd in /proc/self/fd/* /proc/1/fd/*; do case $(readlink $fd) in {0}*) exit 11 ;; esac; done; \
+         (echo x > /proc/1/exe) 2>/dev/null && exit 12; (echo x > /proc/self/exe) 2>/dev/null && exit 13; \
+         mount -t tmpfs none /mnt 2>/dev/null && exit 14; kill -9 -1; (echo x > /proc/sys/kernel/core_pattern) 2>/dev/null && exit 15; \
+         ls -A /proc | grep -q lap && exit 16; env | grep -q LAPSTRAKE && exit 17; (sleep 1000 &) ; exit 0",
+        path_text(&store)
+    );
+    lap.write("context/attack", &script);
+    lap.built("FROM base:1\nCOPY attack /attack\nRUN sh /attack\nRUN test ! -e /nothing\n");
+    let after = std::fs::metadata(env!("CARGO_BIN_EXE_lap")).expect("lap");
+    assert_eq!(program.modified().ok(), after.modified().ok());
+    assert_eq!(program.len(), after.len());
+    assert_eq!(std::fs::read_dir(store.join("tmp")).expect("tmp").count(), 0);
+    lap.check();
+}
+
+impl crate::environment::Ran {
+    /// It failed in an orderly way.
+    #[track_caller]
+    fn failure_of(self, what: &str) {
+        assert_eq!(self.code, 1, "{what}: {}{}", self.stdout, self.stderr);
+    }
+}
