@@ -12,6 +12,7 @@ pub mod load;
 pub mod man;
 pub mod rmi;
 pub mod run;
+pub mod runtime;
 pub mod save;
 pub mod system;
 pub mod tag;

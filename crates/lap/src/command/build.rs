@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use base::{Classified, IoContext, Kind};
 use builder::{BuildError, DockerfileText, Network, Outcome as Built, Request};
 use image::{Platform, Reference};
-use sandbox::Runner;
 
 use crate::cli::Context;
 use crate::failure::{Failure, Outcome};
@@ -75,6 +74,8 @@ pub struct Args {
     #[command(flatten)]
     ways: command::ways::Args,
     #[command(flatten)]
+    runtime: command::runtime::Args,
+    #[command(flatten)]
     progress: progress::Args,
     /// The directory that COPY and ADD copy from, or - for none
     #[arg(value_name = "PATH|-")]
@@ -86,6 +87,7 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     let outputs = outputs::parse(&args.output)?;
     let request = request(&args, inputs.dockerfile.clone(), &outputs)?;
     let session = inputs::CommandSession::new(inputs, outputs);
+    let runner = args.runtime.runner()?;
     let progress = args.progress.quiet_when(args.quiet);
     let store = context.store_with(&progress)?;
     let cancel = signals::cancel_on_signal()?;
@@ -93,7 +95,7 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
         identity::say_what_is_given_up(context);
     }
     let progress = Progress::start(&progress, context.printer)?;
-    let built = builder::build(&store, &request, &session, &Runner::default(), &progress.events(), &cancel);
+    let built = builder::build(&store, &request, &session, &runner, &progress.events(), &cancel);
     progress.finish();
     let built = built.map_err(|error| explain(context, &request, error))?;
     session.commit()?;

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use base::Kind;
 use engine::merge::Wishes;
 use engine::run::RunRequest;
-use sandbox::{Input, Mount, Network, Output, Runner, Stdio};
+use sandbox::{Input, Mount, Network, Output, Stdio};
 
 use crate::cli::Context;
+use crate::command::runtime;
 use crate::exit;
 use crate::failure::{Failure, Outcome};
 
@@ -70,6 +71,8 @@ pub struct Args {
     read_only: bool,
     #[command(flatten)]
     ways: super::ways::Args,
+    #[command(flatten)]
+    runtime: runtime::Args,
     /// The image: a name or an ID
     #[arg(value_name = "IMAGE")]
     image: String,
@@ -95,12 +98,13 @@ fn start(context: &Context, args: Args) -> Outcome<u8> {
     if args.tty && !std::io::stdin().is_terminal() {
         return Err(Failure::new(Kind::Invalid, "the input device is not a TTY").hint("leave out -t"));
     }
+    let runner = args.runtime.runner()?;
     let store = context.store()?;
     let image = store.images().resolve(&args.image)?;
     let request = request(&args, image.id)?;
     let stdio = stdio(&args);
     foreground::run(args.interactive, |cancel| {
-        engine::run::start(&store, &request, &Runner::default(), stdio, cancel).map_err(|error| {
+        engine::run::start(&store, &request, &runner, stdio, cancel).map_err(|error| {
             let code = error.exit_code();
             Failure::from(error).with_code(code)
         })
