@@ -15,6 +15,7 @@ pub mod pull;
 pub mod push;
 pub mod rmi;
 pub mod run;
+pub mod runtime;
 pub mod save;
 pub mod serve;
 pub mod system;

@@ -8,6 +8,8 @@ pub const ROOT: &str = "LAPSTRAKE_ROOT";
 pub const ISOLATION: &str = "LAPSTRAKE_ISOLATION";
 /// How commands get their filesystems; `--snapshot` wins.
 pub const SNAPSHOT: &str = "LAPSTRAKE_SNAPSHOT";
+/// What makes the containers; `--runtime` wins.
+pub const RUNTIME: &str = "LAPSTRAKE_RUNTIME";
 /// The newest time that anything written may have, in seconds since 1970 (reproducible-builds.org).
 pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// No colours, whatever the terminal (no-color.org).
@@ -26,6 +28,7 @@ LAPSTRAKE_ISOLATION how commands are contained: namespaces, or chroot (--isolati
                     that this machine allows)
 LAPSTRAKE_SNAPSHOT  how commands get their filesystems: overlay, or copy (--snapshot wins; else the best
                     that this machine and the store's filesystem allow)
+LAPSTRAKE_RUNTIME   lap build, lap run: the OCI runtime that makes the containers (--runtime wins)
 SOURCE_DATE_EPOCH   lap build: no time that is written is later than this (seconds since 1970)
 NO_COLOR            no colours
 TMPDIR              where lap serve --ephemeral and lap serve LAYOUT have their stores (else /tmp)

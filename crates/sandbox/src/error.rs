@@ -55,6 +55,24 @@ pub enum Error {
         /// What the program that writes them said.
         said: String,
     },
+    /// The OCI runtime that was asked for cannot be used.
+    #[error("cannot use the OCI runtime {}: {}", base::text::bytes(.asked.as_bytes()), base::text::line(.reason))]
+    NoRuntime {
+        /// Its name or path.
+        asked: String,
+        /// Why not.
+        reason: String,
+        /// What those say of themselves that are installed.
+        installed: Vec<String>,
+    },
+    /// An OCI runtime did not make the process.
+    #[error("the OCI runtime {} failed: {}", base::text::path(.runtime), base::text::line(.said))]
+    Runtime {
+        /// Which.
+        runtime: PathBuf,
+        /// What it said.
+        said: String,
+    },
     /// The description is not valid.
     #[error("{0}")]
     Invalid(String),
@@ -143,7 +161,8 @@ impl Classified for Error {
             Error::WorkingDirectory { .. } | Error::Invalid(_) => Kind::Invalid,
             Error::System { source, .. } if source.raw_os_error() == Some(libc::ENOSYS) => Kind::Unsupported,
             Error::System { source, .. } | Error::Start { source, .. } => Kind::of_io(source),
-            Error::Unsupported { .. } | Error::Ids { .. } => Kind::Unsupported,
+            Error::Unsupported { .. } | Error::Ids { .. } | Error::Runtime { .. } => Kind::Unsupported,
+            Error::NoRuntime { .. } => Kind::NotFound,
             Error::RunnerDied { .. } | Error::Internal(_) => Kind::Internal,
         }
     }
@@ -155,6 +174,16 @@ impl Classified for Error {
                 Some("create the directory first, or name another working directory".to_owned())
             }
             Error::Unsupported { hint, .. } => Some(hint.clone()),
+            Error::NoRuntime { installed, .. } if installed.is_empty() => {
+                Some("none is installed (apt-get install runc); the built-in runner needs none: leave the runtime out".to_owned())
+            }
+            Error::NoRuntime { installed, .. } => Some(format!(
+                "installed are: {}; the built-in runner needs none: leave the runtime out",
+                base::text::line(&installed.join(", "))
+            )),
+            Error::Runtime { .. } => {
+                Some("try another runtime, or the built-in runner: leave the runtime out".to_owned())
+            }
             Error::Ids { .. } => Some(
                 "newuidmap and newgidmap (package uidmap) have to be set-user-ID root, and /etc/subuid and /etc/subgid to name this user; \
                  a store that was made with these ids needs them"
@@ -210,6 +239,7 @@ pub(crate) enum FailureKind {
     WorkingDirectory,
     Invalid,
     Unsupported,
+    Runtime,
     Internal,
 }
 
@@ -228,6 +258,7 @@ impl From<Failure> for Error {
             }
             FailureKind::Invalid => Error::Invalid(text),
             FailureKind::Unsupported => Error::Unsupported { what: text, hint: detail.unwrap_or_default() },
+            FailureKind::Runtime => Error::Runtime { runtime: path.unwrap_or_default(), said: text },
             FailureKind::Internal => Error::Internal(text),
         }
     }
@@ -283,6 +314,9 @@ impl Failure {
             Error::Unsupported { what, hint } => {
                 Failure { detail: Some(hint.clone()), ..failure(FailureKind::Unsupported, what, 0) }
             }
+            Error::Runtime { runtime, said } => {
+                Failure { path: Some(runtime.clone()), ..failure(FailureKind::Runtime, said, 0) }
+            }
             other => failure(FailureKind::Internal, &other.to_string(), 0),
         }
     }
@@ -311,6 +345,7 @@ mod tests {
             Error::WorkingDirectory { path: "/a b".into(), source: errno(libc::ENOENT) },
             Error::Invalid("no arguments".to_owned()),
             Error::Unsupported { what: "an id mapping".to_owned(), hint: "be root".to_owned() },
+            Error::Runtime { runtime: "/usr/sbin/runc".into(), said: "no\ncgroup".to_owned() },
         ];
         for error in errors {
             let json = serde_json::to_string(&Failure::from(&error)).expect("JSON");

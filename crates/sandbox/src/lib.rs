@@ -21,11 +21,14 @@
 //! - **No cgroup is made**: limits on memory and processors are not part of a [`Spec`] yet, and resource
 //!   limits (`ulimit`) are. So nothing says whether the kernel was out of memory when a process ended with
 //!   SIGKILL.
+//! - **Or an installed OCI runtime** ([`Runtime`], [`Runner::runtime`]) makes the process, with the same result: see
+//!   `runner::delegate`.
 //! - Needs Linux 5.11, and root: the machine's, or that of a user namespace ([`identity`])
 
 mod capability;
 mod error;
 pub mod identity;
+mod oci;
 mod probe;
 mod program;
 mod runner;
@@ -39,6 +42,7 @@ mod wire;
 
 pub use capability::CapabilitySet;
 pub use error::Error;
+pub use oci::{Runtime, RuntimeKind};
 pub use probe::{Cgroups, Facts, probe};
 pub use running::{CreatedMountPoint, Exit, Input, Output, OwnerClaim, Runner, Running, Status, Stdio};
 pub use spawn::spawn;

@@ -13,6 +13,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::retry_on_intr;
 
 use crate::error::{Doing, Error};
+use crate::oci::Runtime;
 use crate::runner::window;
 use crate::spec::Terminal;
 use crate::sys;
@@ -23,12 +24,14 @@ use crate::wire::{self, Reply};
 pub struct Runner {
     /// Which program.
     pub program: PathBuf,
+    /// What makes the contained process instead of the runner itself.
+    pub runtime: Option<Runtime>,
 }
 
-/// This very program.
+/// This very program, alone.
 impl Default for Runner {
     fn default() -> Self {
-        Self { program: PathBuf::from("/proc/self/exe") }
+        Self { program: PathBuf::from("/proc/self/exe"), runtime: None }
     }
 }
 

@@ -33,7 +33,8 @@ pub fn spawn(runner: &Runner, spec: &Spec, stdio: Stdio, keep: &[BorrowedFd<'_>]
     let (inside, streams) = connect(stdio).doing("prepare the standard streams")?;
     let (here, there) = wire::pair().doing("open a pair of sockets")?;
     let mut child = start(runner, there)?;
-    match converse(&here, &text, &inside, keep) {
+    let hello = Hello { keep: keep.len(), runtime: runner.runtime.clone() };
+    match converse(&here, &hello, &text, &inside, keep) {
         Ok(Some((Reply::Started { process }, descriptors))) => {
             let mut descriptors = descriptors.into_iter();
             let lost = || Error::Internal("the process came without a descriptor".to_owned());
@@ -79,13 +80,14 @@ fn start(runner: &Runner, socket: OwnedFd) -> Result<Child, Error> {
 /// Sends everything, and hears how it went.
 fn converse(
     socket: &OwnedFd,
+    hello: &Hello,
     text: &OwnedFd,
     inside: &[OwnedFd; 3],
     keep: &[BorrowedFd<'_>],
 ) -> io::Result<Option<(Reply, Vec<OwnedFd>)>> {
     let [stdin, stdout, stderr] = inside;
     let first = [text.as_fd(), stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-    wire::send(socket, &Hello { keep: keep.len() }, &first)?;
+    wire::send(socket, hello, &first)?;
     for part in keep.chunks(wire::DESCRIPTORS) {
         wire::send(socket, &Keep, part)?;
     }

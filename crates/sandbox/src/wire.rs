@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::Failure;
+use crate::oci::Runtime;
 use crate::running::{CreatedMountPoint, Status};
 
 /// A path in JSON: text where it is text, an array of bytes where it is not.
@@ -94,6 +95,8 @@ impl From<WirePath> for PathBuf {
 pub(crate) struct Hello {
     /// How many further descriptors follow, which the runner keeps open.
     pub(crate) keep: usize,
+    /// What makes the contained process instead of the runner itself.
+    pub(crate) runtime: Option<Runtime>,
 }
 
 /// What the caller sends with descriptors that the runner keeps open.
@@ -189,6 +192,21 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Opti
     Ok(Some((serde_json::from_slice(&text[..received.bytes])?, descriptors)))
 }
 
+/// Receives one descriptor, with whatever bytes come along.
+pub(crate) fn receive_descriptor(socket: impl AsFd) -> io::Result<OwnedFd> {
+    let mut text = [0; 4096];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    retry_on_intr(|| {
+        net::recvmsg(&socket, &mut [IoSliceMut::new(&mut text)], &mut control, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    let descriptors = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    descriptors.flatten().next().ok_or_else(|| io::Error::other("no descriptor came"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -200,7 +218,7 @@ mod tests {
     fn messages_stay_apart_and_descriptors_travel() {
         let (here, there) = pair().expect("a pair");
         let (mut reader, writer) = std::io::pipe().expect("a pipe");
-        send(&here, &Hello { keep: 3 }, &[writer.as_fd()]).expect("sent");
+        send(&here, &Hello { keep: 3, runtime: None }, &[writer.as_fd()]).expect("sent");
         send(&here, &Keep, &[]).expect("sent");
         drop(writer);
         let (hello, mut descriptors) = receive::<Hello>(&there).expect("received").expect("a message");

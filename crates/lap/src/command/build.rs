@@ -10,7 +10,6 @@ use builder::{BuildError, DockerfileText, Network, Outcome as Built, Request};
 use distribution::push::Pushed;
 use image::{Platform, Reference};
 use layer::Encoding;
-use sandbox::Runner;
 use store::Store;
 
 use crate::cli::Context;
@@ -89,6 +88,8 @@ pub struct Args {
     #[command(flatten)]
     ways: command::ways::Args,
     #[command(flatten)]
+    runtime: command::runtime::Args,
+    #[command(flatten)]
     progress: progress::Args,
     /// The directory that COPY and ADD copy from, or - for none
     #[arg(value_name = "PATH|-")]
@@ -103,6 +104,7 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
         return Err(Failure::new(Kind::Invalid, "an image that is not kept in the store cannot be pushed")
             .hint("add -o type=image"));
     }
+    let runner = args.runtime.runner()?;
     let progress = args.progress.quiet_when(args.quiet);
     let store = context.store_with(&progress)?;
     let policy = if args.pull { Policy::Always } else { Policy::Missing };
@@ -113,7 +115,7 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
         identity::say_what_is_given_up(context);
     }
     let progress = Progress::start(&progress, context.printer)?;
-    let built = builder::build(&store, &request, &session, &Runner::default(), &progress.events(), &cancel);
+    let built = builder::build(&store, &request, &session, &runner, &progress.events(), &cancel);
     let pushed = match &built {
         Ok(built) if args.push => push(&store, &args, &request, built, &progress.events(), &cancel),
         _ => Ok(Vec::new()),

@@ -7,10 +7,11 @@ use base::{Cancel, Kind};
 use engine::merge::Wishes;
 use engine::run::RunRequest;
 use image::Platform;
-use sandbox::{Input, Mount, Network, Output, Runner, Stdio};
+use sandbox::{Input, Mount, Network, Output, Stdio};
 use store::{ImageRecord, Store, StoreError};
 
 use crate::cli::Context;
+use crate::command::runtime;
 use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::network::{self, Fetcher, Policy};
@@ -80,6 +81,8 @@ pub struct Args {
     pull: Policy,
     #[command(flatten)]
     network_args: network::Args,
+    #[command(flatten)]
+    runtime: runtime::Args,
     /// The image: a name or an ID
     #[arg(value_name = "IMAGE")]
     image: String,
@@ -105,13 +108,14 @@ fn start(context: &Context, args: Args) -> Outcome<u8> {
     if args.tty && !std::io::stdin().is_terminal() {
         return Err(Failure::new(Kind::Invalid, "the input device is not a TTY").hint("leave out -t"));
     }
+    let runner = args.runtime.runner()?;
     let store = context.store()?;
     let fetcher = Fetcher::new(&store, &args.network_args, args.pull)?;
     let image = image(context, &store, &fetcher, &args)?;
     let request = request(&args, image.id)?;
     let stdio = stdio(&args);
     foreground::run(args.interactive, |cancel| {
-        engine::run::start(&store, &request, &Runner::default(), stdio, cancel).map_err(|error| {
+        engine::run::start(&store, &request, &runner, stdio, cancel).map_err(|error| {
             let code = error.exit_code();
             Failure::from(error).with_code(code)
         })

@@ -25,6 +25,7 @@ mod real;
 mod registries;
 mod reproducible;
 mod run;
+mod runtime;
 mod serve;
 mod snapshots;
 mod unprivileged;

@@ -37,11 +37,7 @@ pub(super) fn apply(spec: &Spec) -> Result<(), Error> {
     };
     let granted = granted(asked)?;
     if *security == Security::Default {
-        let missing = || Error::Unsupported {
-            what: "a system call filter for this kind of processor".to_owned(),
-            hint: "run with security turned off (insecure) where you trust the command".to_owned(),
-        };
-        let filter = seccomp::filter(granted).ok_or_else(missing)?;
+        let filter = seccomp::filter(granted).ok_or_else(seccomp::unsupported)?;
         match sys::load_seccomp(&filter) {
             Err(error) if in_chroot && is_denied(&error) => {}
             result => result.doing("load the system call filter")?,
@@ -70,7 +66,7 @@ fn is_denied(error: &std::io::Error) -> bool {
 }
 
 /// What is asked for and can be given.
-fn granted(asked: CapabilitySet) -> Result<CapabilitySet, Error> {
+pub(super) fn granted(asked: CapabilitySet) -> Result<CapabilitySet, Error> {
     let own = capabilities(None).doing("read the capabilities")?;
     Ok(asked.intersection(CapabilitySet::from_bits(own.permitted.bits())))
 }

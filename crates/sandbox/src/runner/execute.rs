@@ -45,7 +45,7 @@ fn try_run(process: &Process) -> Result<std::convert::Infallible, Error> {
 }
 
 /// The command exists, and could not be executed.
-fn failed(command: String, path: &str, source: io::Error) -> Error {
+pub(super) fn failed(command: String, path: &str, source: io::Error) -> Error {
     let interpreter = "the interpreter that it names in its first line, or the dynamic loader that it needs";
     let (kind, detail) = match source.raw_os_error() {
         Some(libc::ENOENT | libc::ENOTDIR) => {
@@ -62,13 +62,13 @@ fn failed(command: String, path: &str, source: io::Error) -> Error {
     Error::CommandNotExecutable { command, detail, source: kind }
 }
 
-fn search_path(environment: &[String]) -> &str {
+pub(super) fn search_path(environment: &[String]) -> &str {
     let found = environment.iter().rev().find_map(|variable| variable.strip_prefix("PATH="));
     found.unwrap_or(DEFAULT_PATH)
 }
 
 /// The paths that a command may mean. An empty part of the search path is the working directory.
-fn candidates(command: &str, path: &str) -> Vec<String> {
+pub(super) fn candidates(command: &str, path: &str) -> Vec<String> {
     if command.is_empty() || command.contains('/') {
         return vec![command.to_owned()];
     }

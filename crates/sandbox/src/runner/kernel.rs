@@ -32,6 +32,16 @@ const THERMAL: &str = "thermal_throttle";
 /// Docker's read-only paths.
 const READ_ONLY_PATHS: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// What is masked of `/proc`.
+pub(crate) fn masked_in_proc() -> impl Iterator<Item = &'static str> {
+    MASKED.into_iter().filter(|path| path.starts_with("/proc/"))
+}
+
+/// What is read-only of `/proc`.
+pub(crate) fn read_only_in_proc() -> impl Iterator<Item = &'static str> {
+    READ_ONLY_PATHS.into_iter()
+}
+
 /// Mounts `/proc` on an open place. Only a process of the new pid namespace can.
 pub(super) fn mount_proc(place: impl AsFd) -> Result<(), Error> {
     let proc = Filesystem::new("proc")?.mount(INERT)?;

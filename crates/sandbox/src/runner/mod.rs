@@ -9,12 +9,16 @@
 mod chroot;
 mod created;
 mod credentials;
+mod delegate;
 mod device;
+mod diagnosis;
 mod execute;
 mod init;
+mod keeper;
 mod kernel;
 mod mounts;
 mod overlay;
+mod passing;
 mod placed;
 mod reaper;
 mod remount;
@@ -35,11 +39,12 @@ use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::thread::UnshareFlags;
 
 pub(crate) use device::window;
-pub(crate) use kernel::Hierarchy;
+pub(crate) use kernel::{Hierarchy, masked_in_proc, read_only_in_proc};
 pub(crate) use overlay::appends;
 pub(crate) use trial::Trial;
 
 use crate::error::{Doing, Error, Failure};
+use crate::oci::Runtime;
 use crate::spec::{Network, Spec};
 use crate::sys;
 use crate::ways::Isolation;
@@ -55,6 +60,8 @@ const NETWORK_SETTINGS: [(&str, &str); 2] =
 /// What the caller sent.
 struct Order {
     spec: Spec,
+    /// What makes the contained process instead of this one.
+    runtime: Option<Runtime>,
     /// Standard input, output and error of the contained process.
     stdio: [OwnedFd; 3],
     /// What is only kept open.
@@ -105,11 +112,17 @@ fn contain(socket: &OwnedFd) -> Result<(), Error> {
     // A signal to the caller's process group is for the caller, which decides what becomes of the contained
     // process.
     rustix::process::setsid().doing("start a new session")?;
+    if let (Some(_), Some(what)) = (&order.runtime, delegate::unsupported(&order.spec)) {
+        return Err(what);
+    }
     if order.spec.isolation == Isolation::Chroot {
         let prepared = chroot::prepare(&order.spec)?;
         return supervise::run(socket, order, Place::Chroot(prepared), None);
     }
     enter_namespaces(&order.spec)?;
+    if let Some(runtime) = order.runtime.clone() {
+        return delegate::run(socket, order, &runtime);
+    }
     let solo = order.spec.single_id.is_some().then(solo::Preparation::new).transpose()?;
     let built = root::build(&order.spec)?;
     supervise::run(socket, order, Place::Mounted(built), solo)
@@ -130,7 +143,7 @@ fn receive(socket: &OwnedFd) -> Result<Order, Error> {
     let mut json = String::new();
     file.rewind().and_then(|()| file.read_to_string(&mut json)).doing(action)?;
     let spec: Spec = serde_json::from_str(&json).map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(Order { spec, stdio: [stdin, stdout, stderr], _keep: keep })
+    Ok(Order { spec, runtime: hello.runtime, stdio: [stdin, stdout, stderr], _keep: keep })
 }
 
 fn enter_namespaces(spec: &Spec) -> Result<(), Error> {

@@ -15,7 +15,7 @@ use super::scaffold::Scaffold;
 use super::stubs::{PointKind, Stubs};
 use super::{kernel, resolve};
 use crate::error::{Doing, Error};
-use crate::spec::{Mount, MountSource, Root, Security, Spec};
+use crate::spec::{Mount, MountSource, Process, Root, Security, Spec};
 
 /// A root that is ready to be entered.
 pub(super) struct Built {
@@ -53,13 +53,43 @@ enum What {
     Detached(OwnedFd),
 }
 
-/// Builds the root of this description in the mount namespace of this process, which is a new one.
+/// Builds the root of this description in the mount namespace of this process, which is a new one, and enters it.
 pub(super) fn build(spec: &Spec) -> Result<Built, Error> {
+    let (_, upper, filled) = assemble(spec)?;
+    let host = enter(&filled.root)?;
+    let Filled { root, proc, pty, created } = filled;
+    Ok(Built { root, proc, host, upper, pty, created })
+}
+
+/// A root that another program can enter by its path.
+pub(super) struct Shown {
+    /// Its top directory.
+    pub(super) root: OwnedFd,
+    /// The runner's memory, at the place that was asked for; the root is [`ROOT`] in it.
+    pub(super) scaffold: Scaffold,
+    /// What had to be created.
+    pub(super) created: Created,
+}
+
+/// Builds the root as [`build`] does, without `/proc` and without a terminal, and shows it in a directory of the host,
+/// which it hides from this mount namespace.
+pub(super) fn show(spec: &Spec, directory: &Path) -> Result<Shown, Error> {
+    let process = Process { terminal: None, ..spec.process.clone() };
+    let (scaffold, _, Filled { root, created, .. }) = assemble(&Spec { process, ..spec.clone() })?;
+    scaffold.move_to(directory)?;
+    Ok(Shown { root, scaffold, created })
+}
+
+/// The name of the root in the runner's memory.
+pub(super) const ROOT: &str = "root";
+
+/// A finished root, with where changes to it go.
+fn assemble(spec: &Spec) -> Result<(Scaffold, OwnedFd, Filled), Error> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .doing("make the mounts of the new namespace private")?;
     let scaffold = Scaffold::new()?;
     let points = points(spec, &scaffold)?;
-    let place = scaffold.directory("root")?;
+    let place = scaffold.directory(ROOT)?;
     let (root, upper) = match &spec.root {
         Root::Directory(path) => (directory_root(path)?, overlay::open(path)?),
         Root::Overlay { lowers, .. } if lowers.len() > overlay::LOWERS => {
@@ -86,9 +116,7 @@ pub(super) fn build(spec: &Spec) -> Result<Built, Error> {
     if spec.read_only_root {
         mounts::restrict(&filled.root, false, READ_ONLY).doing("make the root read-only")?;
     }
-    let host = enter(&filled.root)?;
-    let Filled { root, proc, pty, created } = filled;
-    Ok(Built { root, proc, host, upper, pty, created })
+    Ok((scaffold, upper, filled))
 }
 
 fn attributes(security: Security) -> MountAttrFlags {
@@ -246,7 +274,7 @@ fn fill(spec: &Spec, root: OwnedFd, points: Vec<Point>) -> Result<Filled, Error>
 
 /// Makes the root this process's root; gives the host's, which is still there: the root of a user namespace may mount `/proc` only where one
 /// can be seen already.
-fn enter(root: &OwnedFd) -> Result<OwnedFd, Error> {
+pub(super) fn enter(root: &OwnedFd) -> Result<OwnedFd, Error> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let host = openat(CWD, "/", flags, Mode::empty()).doing("open the host's root")?;
     fchdir(root).doing("enter the root")?;

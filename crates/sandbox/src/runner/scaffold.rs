@@ -7,6 +7,7 @@
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, mkdirat, openat, utimensat};
 use rustix::io::Errno;
@@ -34,6 +35,12 @@ impl Scaffold {
         move_mount(&memory, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
             .doing("mount tmpfs in the new mount namespace")?;
         Ok(Self { memory })
+    }
+
+    /// Moves it, and all that is mounted in it, to a directory of the host.
+    pub(super) fn move_to(&self, directory: &Path) -> Result<(), Error> {
+        move_mount(&self.memory, "", CWD, directory, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+            .doing_to("mount tmpfs, in the new mount namespace, on", directory)
     }
 
     /// Makes a directory and opens it.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
+use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus, pidfd_open, waitpid};
 
 use super::chroot::{self, Prepared};
 use super::created::Created;
@@ -38,7 +38,7 @@ pub(super) fn run(
     drop((failure_writer, alive_reader, listener_there));
     let process = pidfd_open(child, PidfdFlags::empty()).doing("watch the contained process")?;
     // The other ends of pipes and terminals must close when the contained process closes them.
-    let Order { spec, stdio, _keep } = order;
+    let Order { spec, stdio, _keep, .. } = order;
     let Kept { root, upper, master, leftovers } = Kept::of(place);
     drop(stdio);
     let mut solo = match solo {
@@ -192,10 +192,15 @@ fn serve_until(
     }
 }
 
-fn wait(child: Pid) -> Result<Status, Error> {
+pub(super) fn wait(child: Pid) -> Result<Status, Error> {
     let action = "wait for the contained process";
     let ended = retry_on_intr(|| waitpid(Some(child), WaitOptions::empty())).doing(action)?;
     let (_, status) = ended.ok_or_else(|| Error::Internal("a wait without an end".to_owned()))?;
+    ended_with(status)
+}
+
+/// How a process ended, as the system says it.
+pub(super) fn ended_with(status: WaitStatus) -> Result<Status, Error> {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Ok(Status::Code(code)),
         (None, Some(signal)) => Ok(Status::Signal(signal)),
@@ -203,7 +208,7 @@ fn wait(child: Pid) -> Result<Status, Error> {
     }
 }
 
-fn clean_up(root: &OwnedFd, read_only: bool, created: Created) -> Vec<CreatedMountPoint> {
+pub(super) fn clean_up(root: &OwnedFd, read_only: bool, created: Created) -> Vec<CreatedMountPoint> {
     if created.is_empty() {
         return Vec::new();
     }

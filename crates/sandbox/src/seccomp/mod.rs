@@ -5,12 +5,16 @@
 //! machine, [`assembler`] into instructions.
 
 mod assembler;
+mod oci;
 mod profile;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use oci::oci;
+
 use crate::capability::CapabilitySet;
+use crate::error::Error;
 use profile::Machine;
 
 /// The filter for a process with these capabilities on this machine; `None` for a machine that is not known.
@@ -23,4 +27,12 @@ pub(crate) fn filter(granted: CapabilitySet) -> Option<Vec<libc::sock_filter>> {
         return None;
     };
     Some(profile::program(machines, granted))
+}
+
+/// There is no filter for this machine.
+pub(crate) fn unsupported() -> Error {
+    Error::Unsupported {
+        what: "a system call filter for this kind of processor".to_owned(),
+        hint: "run with security turned off (insecure) where you trust the command".to_owned(),
+    }
 }

@@ -64,11 +64,11 @@ impl Machine {
 pub(super) const NAMESPACES: u32 = 0x7e02_0000;
 
 /// Allowed address families, as ranges.
-const FAMILIES: [std::ops::RangeInclusive<u32>; 8] =
+pub(super) const FAMILIES: [std::ops::RangeInclusive<u32>; 8] =
     [0..=11, 13..=18, 21..=22, 24..=24, 26..=33, 35..=36, 39..=39, 41..=45];
 
 /// PER_LINUX, PER_LINUX32, both with UNAME26, and the question for the present one.
-const PERSONALITIES: [std::ops::RangeInclusive<u32>; 5] =
+pub(super) const PERSONALITIES: [std::ops::RangeInclusive<u32>; 5] =
     [0..=0, 0x8..=0x8, 0x2_0000..=0x2_0000, 0x2_0008..=0x2_0008, u32::MAX..=u32::MAX];
 
 const REFUSED: Verdict = Verdict::Errno(libc::EPERM as u16);

@@ -3,22 +3,21 @@
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use libtest_mimic::Trial;
 use sandbox::{Network, Resource, Rlimit, Root, Status};
 
-use crate::lab::{Lab, Outcome, explain, output, run, trial};
+use crate::lab::{Case, Lab, Outcome, explain, output, run};
 use crate::same;
 
-pub fn trials() -> Vec<Trial> {
+pub fn cases() -> Vec<Case> {
     vec![
-        trial("cve_2019_5736_the_program_outside_cannot_be_written", program_outside),
-        trial("cve_2024_21626_nothing_of_the_host_is_open", nothing_is_open),
-        trial("other_processes_are_not_there", other_processes),
-        trial("the_kernel_is_not_told_what_to_do", kernel_settings),
-        trial("devices_cannot_be_opened", devices),
-        trial("places_in_the_image_that_are_links", linked_places),
-        trial("working_directories_that_are_links", working_directories),
-        trial("a_fork_bomb_ends_with_its_step", fork_bomb),
+        ("cve_2019_5736_the_program_outside_cannot_be_written", program_outside),
+        ("cve_2024_21626_nothing_of_the_host_is_open", nothing_is_open),
+        ("other_processes_are_not_there", other_processes),
+        ("the_kernel_is_not_told_what_to_do", kernel_settings),
+        ("devices_cannot_be_opened", devices),
+        ("places_in_the_image_that_are_links", linked_places),
+        ("working_directories_that_are_links", working_directories),
+        ("a_fork_bomb_ends_with_its_step", fork_bomb),
     ]
 }
 

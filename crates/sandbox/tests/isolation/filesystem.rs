@@ -2,28 +2,27 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use libtest_mimic::Trial;
 use sandbox::{CreatedMountPoint, Mount, MountSource, Root, Spec};
 
-use crate::lab::{Lab, Outcome, explain, output, run, trial};
+use crate::lab::{Case, Lab, Outcome, explain, output, run};
 use crate::same;
 
-pub fn trials() -> Vec<Trial> {
+pub fn cases() -> Vec<Case> {
     vec![
-        trial("nothing_is_left_in_the_upper_directory", no_trace),
-        trial("what_is_written_goes_to_the_upper_directory", changes_arrive),
-        trial("an_empty_root_has_its_mount_points", empty_root),
-        trial("files_of_the_host_are_shown_whatever_the_image_has", files_of_the_host),
-        trial("a_copied_parent_keeps_its_attributes", stub_parents),
-        trial("ct_032_masked_and_read_only_paths", masked_paths),
-        trial("ct_036_devices", devices),
-        trial("ct_030_read_only_root", read_only_root),
-        trial("ct_048_bind_and_tmpfs_mounts", mounts),
-        trial("mounts_under_missing_and_hidden_places", hidden_places),
-        trial("a_plain_directory_as_root", plain_directory),
-        trial("two_hundred_layers", many_layers),
-        trial("odd_images_are_refused_with_a_sentence", odd_images),
-        trial("volatile_overlays_are_marked", volatile),
+        ("nothing_is_left_in_the_upper_directory", no_trace),
+        ("what_is_written_goes_to_the_upper_directory", changes_arrive),
+        ("an_empty_root_has_its_mount_points", empty_root),
+        ("files_of_the_host_are_shown_whatever_the_image_has", files_of_the_host),
+        ("a_copied_parent_keeps_its_attributes", stub_parents),
+        ("ct_032_masked_and_read_only_paths", masked_paths),
+        ("ct_036_devices", devices),
+        ("ct_030_read_only_root", read_only_root),
+        ("ct_048_bind_and_tmpfs_mounts", mounts),
+        ("mounts_under_missing_and_hidden_places", hidden_places),
+        ("a_plain_directory_as_root", plain_directory),
+        ("two_hundred_layers", many_layers),
+        ("odd_images_are_refused_with_a_sentence", odd_images),
+        ("volatile_overlays_are_marked", volatile),
     ]
 }
 

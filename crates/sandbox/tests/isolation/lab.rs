@@ -1,5 +1,6 @@
 //! A tiny root, and short ways to run something in it.
 
+use std::cell::RefCell;
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -8,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use base::Cancel;
-use libtest_mimic::{Failed, Trial};
-use sandbox::{Error, Exit, Files, Process, Root, Runner, Spec, Stdio};
+use libtest_mimic::Failed;
+use sandbox::{Error, Exit, Files, Process, Root, Runner, Runtime, Spec, Stdio};
 
 /// Where Debian's busybox-static puts it.
 const BUSYBOX: &str = "/bin/busybox";
@@ -25,8 +26,25 @@ static WORK: AtomicU32 = AtomicU32::new(0);
 pub type Outcome = Result<(), Failed>;
 
 /// One test.
-pub fn trial(name: &str, run: fn() -> Outcome) -> Trial {
-    Trial::test(name, run)
+pub type Case = (&'static str, fn() -> Outcome);
+
+thread_local! {
+    static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
+}
+
+/// Lets this thread's sandboxes be made by a runtime.
+pub fn use_runtime(runtime: Option<Runtime>) {
+    RUNTIME.set(runtime);
+}
+
+/// What makes the sandboxes of this thread.
+pub fn runner() -> Runner {
+    Runner { runtime: RUNTIME.with_borrow(Clone::clone), ..Runner::default() }
+}
+
+/// A runtime from `PATH`.
+pub fn runtime(name: &str) -> Result<Runtime, Failed> {
+    Runtime::find(name, &std::env::var_os("PATH").unwrap_or_default()).map_err(explain)
 }
 
 /// Fails with a sentence unless two values are equal.
@@ -101,7 +119,7 @@ impl Lab {
         let work = self.path(&format!("work/{}", WORK.fetch_add(1, Ordering::Relaxed)));
         std::fs::create_dir(&work).expect("a work directory");
         let mut process = Process::new(args.iter().copied());
-        process.env = vec!["PATH=/bin".to_owned(), "GREETING=hello".to_owned()];
+        process.env = ["PATH=/bin", "HOME=/", "GREETING=hello"].map(str::to_owned).to_vec();
         Spec {
             root: Root::Overlay {
                 lowers: vec![self.path("lower")],
@@ -143,7 +161,7 @@ impl Lab {
 
 /// Runs to the end.
 pub fn run(spec: &Spec) -> Result<Ran, Error> {
-    let mut running = sandbox::spawn(&Runner::default(), spec, Stdio::default(), &[])?;
+    let mut running = sandbox::spawn(&runner(), spec, Stdio::default(), &[])?;
     let mut stderr_pipe = running.take_stderr().expect("a pipe");
     let stderr = std::thread::spawn(move || {
         let mut text = String::new();

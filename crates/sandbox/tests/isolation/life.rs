@@ -8,11 +8,11 @@ use std::process::{Command, Stdio as HostStdio};
 use std::time::Duration;
 
 use base::Cancel;
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Failed;
 use rustix::fs::{FlockOperation, flock};
 use sandbox::{Error, Input, Output, Runner, Running, Spec, Status, Stdio, Terminal};
 
-use crate::lab::{Lab, Outcome, explain, trial};
+use crate::lab::{Case, Lab, Outcome, explain, runner, use_runtime};
 use crate::same;
 
 /// The argument with which this program starts a sandbox and waits to be killed.
@@ -21,22 +21,22 @@ pub const VICTIM: &str = "--victim";
 /// How long something is waited for that happens at once on a machine that has time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub fn trials() -> Vec<Trial> {
+pub fn cases() -> Vec<Case> {
     vec![
-        trial("standard_streams", standard_streams),
-        trial("ct_009_a_terminal", terminal),
-        trial("cancelling_asks_and_then_kills", cancelling),
-        trial("dropping_kills", dropping),
-        trial("killing_the_caller_leaves_nothing", || killing(Who::Caller)),
-        trial("killing_the_runner_leaves_nothing", || killing(Who::Runner)),
-        trial("killing_caller_and_runner_leaves_nothing", || killing(Who::Both)),
-        trial("the_runner_is_another_program", another_program),
-        trial("two_at_once", two_at_once),
+        ("standard_streams", standard_streams),
+        ("ct_009_a_terminal", terminal),
+        ("cancelling_asks_and_then_kills", cancelling),
+        ("dropping_kills", dropping),
+        ("killing_the_caller_leaves_nothing", || killing(Who::Caller)),
+        ("killing_the_runner_leaves_nothing", || killing(Who::Runner)),
+        ("killing_caller_and_runner_leaves_nothing", || killing(Who::Both)),
+        ("the_runner_is_another_program", another_program),
+        ("two_at_once", two_at_once),
     ]
 }
 
 fn spawn(spec: &Spec, stdio: Stdio) -> Result<Running, Failed> {
-    sandbox::spawn(&Runner::default(), spec, stdio, &[]).map_err(explain)
+    sandbox::spawn(&runner(), spec, stdio, &[]).map_err(explain)
 }
 
 fn standard_streams() -> Outcome {
@@ -156,7 +156,7 @@ pub fn become_victim(directory: &Path) -> Result<(), Failed> {
     spec.mounts.push(sandbox::Mount::tmpfs("/data", None));
     let lock = File::create(lab.path("lock"))?;
     flock(&lock, FlockOperation::LockShared)?;
-    let running = sandbox::spawn(&Runner::default(), &spec, Stdio::default(), &[lock.as_fd()]);
+    let running = sandbox::spawn(&runner(), &spec, Stdio::default(), &[lock.as_fd()]);
     let mut running = running.map_err(explain)?;
     let mut ready = String::new();
     BufReader::new(running.take_stdout().ok_or("no pipe")?).read_line(&mut ready)?;
@@ -172,19 +172,25 @@ fn killing(who: Who) -> Outcome {
     let lab = Lab::new()?;
     let mut caller = Command::new("/proc/self/exe")
         .args([VICTIM.as_ref(), lab.path("").as_os_str()])
+        .args(runner().runtime.map(|runtime| runtime.path))
         .stdout(HostStdio::piped())
         .spawn()?;
     let mut line = String::new();
     BufReader::new(caller.stdout.take().ok_or("no pipe")?).read_line(&mut line)?;
     let process: u32 = line.trim().parse().map_err(|_| format!("the victim said {line:?}"))?;
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let runner = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).ok_or("no parent")?.to_owned();
+    let mut parent = parent_of(process)?;
+    if runner().runtime.is_some() {
+        // The keeper is between them.
+        parent = parent_of(parent)?;
+    }
     let sandboxed = std::fs::read_link(format!("/proc/{process}/ns/mnt"))?;
-    same!(in_namespace(&sandboxed).len() >= 3, true, "the runner, process 1 and its child");
+    // With a runtime, the runner is in another.
+    let least = if runner().runtime.is_some() { 2 } else { 3 };
+    same!(in_namespace(&sandboxed).len() >= least, true, "the runner, process 1 and its child");
     let lock = File::open(lab.path("lock"))?;
     same!(flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err(), true, "the lock is held");
 
-    let runner = rustix::process::Pid::from_raw(runner.parse()?).ok_or("no process")?;
+    let runner = rustix::process::Pid::from_raw(parent.cast_signed()).ok_or("no process")?;
     let kill = |process| rustix::process::kill_process(process, rustix::process::Signal::KILL);
     if matches!(who, Who::Runner | Who::Both) {
         kill(runner)?;
@@ -205,9 +211,27 @@ fn killing(who: Who) -> Outcome {
     let mounted = std::fs::read_to_string("/proc/self/mountinfo")?;
     same!(mounted.contains(&lab.path("").display().to_string()), false);
     same!(lab.upper()?, Vec::<String>::new());
+    same!(cgroups_of_runtimes(Path::new("/sys/fs/cgroup"), 4), Vec::<std::path::PathBuf>::new());
     // The overlay is really gone: its directories can be mounted again.
     same!(lab.output("echo again")?, "again\n");
     Ok(())
+}
+
+fn parent_of(process: u32) -> Result<u32, Failed> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    Ok(status.lines().find_map(|line| line.strip_prefix("PPid:\t")).ok_or("no parent")?.parse()?)
+}
+
+/// Cgroups that a runtime has made.
+fn cgroups_of_runtimes(directory: &Path, depth: u32) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let directories =
+        entries.map(|entry| entry.path()).filter(|path| depth > 0 && path.is_dir() && !path.is_symlink());
+    let found = directories.flat_map(|path| match path.ends_with("lapstrake") {
+        true => vec![path],
+        false => cgroups_of_runtimes(&path, depth - 1),
+    });
+    found.collect()
 }
 
 /// Whether a process is more than a status that nobody has asked for: without its runner it is left to the
@@ -230,7 +254,7 @@ fn another_program() -> Outcome {
     let lab = Lab::new()?;
     let spec = lab.script("true");
     let start = |program: &str| {
-        let runner = Runner { program: program.into() };
+        let runner = Runner { program: program.into(), ..runner() };
         match sandbox::spawn(&runner, &spec, Stdio::default(), &[]) {
             Ok(_) => Err(Failed::from("it ran")),
             Err(error) => Ok(error),
@@ -253,7 +277,13 @@ fn two_at_once() -> Outcome {
     let outputs = std::thread::scope(|scope| {
         let threads: Vec<_> = labs
             .iter()
-            .map(|lab| scope.spawn(|| lab.output("sleep 0.05; hostname; set -- /proc/[0-9]*; echo $#")))
+            .map(|lab| {
+                let runtime = runner().runtime;
+                scope.spawn(|| {
+                    use_runtime(runtime);
+                    lab.output("sleep 0.05; hostname; set -- /proc/[0-9]*; echo $#")
+                })
+            })
             .collect();
         threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
     });

@@ -1,4 +1,5 @@
-//! Processes that really run in isolation. Needs root and busybox-static; says so when it lacks them.
+//! Processes that really run in isolation: made by the built-in runner, and by each of [`RUNTIMES`], with the same result.
+//! Needs root, busybox-static, runc and crun; says so when it lacks them.
 
 mod attacks;
 mod calls;
@@ -7,7 +8,11 @@ mod lab;
 mod life;
 mod process;
 
+use lab::Case;
 use libtest_mimic::{Arguments, Trial};
+
+/// Runtimes that every test is done with, besides the built-in runner.
+const RUNTIMES: [&str; 2] = ["runc", "crun"];
 
 fn main() {
     sandbox::intercept();
@@ -16,15 +21,29 @@ fn main() {
         Some(first) if first == calls::CALLER => return calls::make_calls(),
         Some(first) if first == life::VICTIM => {
             let directory = given.next().expect("a directory");
+            lab::use_runtime(
+                given.next().map(|name| lab::runtime(&name.to_string_lossy()).expect("a runtime")),
+            );
             return life::become_victim(directory.as_ref()).expect("a sandbox");
         }
         _ => {}
     }
     let arguments = Arguments::from_args();
-    let trials: Vec<Trial> =
-        [process::trials(), filesystem::trials(), life::trials(), calls::trials(), attacks::trials()]
+    let cases: Vec<Case> =
+        [process::cases(), filesystem::cases(), life::cases(), calls::cases(), attacks::cases()]
             .into_iter()
             .flatten()
             .collect();
+    let mut trials: Vec<Trial> = cases.iter().map(|(name, run)| Trial::test(*name, *run)).collect();
+    for runtime in RUNTIMES {
+        trials.extend(cases.iter().map(|(name, run)| with_runtime(runtime, name, *run)));
+    }
     libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn with_runtime(runtime: &'static str, name: &str, run: fn() -> lab::Outcome) -> Trial {
+    Trial::test(format!("{runtime}_{name}"), move || {
+        lab::use_runtime(Some(lab::runtime(runtime)?));
+        run()
+    })
 }

@@ -1,26 +1,25 @@
 //! The process itself: user, environment, exit codes, what it may do.
 
-use libtest_mimic::Trial;
 use sandbox::{CapabilitySet, Error, Network, Resource, Rlimit, Security, Status, User};
 
-use crate::lab::{Lab, Outcome, explain, output, run, trial};
+use crate::lab::{Case, Lab, Outcome, explain, output, run, runner};
 use crate::same;
 
-pub fn trials() -> Vec<Trial> {
+pub fn cases() -> Vec<Case> {
     vec![
-        trial("user_environment_and_directory", user_environment_and_directory),
-        trial("ct_001_exit_codes", exit_codes),
-        trial("ct_001_commands_that_cannot_be_executed", commands_that_cannot_be_executed),
-        trial("ct_002_signals", signals),
-        trial("ct_008_init_reaps_and_passes_signals_on", init_reaps),
-        trial("a_missing_working_directory_is_named", missing_working_directory),
-        trial("ct_033_capabilities", capabilities),
-        trial("ct_034_seccomp_refuses", seccomp_refuses),
-        trial("ct_037_limits", limits),
-        trial("host_name_and_network", host_name_and_network),
-        trial("no_descriptor_of_the_host_is_left", no_descriptor_is_left),
-        trial("signals_have_their_defaults", signals_have_their_defaults),
-        trial("invalid_descriptions_are_refused", invalid_descriptions),
+        ("user_environment_and_directory", user_environment_and_directory),
+        ("ct_001_exit_codes", exit_codes),
+        ("ct_001_commands_that_cannot_be_executed", commands_that_cannot_be_executed),
+        ("ct_002_signals", signals),
+        ("ct_008_init_reaps_and_passes_signals_on", init_reaps),
+        ("a_missing_working_directory_is_named", missing_working_directory),
+        ("ct_033_capabilities", capabilities),
+        ("ct_034_seccomp_refuses", seccomp_refuses),
+        ("ct_037_limits", limits),
+        ("host_name_and_network", host_name_and_network),
+        ("no_descriptor_of_the_host_is_left", no_descriptor_is_left),
+        ("signals_have_their_defaults", signals_have_their_defaults),
+        ("invalid_descriptions_are_refused", invalid_descriptions),
     ]
 }
 
@@ -32,7 +31,7 @@ fn user_environment_and_directory() -> Outcome {
     spec.process.cwd = "/etc".into();
     spec.process.umask = 0o027;
     same!(output(&spec)?, "1000\n100\n100 7 8\nhello\n/etc\n0027\n1000:100\n");
-    same!(lab.output("echo $0 $#; env | sort")?, "sh 0\nGREETING=hello\nPATH=/bin\nPWD=/\nSHLVL=1\n");
+    same!(lab.output("echo $0 $#; env | sort")?, "sh 0\nGREETING=hello\nHOME=/\nPATH=/bin\nPWD=/\nSHLVL=1\n");
     // What the process writes to its own pipe by name, as another user.
     let mut spec = lab.script("echo named > /dev/stdout");
     spec.process.user = User { uid: 1000, gid: 1000, groups: vec![] };
@@ -86,12 +85,7 @@ fn signals() -> Outcome {
     same!(run(&lab.script("kill -9 $$; exit 4")).map_err(explain)?.exit.status, Status::Code(4));
     same!(lab.output("sh -c 'kill -9 $$'; echo $?")?, "137\n");
     // Not by itself, but by the host.
-    let running = sandbox::spawn(
-        &sandbox::Runner::default(),
-        &lab.command(&["sleep", "1000"]),
-        sandbox::Stdio::default(),
-        &[],
-    );
+    let running = sandbox::spawn(&runner(), &lab.command(&["sleep", "1000"]), sandbox::Stdio::default(), &[]);
     let running = running.map_err(explain)?;
     running.signal(9).map_err(explain)?;
     let exit = running.wait(&base::Cancel::new(), std::time::Duration::from_secs(9)).map_err(explain)?;
@@ -107,7 +101,7 @@ fn init_reaps() -> Outcome {
         spec.process.init = true;
         spec
     };
-    same!(output(&with_init("echo $$; exit 0"))?, "2\n");
+    same!(output(&with_init("test $$ != 1 && echo another"))?, "another\n");
     same!(run(&with_init("exit 5")).map_err(explain)?.exit.status, Status::Code(5));
     same!(run(&with_init("kill -TERM $$")).map_err(explain)?.exit.status, Status::Code(143));
     // An orphan goes to process 1, which reaps it: no zombie is left.
@@ -200,7 +194,9 @@ fn limits() -> Outcome {
     let mut spec = lab.script("true");
     spec.process.rlimits = vec![Rlimit { resource: Resource::Nofile, soft: 100, hard: 99 }];
     let Err(error) = run(&spec) else { return Err("soft above hard was accepted".into()) };
-    same!(error.to_string(), "cannot set the limit nofile to 100:99");
+    if runner().runtime.is_none() {
+        same!(error.to_string(), "cannot set the limit nofile to 100:99");
+    }
     Ok(())
 }
 
@@ -227,7 +223,7 @@ fn no_descriptor_is_left() -> Outcome {
     let lock = std::fs::File::open("/etc/passwd")?;
     let keep = [std::os::fd::AsFd::as_fd(&lock); 450];
     let running = sandbox::spawn(
-        &sandbox::Runner::default(),
+        &runner(),
         &lab.script("for fd in /proc/self/fd/*; do readlink $fd; done | grep -v -c -E '^(pipe:.*|/dev/null)$'; cat /proc/1/mountinfo | grep -c ext4"),
         sandbox::Stdio::default(),
         &keep,
@@ -244,6 +240,12 @@ fn no_descriptor_is_left() -> Outcome {
 fn signals_have_their_defaults() -> Outcome {
     let lab = Lab::new()?;
     let seen = lab.output("grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -s '\\t\\n' '  '")?;
+    // runc and crun leave signals of the C library's own ignored: 32 and 33.
+    let own = ["000000080000000 ", "000000100000000 ", "000000180000000 "];
+    let seen = match runner().runtime {
+        Some(_) => own.iter().fold(seen, |seen, own| seen.replace(own, "000000000000000 ")),
+        None => seen,
+    };
     same!(seen, "SigBlk: 0000000000000000 SigIgn: 0000000000000000 ");
     Ok(())
 }
