@@ -132,36 +132,26 @@ impl Drop for Mounted {
     }
 }
 
+/// Overlayfs does not take directories of another overlay to write in: there, snapshots are copies.
+const OVERLAY: &str = "mkdir memory && mount -t tmpfs tmpfs memory && mkdir memory/lower memory/upper memory/work && \
+    mount -t overlay -o lowerdir=memory/lower,upperdir=memory/upper,workdir=memory/work overlay \"$PLACE\"";
+
 #[test]
 fn the_same_image_on_every_filesystem() {
-    let memory = || Mounted::new("mount -t tmpfs -o mode=755 tmpfs \"$PLACE\"");
-    let expected = memory().everything();
+    let expected = Mounted::new("mount -t tmpfs -o mode=755 tmpfs \"$PLACE\"").everything();
     std::thread::scope(|scope| {
-        for (kind, program, package) in DISKS {
-            let expected = &expected;
+        let look = |kind: &str, make: Box<dyn Fn() -> Mounted + Send>| {
+            let (expected, name) = (&expected, kind.to_owned());
             let look = move || {
-                let found = Mounted::disk(kind, program, package).everything();
-                assert_eq!(found.0, expected.0, "{kind}");
-                assert!(found.1 == expected.1, "the archive of {kind} differs");
+                let found = make().everything();
+                assert_eq!(found.0, expected.0, "{name}");
+                assert!(found.1 == expected.1, "the archive of {name} differs");
             };
             std::thread::Builder::new().name(kind.to_owned()).spawn_scoped(scope, look).expect("a thread");
+        };
+        for (kind, program, package) in DISKS {
+            look(kind, Box::new(move || Mounted::disk(kind, program, package)));
         }
+        look("overlay", Box::new(|| Mounted::new(OVERLAY)));
     });
-}
-
-/// Overlayfs does not take directories of another overlay to write in: what runs no command works, and a RUN says so.
-#[test]
-fn on_an_overlay() {
-    let overlay = Mounted::new(
-        "mkdir memory && mount -t tmpfs tmpfs memory && mkdir memory/lower memory/upper memory/work && \
-         mount -t overlay -o lowerdir=memory/lower,upperdir=memory/upper,workdir=memory/work overlay \"$PLACE\"",
-    );
-    let context = overlay.prepare();
-    overlay.lap(&["build", path_text(&context)]).failure(1, &["[3/6] RUN", "cannot mount overlay"]);
-    overlay.lap.write("context/Dockerfile", "FROM base:1\nCOPY files /files\nWORKDIR /made\n");
-    overlay.lap(&["build", "-t", "app", path_text(&context)]).success();
-    overlay.lap(&["save", "-o", path_text(&overlay.lap.path("app.tar")), "app"]).success();
-    overlay.lap(&["system", "prune", "-a", "-f"]).success();
-    overlay.lap(&["load", "-i", path_text(&overlay.lap.path("app.tar"))]).success();
-    overlay.check();
 }
