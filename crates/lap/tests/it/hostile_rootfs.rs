@@ -69,7 +69,8 @@ fn a_passwd_that_is_no_file() {
         }
         lap.lap(["run", "--rm", "-u", "host", "evil:1", "true"]).failure(125, &["unable to find user host"]);
         // A number needs no file.
-        let ran = lap.lap(["run", "--rm", "-u", "7:8", "evil:1", "stat", "-c", "%u", "/proc/self"]).success();
+        let ran =
+            lap.lap(["run", "--rm", "-u", "7:8", "evil:1", "stat", "-c", "%u", "/proc/self/"]).success();
         assert_eq!(ran.stdout, "7\n", "{what}");
         assert_eq!(outside.listing(), before, "{what}");
     };
