@@ -38,6 +38,8 @@ const LEFT_OUT: &[&str] = &[
     "versions::",
     "clock::",
     "concurrency::",
+    "runtime::",
+    "hostile_rootfs::a_passwd_that_is_no_file",
     "serve::buildah_and_podman_pull_change_and_push",
     "serve::docker_pulls_builds_and_pushes",
     "snapshots::",
@@ -188,6 +190,25 @@ fn the_same_dockerfile_gives_the_same_image_to_everybody() {
         // Its files belong to the first user, who is gone.
         std::fs::remove_dir_all(lap.path("home")).expect("removed");
     }
+}
+
+/// Runtimes work inside of the user namespace, too; with one id they would need the others, and are refused.
+#[test]
+fn runtimes_make_the_processes_of_users_with_subordinate_ids() {
+    let lap = Environment::with_base();
+    lap.lap(["save", "-o", "base.tar", "base:1"]).success();
+    let user = User { lap: &lap, ids: tester(), wrapped_in: &[] };
+    user.lap(&["load", "-q", "-i", "base.tar"]).success();
+    for runtime in ["runc", "crun"] {
+        let run = ["run", "--rm", "--runtime", runtime, "-u", "app", "base:1", "sh", "-c", "id -u; exit 3"];
+        let ran = user.lap(&run);
+        assert_eq!((ran.code, ran.stdout.as_str()), (3, "1000\n"), "{runtime}: {}", ran.stderr);
+    }
+    std::fs::remove_dir_all(lap.path("home")).expect("removed");
+    let user = User { lap: &lap, ids: (NOBODY, NOBODY), wrapped_in: &[] };
+    user.lap(&["load", "-q", "-i", "base.tar"]).success();
+    user.lap(&["run", "--rm", "--runtime", "runc", "base:1", "true"])
+        .failure(125, &["with a single user id is not supported", "leave the runtime out"]);
 }
 
 /// A store belongs to the ids that it was made with.

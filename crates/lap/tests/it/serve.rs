@@ -25,10 +25,17 @@ impl Served {
             .spawn()
             .expect("lap runs");
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe"));
-        let mut first = String::new();
-        lines.read_line(&mut first).expect("a line");
-        let address = first.trim().rsplit("://").next().and_then(|address| address.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("{first:?} does not say where it serves"));
+        let mut said = String::new();
+        // A note of what an interrupted command left may come first.
+        let address = loop {
+            let begin = said.len();
+            let count = lines.read_line(&mut said).expect("a line");
+            assert!(count > 0, "{said:?} does not say where it serves");
+            let line = said.get(begin..).unwrap_or_default().trim();
+            if let Some(address) = line.rsplit("://").next().and_then(|address| address.parse().ok()) {
+                break address;
+            }
+        };
         // What it says later is read, so that it never waits for a reader.
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
         Self { child, address }

@@ -1,9 +1,9 @@
 //! Building what the contained process sees as `/`.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, unlinkat};
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::process::{chdir, fchdir, pivot_root};
 
@@ -15,6 +15,7 @@ use super::scaffold::Scaffold;
 use super::stubs::{PointKind, Stubs};
 use super::{kernel, resolve};
 use crate::error::{Doing, Error};
+use crate::identity;
 use crate::spec::{Mount, MountSource, Process, Root, Security, Spec};
 
 /// A root that is ready to be entered.
@@ -76,8 +77,19 @@ pub(super) struct Shown {
 pub(super) fn show(spec: &Spec, directory: &Path) -> Result<Shown, Error> {
     let process = Process { terminal: None, ..spec.process.clone() };
     let (scaffold, _, Filled { root, created, .. }) = assemble(&Spec { process, ..spec.clone() })?;
+    if identity::is_in_user_namespace() {
+        leave_terminal_out(&root)?;
+    }
     scaffold.move_to(directory)?;
     Ok(Shown { root, scaffold, created })
+}
+
+/// In a user namespace runc mounts the devices itself, over files that it opens first; and `/dev/tty` cannot be opened without a terminal.
+fn leave_terminal_out(root: &OwnedFd) -> Result<(), Error> {
+    let Some(dev) = resolve::open(root, Path::new("/dev"))? else { return Ok(()) };
+    let place = format!("/proc/self/fd/{}/tty", dev.as_raw_fd());
+    unmount(&*place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).doing("unmount /dev/tty")?;
+    unlinkat(&dev, "tty", AtFlags::empty()).doing("remove /dev/tty")
 }
 
 /// The name of the root in the runner's memory.
