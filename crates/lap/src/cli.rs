@@ -1,6 +1,6 @@
 //! The arguments, and the way from them to a command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use base::Kind;
@@ -63,6 +63,7 @@ enum Command {
     Import(command::import::Args),
     Serve(command::serve::Args),
     System(command::system::Args),
+    Doctor(command::doctor::Args),
     Image(command::image::Args),
     Completions(command::completions::Args),
     Man(command::man::Args),
@@ -73,7 +74,9 @@ impl Command {
     fn uses_store(&self) -> bool {
         !matches!(
             self,
-            Command::Login(_)
+            // It enters the user namespace itself, and says what is in the way.
+            Command::Doctor(_)
+                | Command::Login(_)
                 | Command::Logout(_)
                 | Command::Completions(_)
                 | Command::Man(_)
@@ -92,6 +95,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// Where the store is, or would be made.
+    pub fn root(&self) -> Option<&Path> {
+        self.root.as_deref()
+    }
+
     /// Opens the store; makes it when there is none. Says what it cleared away.
     pub fn store(&self) -> Outcome<Store> {
         self.store_saying(|text| self.printer.note(format_args!("note: {text}")))
@@ -175,6 +183,7 @@ fn run(command: Command, context: &Context) -> Outcome<u8> {
         Command::Import(args) => command::import::run(context, &args),
         Command::Serve(args) => command::serve::run(context, &args),
         Command::System(args) => command::system::run(context, &args),
+        Command::Doctor(args) => command::doctor::run(context, &args),
         Command::Image(args) => command::image::run(context, args),
         Command::Completions(args) => command::completions::run(context, &args),
         Command::Man(args) => command::man::run(context, &args),

@@ -56,6 +56,11 @@ impl Failure {
         self
     }
 
+    /// What to do, if that is known.
+    pub fn first_hint(&self) -> Option<String> {
+        self.hints.first().cloned()
+    }
+
     /// What happened, in one line.
     pub fn message(&self) -> String {
         self.chain.join(": ")

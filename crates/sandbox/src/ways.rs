@@ -95,7 +95,8 @@ fn in_thread<T: Send + 'static>(
     thread.join().unwrap_or_else(|_| Err(Error::Internal("an attempt panicked".to_owned())))
 }
 
-fn try_namespaces() -> Result<(), Error> {
+/// Whether namespaces can be entered, and things mounted in them.
+pub fn try_namespaces() -> Result<(), Error> {
     in_thread(|| {
         sys::unshare(UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS)
             .doing("enter new namespaces")?;

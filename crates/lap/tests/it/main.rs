@@ -9,6 +9,7 @@ mod concurrency;
 mod disk;
 mod docker;
 mod dockerfiles;
+mod doctor;
 mod environment;
 mod faults;
 mod filesystems;

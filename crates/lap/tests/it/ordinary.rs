@@ -13,7 +13,7 @@ use crate::environment::{Environment, PROGRAM, Ran, TESTDATA, passed, program, t
 /// A user with subordinate ids; `scripts/test` makes it.
 const TESTER: &str = "lapstrake-tester";
 /// A user without.
-const NOBODY: u32 = 65534;
+pub const NOBODY: u32 = 65534;
 
 /// Says to the tests which ids there are: `many` or `one`; or that there are no namespaces: `chroot`.
 pub const IDS: &str = "LAP_TEST_IDS";
@@ -37,6 +37,7 @@ const LEFT_OUT: &[&str] = &[
     "disk::",
     "versions::",
     "clock::",
+    "doctor::",
     "concurrency::",
     "runtime::",
     "hostile_rootfs::a_passwd_that_is_no_file",
@@ -96,7 +97,8 @@ fn with_one_id_owners_come_out_right_all_the_same() {
     run_again(NOBODY, NOBODY, "one");
 }
 
-fn tester() -> (u32, u32) {
+/// The user with subordinate ids, and its group.
+pub fn tester() -> (u32, u32) {
     let passwd = std::fs::read_to_string("/etc/passwd").expect("/etc/passwd");
     let fields = |line: &str| {
         let fields: Vec<&str> = line.split(':').collect();
@@ -109,15 +111,18 @@ fn tester() -> (u32, u32) {
 }
 
 /// Runs lap as a user in a home of its own.
-struct User<'a> {
-    lap: &'a Environment,
-    ids: (u32, u32),
+pub struct User<'a> {
+    /// Where.
+    pub lap: &'a Environment,
+    /// The user and the group.
+    pub ids: (u32, u32),
     /// What is put before the command.
-    wrapped_in: &'a [&'a str],
+    pub wrapped_in: &'a [&'a str],
 }
 
 impl User<'_> {
-    fn lap(&self, arguments: &[&str]) -> Ran {
+    /// Runs it.
+    pub fn lap(&self, arguments: &[&str]) -> Ran {
         let home = self.lap.path("home");
         if !home.exists() {
             std::fs::create_dir(&home).expect("a directory");
