@@ -23,7 +23,10 @@
 //!   SIGKILL.
 //! - **Or an installed OCI runtime** ([`Runtime`], [`Runner::runtime`]) makes the process, with the same result: see
 //!   `runner::delegate`.
-//! - Needs Linux 5.11, and root: the machine's, or that of a user namespace ([`identity`])
+//! - **With one user id**, the runner answers the calls that need others: see `runner::solo`.
+//! - **Without namespaces and mounts**, as in an unprivileged container, there is `Isolation::Chroot`, which isolates files only; `ways` tries what
+//!   can be had.
+//! - Needs Linux 5.11, and root: the machine's, a container's, or that of a user namespace ([`identity`])
 
 mod capability;
 mod error;
