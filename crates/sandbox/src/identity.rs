@@ -76,7 +76,8 @@ pub fn enter(asked: Option<&IdMap>) -> Result<Identity, Error> {
 
 /// Whether this process is in a user namespace, and not the machine's own.
 pub fn is_in_user_namespace() -> bool {
-    let read = |name: &str| std::fs::read_to_string(PathBuf::from("/proc/self").join(name)).unwrap_or_default();
+    let read =
+        |name: &str| std::fs::read_to_string(PathBuf::from("/proc/self").join(name)).unwrap_or_default();
     IdMap::parse(&read("uid_map"), &read("gid_map")).is_some_and(|ids| !ids.is_identity())
 }
 

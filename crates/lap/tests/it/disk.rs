@@ -65,7 +65,8 @@ fn works_or_is_full(ran: &Ran, what: &str) -> bool {
         return false;
     }
     assert!(matches!(ran.code, 1 | 125), "{what}: code {}\n{}", ran.code, ran.stderr);
-    let missing = ["there is no image", "base:1 is not in the store", "cannot get the base image", "cannot reach "];
+    let missing =
+        ["there is no image", "base:1 is not in the store", "cannot get the base image", "cannot reach "];
     if missing.iter().any(|words| ran.stderr.contains(words)) {
         // What makes it met the full disk.
         return true;

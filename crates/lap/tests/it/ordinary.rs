@@ -68,8 +68,8 @@ fn run_again(user: u32, group: u32, ids: &str) {
     std::fs::create_dir(&home).expect("a directory");
     chown(&home, Some(user), Some(group)).expect("an owner");
     std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("a mode");
-    std::fs::copy(program(), place("lap")).expect("a copy");
-    std::fs::copy(std::env::current_exe().expect("this program"), place("tests")).expect("a copy");
+    copy(&program(), &place("lap"));
+    copy(&std::env::current_exe().expect("this program"), &place("tests"));
     let copied = Command::new("cp").arg("-r").arg(testdata()).arg(place("testdata")).status();
     assert!(copied.expect("cp runs").success());
     let mut command = Command::new(place("tests"));
@@ -110,6 +110,12 @@ pub fn tester() -> (u32, u32) {
     })
 }
 
+/// Copies a program. Another process does it: a child of another test may inherit what this one has open for writing, and nothing that is
+/// open for writing can be executed.
+fn copy(program: &Path, to: &Path) {
+    assert!(Command::new("cp").arg(program).arg(to).status().expect("cp runs").success());
+}
+
 /// Runs lap as a user in a home of its own.
 pub struct User<'a> {
     /// Where.
@@ -129,7 +135,7 @@ impl User<'_> {
             chown(&home, Some(self.ids.0), Some(self.ids.1)).expect("an owner");
             std::fs::set_permissions(self.lap.path(""), PermissionsExt::from_mode(0o755)).expect("a mode");
             // The program may lie where only root can look.
-            std::fs::copy(program(), self.lap.path("lap")).expect("a copy");
+            copy(&program(), &self.lap.path("lap"));
         }
         let own = self.lap.path("lap");
         let mut command = match self.wrapped_in {

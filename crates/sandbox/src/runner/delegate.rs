@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{Gid, Mode, OFlags, Uid, fchown, fstat, openat};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, fchown, fstat, openat, statat};
 use rustix::io::retry_on_intr;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -65,6 +65,7 @@ pub(super) fn run(socket: &OwnedFd, order: Order, runtime: &Runtime) -> Result<(
     let granted = credentials::granted(spec.process.capabilities)?;
     let config = oci::config(&spec, granted, &place.join(root::ROOT))?;
     let shown = root::show(&spec, place)?;
+    refuse_links(&shown.root)?;
     diagnosis::working_directory(&shown.root, &spec.process)?;
     diagnosis::format(&shown.root, &spec.process)?;
     let files = write_bundle(&shown, place, &config)?;
@@ -87,6 +88,20 @@ pub(super) fn run(socket: &OwnedFd, order: Order, runtime: &Runtime) -> Result<(
     }
     // Nobody to tell is no error.
     let _ = wire::send(socket, &Reply::Exited { status: outcome?, created }, &[]);
+    Ok(())
+}
+
+/// A runtime puts things into `/dev` by its path, before it enters the root: a link there would lead it through the host's directories.
+fn refuse_links(root: &OwnedFd) -> Result<(), Error> {
+    for name in ["dev", "proc", "sys"] {
+        let stat = statat(root, name, AtFlags::SYMLINK_NOFOLLOW).doing_to("examine, in the root,", name)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            return Err(Error::Unsupported {
+                what: format!("an OCI runtime for an image whose /{name} is a link"),
+                hint: "the built-in runner stays inside of the image: leave the runtime out".to_owned(),
+            });
+        }
+    }
     Ok(())
 }
 

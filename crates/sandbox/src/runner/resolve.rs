@@ -14,6 +14,9 @@ use crate::error::{Doing, Error};
 /// How many symlinks are followed, as in the kernel.
 const SYMLINKS: usize = 40;
 
+/// How often a path is looked at again when mounts were made meanwhile. Each look takes microseconds, and mounts come in bursts.
+const ATTEMPTS: u32 = 10_000;
+
 /// Where a path of the root leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
@@ -38,10 +41,15 @@ pub(super) fn open(root: impl AsFd, path: &Path) -> Result<Option<OwnedFd>, Erro
 /// Opens a path inside the root; `None` when it does not exist.
 pub(super) fn open_with(root: impl AsFd, path: &Path, flags: OFlags) -> Result<Option<OwnedFd>, Error> {
     let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    match openat2(root, inner(path), flags, Mode::empty(), inside) {
-        Ok(found) => Ok(Some(found)),
-        Err(Errno::NOENT) => Ok(None),
-        Err(errno) => Err(errno).doing_to("open, in the root,", Path::new("/").join(path)),
+    let mut attempts = 0;
+    loop {
+        match openat2(&root, inner(path), flags, Mode::empty(), inside) {
+            Ok(found) => return Ok(Some(found)),
+            Err(Errno::NOENT) => return Ok(None),
+            // Something was mounted or renamed, anywhere on the machine, while `..` was followed: nothing is wrong with the path.
+            Err(Errno::AGAIN) if attempts < ATTEMPTS => attempts += 1,
+            Err(errno) => return Err(errno).doing_to("open, in the root,", Path::new("/").join(path)),
+        }
     }
 }
 

@@ -110,7 +110,7 @@ fn other_processes() -> Outcome {
     same!(alive, true, "a process of the host was killed");
     same!((ran.stdout.contains("killed"), ran.stdout.contains("read")), (false, false), "{ran:?}");
     // What the builder has in its environment is not in the command's, nor in process 1's.
-    let mut spec = lab.script("cat /proc/1/environ /proc/self/environ 2>/dev/null | tr '\\0' '\\n' | grep -c -E '^(CARGO|HOME|USER)'; true");
+    let mut spec = lab.script("cat /proc/1/environ /proc/self/environ 2>/dev/null | tr '\\0' '\\n' | grep -c -E '^(CARGO|RUST|USER|LOGNAME)'; true");
     spec.process.init = true;
     same!(output(&spec)?, "0\n");
     Ok(())
