@@ -55,7 +55,10 @@ pub fn enter(asked: Option<&IdMap>) -> Result<Identity, Error> {
     }
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
     let (ids, shortage) = match asked {
-        Some(asked) if asked.is_single() => (asked.clone(), Some(Shortage::Store)),
+        // Why the store has no more: because the user had none, most often.
+        Some(asked) if asked.is_single() => {
+            (asked.clone(), Some(Subordinate::of(user).err().unwrap_or(Shortage::Store)))
+        }
         Some(asked) => (asked.clone(), None),
         None => match Subordinate::of(user) {
             Ok(subordinate) => (subordinate.map(user, group), None),

@@ -4,6 +4,7 @@
 
 pub mod http;
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -74,6 +75,11 @@ pub fn ours_in(directory: tempfile::TempDir, change: impl FnOnce(&mut Options)) 
 
 /// Debian's docker-registry, to see that the tests ask for what others do as well.
 pub fn debian() -> Target {
+    // Whoever looks for a port at the same time may take the one that was found: then docker-registry ends, and another one is tried.
+    (0..5).find_map(|_| start_debian()).expect("docker-registry does not start")
+}
+
+fn start_debian() -> Option<Target> {
     let directory = tempfile::tempdir().expect("a directory");
     let address = TcpListener::bind(loopback()).and_then(|socket| socket.local_addr()).expect("a port");
     let storage = directory.path().join("storage");
@@ -84,18 +90,35 @@ pub fn debian() -> Target {
     );
     let path = directory.path().join("config.yml");
     std::fs::write(&path, config).expect("write");
-    let child = Command::new("docker-registry")
+    let mut child = Command::new("docker-registry")
         .args(["serve".into(), path])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("docker-registry, of the Debian package of that name (scripts/install-tools installs it)");
     let started = Instant::now();
-    while std::net::TcpStream::connect(address).is_err() {
-        assert!(started.elapsed() < Duration::from_secs(20), "docker-registry does not listen");
+    while started.elapsed() < Duration::from_secs(20) && child.try_wait().expect("a status").is_none() {
+        if answers(address) && child.try_wait().expect("a status").is_none() {
+            return Some(Target { address, directory, running: Running::Debian(child) });
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
-    Target { address, directory, running: Running::Debian(child) }
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}
+
+/// Whether a registry is there: a connection alone may be one to ourselves, where nobody listens on a port that is free.
+fn answers(address: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = std::net::TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"GET /v2/ HTTP/1.1\r\nHost: registry\r\nConnection: close\r\n\r\n")?;
+        let mut begin = [0; 12];
+        stream.read_exact(&mut begin)?;
+        Ok(begin == *b"HTTP/1.1 200")
+    };
+    ask().unwrap_or(false)
 }
 
 impl Drop for Target {

@@ -48,7 +48,10 @@ impl Shortage {
             Shortage::Unnamed { user, .. } => {
                 format!("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}")
             }
-            Shortage::Store => "take another store with --root, or remove this one".to_owned(),
+            Shortage::Store => {
+                "take another store with --root, or remove this one: lap system prune -a, then its directory"
+                    .to_owned()
+            }
         }
     }
 }
