@@ -28,7 +28,7 @@ pub struct Args {
     network: network::Args,
     #[command(flatten)]
     progress: progress::Args,
-    /// The image: NAME[:TAG] or NAME@DIGEST
+    /// The image: NAME, NAME:TAG or NAME@DIGEST
     #[arg(value_name = "NAME[:TAG|@DIGEST]")]
     image: String,
 }
