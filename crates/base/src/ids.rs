@@ -12,7 +12,8 @@ pub struct IdRange {
 }
 
 impl IdRange {
-    fn contains(&self, id: u32) -> bool {
+    /// Whether this id inside is one of them.
+    pub fn contains(&self, id: u32) -> bool {
         id >= self.inside && id - self.inside < self.count
     }
 }

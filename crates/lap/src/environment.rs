@@ -70,12 +70,11 @@ pub fn docker_auth_config() -> Option<String> {
 /// The user who started the command, also from within a user namespace of its own.
 fn user_outside() -> u32 {
     let inside = rustix::process::geteuid().as_raw();
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    let outside = map.lines().find_map(|line| {
-        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
-        let (first, outside, count) = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
-        let place = inside.checked_sub(first).filter(|place| *place < count)?;
-        outside.checked_add(place)
+    let read = |name: &str| std::fs::read_to_string(name).unwrap_or_default();
+    let ids = base::IdMap::parse(&read("/proc/self/uid_map"), &read("/proc/self/gid_map"));
+    let outside = ids.and_then(|ids| {
+        let range = ids.users.into_iter().find(|range| range.contains(inside))?;
+        range.outside.checked_add(inside - range.inside)
     });
     outside.unwrap_or(inside)
 }
