@@ -9,6 +9,7 @@ mod wire;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::BufReader;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use image::{Algorithm, Digest};
@@ -69,6 +70,8 @@ pub struct State {
     pub blobs: Mutex<HashMap<(String, String), Vec<u8>>>,
     pub manifests: Mutex<Manifests>,
     pub uploads: Mutex<HashMap<String, Vec<u8>>>,
+    /// How many sessions there have been: no two have one name, whatever has gone since.
+    pub sessions: AtomicUsize,
     /// Tokens that are good, and what for.
     pub tokens: Mutex<HashMap<String, HashSet<String>>>,
     /// What the next tokens are good for, whatever was asked for.
@@ -92,6 +95,7 @@ impl Registry {
             blobs: Mutex::default(),
             manifests: Mutex::default(),
             uploads: Mutex::default(),
+            sessions: AtomicUsize::new(0),
             tokens: Mutex::default(),
             grant: Mutex::default(),
             rules: Mutex::default(),

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::wire::{self, Request};
@@ -245,7 +246,7 @@ fn upload(state: &State, request: &Request, (repository, id): (&str, &str), body
             blobs.insert((repository.to_owned(), digest.clone()), bytes);
             return plain(201);
         }
-        let id = format!("u{}", uploads.len());
+        let id = format!("u{}", state.sessions.fetch_add(1, Ordering::Relaxed));
         uploads.insert(id.clone(), Vec::new());
         return plain(202).header("Location", at(&id)).header("Range", "0-0");
     }
