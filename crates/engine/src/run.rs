@@ -12,7 +12,7 @@ use crate::error::EngineError;
 use crate::host::HostFiles;
 use crate::layers::layers;
 use crate::merge::{Wishes, merge};
-use crate::snapshot::{Snapshot, Snapshots, Ways};
+use crate::snapshot::{Snapshot, Snapshots};
 use crate::users::{Account, Users};
 
 /// A container to be run.
@@ -32,8 +32,6 @@ pub struct RunRequest {
     pub init: bool,
     /// `--read-only`.
     pub read_only: bool,
-    /// How it is to be contained.
-    pub ways: Ways,
 }
 
 /// A container that runs. Dropping it kills the process and removes what it changed.
@@ -54,12 +52,12 @@ impl Container {
 /// Starts a container: config → wishes → user → trees → sandbox.
 pub fn start(
     store: &Store,
+    snapshots: &Snapshots,
     request: &RunRequest,
     runner: &Runner,
     stdio: Stdio,
     cancel: &Cancel,
 ) -> Result<Container, EngineError> {
-    let snapshots = Snapshots::choose(store, request.ways)?;
     let lease = store.lease("run")?;
     let config = store.images().config(&request.image)?;
     let config = config.value();

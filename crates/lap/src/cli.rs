@@ -9,7 +9,7 @@ use sandbox::identity::Identity;
 use store::{Leftovers, Store};
 
 use crate::command;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, FullDisk, Outcome};
 use crate::printer::Printer;
 use crate::{environment, exit, identity, progress, room, units};
 
@@ -149,9 +149,11 @@ pub fn main() -> ExitCode {
     match ran {
         Ok(code) => ExitCode::from(code),
         Err(mut failure) => {
-            if failure.full_disk
-                && let Some(room) = root.and_then(|root| room::at(&root))
-            {
+            let full = failure.full_disk.take().and_then(|disk| match disk {
+                FullDisk::At(path) => Some(path),
+                FullDisk::Store => root,
+            });
+            if let Some(room) = full.and_then(|path| room::at(&path)) {
                 failure = failure.hint(room);
             }
             printer.failure(&failure);

@@ -2,8 +2,9 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
-use base::{Classified, Kind};
+use base::{Classified, IoError, Kind};
 
 /// Why a command failed, ready to be shown.
 #[derive(Debug)]
@@ -16,8 +17,17 @@ pub struct Failure {
     hints: Vec<String>,
     /// A rendered excerpt of a file, shown instead of the chain.
     excerpt: Option<String>,
-    /// Whether it is for want of room on a disk.
-    pub full_disk: bool,
+    /// What could not be written for want of room on a disk.
+    pub full_disk: Option<FullDisk>,
+}
+
+/// Which disk has no room left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FullDisk {
+    /// That of a path.
+    At(PathBuf),
+    /// Nothing names it: that of the store.
+    Store,
 }
 
 /// What commands give.
@@ -31,7 +41,7 @@ impl Failure {
             chain: vec![message.into()],
             hints: Vec::new(),
             excerpt: None,
-            full_disk: false,
+            full_disk: None,
         }
     }
 
@@ -97,11 +107,13 @@ impl<E: Classified + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let mut chain: Vec<String> = Vec::new();
         let mut next: Option<&(dyn Error + 'static)> = Some(&error);
-        let mut full_disk = false;
+        let (mut full_disk, mut path) = (None, None);
         while let Some(error) = next {
-            full_disk |= error
-                .downcast_ref::<std::io::Error>()
-                .is_some_and(|error| Kind::of_io(error) == Kind::NoSpace);
+            path = error.downcast_ref::<IoError>().map(|error| error.path.clone()).or(path);
+            let system = error.downcast_ref::<std::io::Error>();
+            if system.is_some_and(|error| Kind::of_io(error) == Kind::NoSpace) {
+                full_disk = Some(path.clone().map_or(FullDisk::Store, FullDisk::At));
+            }
             let message = error.to_string();
             // A transparent wrapper says the same as what it wraps.
             if chain.last() != Some(&message) {
@@ -114,7 +126,7 @@ impl<E: Classified + 'static> From<E> for Failure {
             chain,
             hints: error
                 .hint()
-                .or_else(|| full_disk.then_some(Kind::NoSpace.hint()).flatten().map(str::to_owned))
+                .or_else(|| full_disk.as_ref().and(Kind::NoSpace.hint()).map(str::to_owned))
                 .into_iter()
                 .collect(),
             full_disk,

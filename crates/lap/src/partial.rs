@@ -14,8 +14,8 @@ const SUFFIX: &str = ".partial";
 /// Where a file will be, and what it is until then.
 ///
 /// Where the filesystem can, it has no name while it is written, so that nothing stays of it however this process
-/// ends. Elsewhere it has a name beside its place, which is removed when this is dropped, or by the next one for the
-/// same place: whoever still writes holds a lock.
+/// ends. Elsewhere it has a name beside its place, which is removed when this is dropped, or by [`clear`]: whoever
+/// still writes holds a lock.
 #[derive(Debug)]
 pub struct Partial {
     place: PathBuf,
@@ -32,11 +32,7 @@ enum Stage {
 impl Partial {
     /// Begins a file, and gives what to write to.
     pub fn create(place: &Path) -> Result<(Self, File), IoError> {
-        let directory = match place.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        clear(directory, place);
+        let directory = parent(place);
         let flags = i32::try_from(OFlags::TMPFILE.bits()).unwrap_or_default();
         let opened = File::options().write(true).mode(0o666).custom_flags(flags).open(directory);
         let (stage, file) = match opened.and_then(|file| Ok((file.try_clone()?, file))) {
@@ -60,8 +56,14 @@ impl Partial {
         &self.place
     }
 
-    /// Everything is written: it gets its name, in place of what has the name now.
+    /// Everything is written: it gets its name, in place of what has the name now, once it is on the disk.
     pub fn commit(mut self) -> Result<(), IoError> {
+        match &self.stage {
+            Stage::Nameless(file) => file.sync_data(),
+            Stage::Named(name) => File::open(name).and_then(|file| file.sync_data()),
+            Stage::Done => Ok(()),
+        }
+        .context("sync", &self.place)?;
         let name = match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Done => return Ok(()),
             Stage::Named(name) => name,
@@ -109,22 +111,30 @@ fn hold(file: &File) {
     let _ = file.lock();
 }
 
-/// Removes what others left beside a place that were killed while they wrote to it. What cannot be looked at stays.
-fn clear(directory: &Path, place: &Path) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
+/// Removes what others left beside a place that were killed while they wrote to it, and says so. What cannot be looked at stays.
+pub fn clear(place: &Path, say: impl FnOnce(&str)) {
+    let Ok(entries) = fs::read_dir(parent(place)) else { return };
     let own = place.file_name().unwrap_or_default().as_encoded_bytes();
     let is_left = |name: &std::ffi::OsStr| {
         let rest = name.as_encoded_bytes().strip_prefix(own).and_then(|rest| rest.strip_prefix(b"."));
         let number = rest.and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
         number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
     };
-    for entry in entries.flatten().filter(|entry| is_left(&entry.file_name())) {
+    let left = entries.flatten().filter(|entry| is_left(&entry.file_name())).filter(|entry| {
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if is_file && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
-            // If it cannot be removed, it is in nobody's way.
-            let _ = fs::remove_file(entry.path());
-        }
-    }
+        is_file && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
+    });
+    // What cannot be removed is in nobody's way.
+    let files = match left.filter(|entry| fs::remove_file(entry.path()).is_ok()).count() {
+        0 => return,
+        1 => "1 file".to_owned(),
+        count => format!("{count} files"),
+    };
+    say(&format!("cleared what an interrupted lap left beside {}: {files}", base::text::path(place)));
+}
+
+fn parent(place: &Path) -> &Path {
+    place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -165,7 +175,10 @@ mod tests {
         }
         let held = File::open(name("out.tar.7.partial")).expect("a file");
         held.lock().expect("a lock");
-        drop(Partial::create(&place).expect("a file"));
+        let mut said = String::new();
+        clear(&place, |text| said.push_str(text));
+        assert_eq!(said, format!("cleared what an interrupted lap left beside {}: 1 file", place.display()));
+        clear(&place, |text| panic!("{text}"));
         for name in kept.map(name) {
             assert!(name.exists(), "{}", name.display());
         }

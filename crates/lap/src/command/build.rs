@@ -107,6 +107,7 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     let runner = args.runtime.runner()?;
     let progress = args.progress.quiet_when(args.quiet);
     let store = context.store_with(&progress)?;
+    outputs.clear(|text| progress.note(context.printer, text));
     let policy = if args.pull { Policy::Always } else { Policy::Missing };
     let fetcher = Fetcher::new(&store, &args.registries, policy)?;
     let session = inputs::CommandSession::new(inputs, fetcher, outputs);

@@ -6,14 +6,16 @@ use std::path::PathBuf;
 use base::{Cancel, Kind};
 use engine::merge::Wishes;
 use engine::run::RunRequest;
+use engine::snapshot::Snapshots;
 use image::Platform;
-use sandbox::{Input, Mount, Network, Output, Stdio};
+use sandbox::{Input, Isolation, Mount, Network, Output, Stdio};
 use store::{ImageRecord, Store, StoreError};
 
 use crate::cli::Context;
 use crate::command::runtime;
 use crate::exit;
 use crate::failure::{Failure, Outcome};
+use crate::identity;
 use crate::network::{self, Fetcher, Policy};
 use crate::progress::{self, Progress};
 use crate::signals;
@@ -113,13 +115,35 @@ fn start(context: &Context, args: Args) -> Outcome<u8> {
     let fetcher = Fetcher::new(&store, &args.network_args, args.pull)?;
     let image = image(context, &store, &fetcher, &args)?;
     let request = request(&args, image.id)?;
+    let snapshots = Snapshots::choose(&store, args.ways.ways())?;
+    say_what_is_given_up(context, &args, snapshots.isolation())?;
     let stdio = stdio(&args);
     foreground::run(args.interactive, |cancel| {
-        engine::run::start(&store, &request, &runner, stdio, cancel).map_err(|error| {
+        engine::run::start(&store, &snapshots, &request, &runner, stdio, cancel).map_err(|error| {
             let code = error.exit_code();
             Failure::from(error).with_code(code)
         })
     })
+}
+
+/// Says what the command has to do without; what was asked for and cannot be had is an error.
+fn say_what_is_given_up(context: &Context, args: &Args, isolation: Isolation) -> Outcome {
+    identity::say_what_is_given_up(context);
+    if isolation.gives_up().is_empty() {
+        return Ok(());
+    }
+    if args.hostname.is_some() {
+        return Err(Failure::new(
+            Kind::Unsupported,
+            "a host name of its own is not supported without namespaces",
+        )
+        .hint("leave out --hostname; `lap doctor` says what is missing for namespaces"));
+    }
+    context.printer.note(format_args!(
+        "note: the command runs without namespaces (isolation by {}): `lap doctor` says what it has to do without",
+        isolation.name()
+    ));
+    Ok(())
 }
 
 /// The image, fetched when it is missing.
@@ -173,7 +197,6 @@ fn request(args: &Args, image: image::ImageId) -> Outcome<RunRequest> {
         terminal: args.tty.then(terminal::size),
         init: args.init,
         read_only: args.read_only,
-        ways: args.ways.ways(),
     })
 }
 

@@ -12,7 +12,7 @@ use store::Store;
 
 use crate::cli::Context;
 use crate::failure::{Failure, Outcome};
-use crate::partial::Partial;
+use crate::partial::{self, Partial};
 use crate::progress::{self, Progress};
 use crate::{command, signals};
 
@@ -46,6 +46,9 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     let store = context.store_with(&args.progress)?;
     let lease = store.lease("save")?;
     let items = items(&store, &args.images)?;
+    if let Some(path) = &args.output {
+        partial::clear(path, |text| args.progress.note(context.printer, text));
+    }
     let cancel = signals::cancel_on_signal()?;
     let progress = Progress::start(&args.progress, context.printer)?;
     let options = Options {

@@ -156,7 +156,12 @@ impl Placed {
         }
         let flags = if point.is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
         match unlinkat(&parent, name, flags) {
+            // A command may remove what was placed, and make something else of that name.
             Err(Errno::NOENT) => {}
+            Err(Errno::ISDIR) => {
+                empty(&parent, name)?;
+                unlinkat(&parent, name, AtFlags::REMOVEDIR)?;
+            }
             result => result?,
         }
         if let Some(before) = &point.before {

@@ -11,7 +11,7 @@ use layer::Encoding;
 
 use super::Stream;
 use crate::failure::{Failure, Outcome};
-use crate::partial::Partial;
+use crate::partial::{self, Partial};
 
 /// What was asked for, in order.
 #[derive(Default)]
@@ -29,6 +29,11 @@ impl Outputs {
     /// As the builder knows them.
     pub fn exports(&self) -> Vec<Export> {
         self.0.iter().map(|output| output.export.clone()).collect()
+    }
+
+    /// Clears what interrupted builds left beside the files.
+    pub fn clear(&self, say: impl Fn(&str)) {
+        self.0.iter().filter_map(|output| output.file.as_deref()).for_each(|file| partial::clear(file, &say));
     }
 
     /// Opens the stream of an output.
