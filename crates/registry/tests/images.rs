@@ -152,6 +152,37 @@ fn an_index_is_named_for_the_image_of_this_machine() {
     assert!(page.contains("plan9/mips") && page.contains(&host.to_string()), "{page}");
 }
 
+/// RS-028: what a client was told is there is mounted, also when it has yet to be made.
+#[test]
+fn rs_028_a_layer_that_is_not_there_as_it_is_listed_is_mounted() {
+    let target = ours();
+    let (tar, _) = built(&target.store(), "app");
+    let digest = sha256(&tar);
+    for query in [format!("mount={digest}&from=app"), format!("mount={digest}")] {
+        target.request("POST", &format!("/v2/other/blobs/uploads/?{query}")).send().expect(&[201]);
+        assert!(target.get(&format!("/v2/other/blobs/{digest}")).expect(&[200]).body == tar);
+        target.delete(&format!("/v2/other/blobs/{digest}")).expect(&[202]);
+    }
+}
+
+#[test]
+fn rs_045_parts_of_what_stays_can_be_deleted() {
+    let target = ours();
+    let (_, digest, manifest) = push(&target, "app", "1", "a part");
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX,
+        "manifests": [descriptor(MANIFEST, manifest.to_string())]});
+    target.put_manifest("app", "all", INDEX, &index).expect(&[201]);
+    let layer = manifest["layers"][0]["digest"].as_str().expect("a digest");
+    for path in [format!("/v2/app/blobs/{layer}"), format!("/v2/app/manifests/{digest}")] {
+        target.delete(&path).expect(&[202]);
+        target.head(&path).expect(&[404]);
+    }
+    // What named them stays as it was pushed, and can be made whole again.
+    assert_eq!(target.get("/v2/app/manifests/all").expect(&[200]).json(), index);
+    push(&target, "app", "1", "a part");
+    target.get(&format!("/v2/app/manifests/{digest}")).expect(&[200]);
+}
+
 #[test]
 fn what_is_no_image_stays_what_it_is() {
     let target = ours();
@@ -218,7 +249,7 @@ fn rs_130_collections_run_while_everything_is_pushed_and_pulled() {
 }
 
 #[test]
-fn a_page_for_people() {
+fn rs_180_pages_for_people() {
     let target = ours();
     assert!(String::from_utf8_lossy(&target.get("/").expect(&[200]).body).contains("Nothing is here yet"));
     built(&target.store(), "app");
