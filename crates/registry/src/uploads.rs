@@ -46,7 +46,7 @@ pub(crate) async fn begin(exchange: &Exchange, name: &Name, body: &mut Incoming)
         pause(exchange, upload, None).await?;
         return Ok(progress(StatusCode::ACCEPTED, name, &id, 0));
     };
-    match receive(body, upload, None).await {
+    match receive(exchange, body, upload, None).await {
         (Some(upload), Ok(())) => commit(exchange, name, upload, digest).await,
         (upload, Err(refusal)) => {
             // Nobody knows its name: it cannot be taken up again.
@@ -191,7 +191,7 @@ async fn take(
     {
         return (Some(upload), Err(wrong_length(expected)));
     }
-    receive(body, upload, expected).await
+    receive(exchange, body, upload, expected).await
 }
 
 fn out_of_order(name: &Name, upload: &Upload) -> Refusal {
@@ -214,7 +214,12 @@ fn wrong_length(expected: u64) -> Refusal {
 type Writing = JoinHandle<(Upload, Vec<u8>, Result<(), StoreError>)>;
 
 /// Takes a body: while one piece is written (and hashed), the next one is collected. When not as many bytes come as are expected, none counts.
-async fn receive(body: &mut Incoming, upload: Upload, expected: Option<u64>) -> (Option<Upload>, Answer<()>) {
+async fn receive(
+    exchange: &Exchange,
+    body: &mut Incoming,
+    upload: Upload,
+    expected: Option<u64>,
+) -> (Option<Upload>, Answer<()>) {
     let begun = upload.size();
     let mut idle = Some(upload);
     let mut writing: Option<Writing> = None;
@@ -226,6 +231,7 @@ async fn receive(body: &mut Incoming, upload: Upload, expected: Option<u64>) -> 
         let is_end = match more {
             Ok(Some(Ok(bytes))) => {
                 count += bytes.len() as u64;
+                exchange.state.metrics.bytes_came(bytes.len() as u64);
                 full.extend_from_slice(&bytes);
                 if expected.is_some_and(|expected| count > expected) {
                     outcome = Err(wrong_length(expected.unwrap_or_default()));

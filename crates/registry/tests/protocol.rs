@@ -363,6 +363,7 @@ fn rs_170_health_and_metrics() {
     for line in [
         "lapstrake_registry_requests_total{method=\"POST\",status=\"2xx\"} 1",
         "lapstrake_registry_blobs_pushed_total 1",
+        "lapstrake_registry_received_bytes_total 4",
         "lapstrake_registry_requests_running 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");

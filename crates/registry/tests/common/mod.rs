@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "what a registry says helps to see why a test fails")]
 
 pub mod http;
+pub mod images;
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
