@@ -45,6 +45,7 @@ const LEFT_OUT: &[&str] = &[
     "serve::clients::buildah_pushes_indexes_and_podman_searches",
     "serve::clients::rs_110_clients_with_a_login_and_tls",
     "serve::docker::",
+    "serve::pages::",
     "snapshots::",
     "unprivileged::",
 ];

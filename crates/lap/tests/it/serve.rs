@@ -4,6 +4,7 @@ mod clients;
 mod docker;
 mod errors;
 mod killed;
+mod pages;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
