@@ -8,7 +8,7 @@ use base::Cancel;
 use hyper::{Response, StatusCode, header};
 use image::{DiffId, Digest};
 use store::repositories::RepositoryBlob;
-use store::{Repository, Store};
+use store::{Lease, Repository, Store};
 
 use crate::body::Body;
 use crate::range::{Wanted, wanted};
@@ -70,12 +70,18 @@ pub(crate) async fn get(exchange: &Exchange, name: &Name, digest_text: &str) -> 
 /// Opens a blob, and makes it before when it is a layer's plain tar that is not there.
 fn open(store: &Store, repository: &Repository, digest: &Digest, found: RepositoryBlob) -> Answer<Arc<File>> {
     if !found.is_there {
-        let lease = store.lease("serve a layer")?;
-        let layer = store.layers().get(&DiffId(*digest))?.ok_or_else(|| unknown(digest))?;
-        layer::forms::pack(store, &lease, &layer, &Cancel::new())?;
+        let lease = make(store, digest)?;
         return Ok(Arc::new(store.blobs().open(&lease, digest)?.file));
     }
     Ok(Arc::new(repository.open_blob(digest)?.ok_or_else(|| unknown(digest))?.file))
+}
+
+/// Makes the plain tar of a layer, which stays as long as the lease is held.
+pub(crate) fn make(store: &Store, digest: &Digest) -> Answer<Lease> {
+    let lease = store.lease("serve a layer")?;
+    let layer = store.layers().get(&DiffId(*digest))?.ok_or_else(|| unknown(digest))?;
+    layer::forms::pack(store, &lease, &layer, &Cancel::new())?;
+    Ok(lease)
 }
 
 /// Whether an `If-None-Match` names what would be sent.

@@ -2,14 +2,18 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hyper::header;
 use hyper::http::request::Parts;
+use hyper::{Uri, header};
 use serde::Serialize;
 
 use crate::reply::Reply;
 
 /// How much of a text that a client sends is kept.
 const MAX_TEXT: usize = 512;
+
+/// The parameters of the API: none of them is a secret.
+const PARAMETERS: [&str; 9] =
+    ["artifactType", "digest", "digest-algorithm", "from", "last", "mount", "n", "prefix", "tag"];
 
 /// A request that was answered.
 #[derive(Debug, Clone, Serialize)]
@@ -25,7 +29,7 @@ pub struct Access {
     pub user: Option<String>,
     /// GET, PUT …
     pub method: String,
-    /// The path, and the query unless it could hold a secret.
+    /// The path, and the query unless something in it could be a secret.
     pub path: String,
     /// The status of the reply.
     pub status: u16,
@@ -51,7 +55,7 @@ impl Access {
             peer,
             user: None,
             method: short(parts.method.as_str()),
-            path: short(parts.uri.path_and_query().map_or("/", |path| path.as_str())),
+            path: short(&shown(&parts.uri)),
             status: 0,
             bytes: 0,
             micros: 0,
@@ -66,6 +70,14 @@ impl Access {
         self.bytes = if self.method == "HEAD" { 0 } else { reply.body().len() };
         self.micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     }
+}
+
+/// A path with its query, or with `?…` when something stands there that the API does not know.
+fn shown(uri: &Uri) -> String {
+    let Some(query) = uri.query() else { return uri.path().to_owned() };
+    let is_parameter = |pair: &str| PARAMETERS.contains(&pair.split('=').next().unwrap_or_default());
+    let is_known = query.split('&').all(is_parameter);
+    format!("{}?{}", uri.path(), if is_known { query } else { "…" })
 }
 
 fn short(text: &str) -> String {

@@ -17,6 +17,7 @@ const CLASSES: usize = 5;
 #[derive(Default)]
 pub(crate) struct Metrics {
     requests: [[AtomicU64; CLASSES]; METHODS.len()],
+    bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     micros: AtomicU64,
     blobs: AtomicU64,
@@ -50,6 +51,11 @@ impl Metrics {
         self.micros.fetch_add(access.micros, Ordering::Relaxed);
     }
 
+    /// Bytes of a blob have come.
+    pub fn bytes_came(&self, count: u64) {
+        self.bytes_in.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// A blob was pushed.
     pub fn blob_came(&self) {
         self.blobs.fetch_add(1, Ordering::Relaxed);
@@ -72,6 +78,7 @@ impl Metrics {
         }
         for (name, kind, value) in [
             ("requests_running", "gauge", read(&self.running)),
+            ("received_bytes_total", "counter", read(&self.bytes_in)),
             ("sent_bytes_total", "counter", read(&self.bytes_out)),
             ("request_microseconds_total", "counter", read(&self.micros)),
             ("blobs_pushed_total", "counter", read(&self.blobs)),

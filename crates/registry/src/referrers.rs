@@ -71,7 +71,7 @@ fn page(
 }
 
 /// A manifest as the list has it: with its annotations, and what kind of artifact it is (for an image without one: what its config is).
-fn describe(repository: &Repository, record: ManifestRecord) -> Answer<Descriptor> {
+pub(crate) fn describe(repository: &Repository, record: ManifestRecord) -> Answer<Descriptor> {
     let mut descriptor = Descriptor::new(record.media_type, record.digest, record.size);
     match Document::parse(&repository.read_manifest(&record.digest)?)? {
         Document::Manifest(manifest) => {

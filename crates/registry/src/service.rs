@@ -51,11 +51,12 @@ pub(crate) async fn serve(state: Arc<State>, request: Request<Incoming>, peer: S
     let route = Route::parse(parts.uri.path());
     let expects = parts.headers.contains_key(header::EXPECT);
     let mut access = Access::new(&parts, peer);
+    let is_page = page::is_wanted(parts.uri.path(), &parts.headers);
     let _running = state.metrics.begin();
     let answer = answer(&state, &route, parts, &mut body, &mut access).await;
     let mut reply = answer.unwrap_or_else(|refusal| {
         access.error = refusal.cause.clone();
-        refusal.reply()
+        if is_page { page::refused(refusal) } else { refusal.reply() }
     });
     // A client that waits for "100 Continue" has sent nothing, and need not.
     if !body.is_end_stream() && !expects {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use hyper::body::{Body as _, Incoming};
 use hyper::{StatusCode, header};
-use image::{Algorithm, Digest};
+use image::{Algorithm, DiffId, Digest};
 use store::repositories::Upload;
-use store::{Repository, RepositoryName, StoreError};
+use store::{Repository, RepositoryName, Store, StoreError};
 use tokio::task::JoinHandle;
 
 use crate::access::Action;
-use crate::blobs::digest;
+use crate::blobs::{digest, make};
 use crate::body;
 use crate::range::piece;
 use crate::reply::{Answer, CONTENT_DIGEST, Code, Refusal, Reply, UPLOAD_ID, empty, set};
@@ -43,11 +43,10 @@ pub(crate) async fn begin(exchange: &Exchange, name: &Name, body: &mut Incoming)
     let upload = blocking(move || Ok(uploads.begin(&repository, algorithm)?)).await?;
     let Some(digest) = whole else {
         let id = upload.id().to_owned();
-        let known = blocking(move || Ok(upload.pause()?)).await?;
-        exchange.state.remember(&id, known);
+        pause(exchange, upload, None).await?;
         return Ok(progress(StatusCode::ACCEPTED, name, &id, 0));
     };
-    match receive(body, upload, None).await {
+    match receive(exchange, body, upload, None).await {
         (Some(upload), Ok(())) => commit(exchange, name, upload, digest).await,
         (upload, Err(refusal)) => {
             // Nobody knows its name: it cannot be taken up again.
@@ -69,14 +68,18 @@ async fn mount(exchange: &Exchange, name: &Name, digest: Digest) -> Answer<bool>
     blocking(move || {
         let sources = match from {
             Some(from) => from.into_iter().collect(),
-            // Without a size there is no such blob, and nobody needs to look for it.
-            None if state.store.blobs().size(&digest)?.is_none() => Vec::new(),
+            // What the store does not have in any form, nobody needs to look for.
+            None if !is_known(&state.store, &digest)? => Vec::new(),
             None => repositories.list()?,
         };
         for source in sources {
-            if state.access.may(&user, Action::Pull, &source)
-                && target.mount_blob(&repositories.get(&source), &digest)?
-            {
+            if !state.access.may(&user, Action::Pull, &source) {
+                continue;
+            }
+            let source = repositories.get(&source);
+            let is_there = source.blob(&digest)?.map(|found| found.is_there);
+            let _lease = (is_there == Some(false)).then(|| make(&state.store, &digest)).transpose()?;
+            if is_there.is_some() && target.mount_blob(&source, &digest)? {
                 return Ok(true);
             }
         }
@@ -85,15 +88,18 @@ async fn mount(exchange: &Exchange, name: &Name, digest: Digest) -> Answer<bool>
     .await
 }
 
+/// Whether the store has this, as it is or as a layer whose tar can be made.
+fn is_known(store: &Store, digest: &Digest) -> Answer<bool> {
+    Ok(store.blobs().size(digest)?.is_some() || store.layers().get(&DiffId(*digest))?.is_some())
+}
+
 /// PATCH: more bytes.
 pub(crate) async fn append(exchange: &Exchange, name: &Name, id: &str, body: &mut Incoming) -> Answer {
     let upload = resume(exchange, name, id).await?;
     let (upload, taken) = take(exchange, name, upload, body).await;
     let Some(upload) = upload else { return Err(lost()) };
     let size = upload.size();
-    // What has come stays, also when the connection broke (RS-026).
-    let known = blocking(move || Ok(upload.pause()?)).await?;
-    exchange.state.remember(id, known);
+    pause(exchange, upload, taken.as_ref().err()).await?;
     taken?;
     Ok(progress(StatusCode::ACCEPTED, name, id, size))
 }
@@ -113,11 +119,21 @@ pub(crate) async fn finish(exchange: &Exchange, name: &Name, id: &str, body: &mu
     };
     let Some(upload) = upload else { return Err(lost()) };
     if let Err(refusal) = taken {
-        let known = blocking(move || Ok(upload.pause()?)).await?;
-        exchange.state.remember(id, known);
+        pause(exchange, upload, Some(&refusal)).await?;
         return Err(refusal);
     }
     commit(exchange, name, upload, digest).await
+}
+
+/// What has come stays, also when the connection broke (RS-026); but not when there was no room for the rest: then others need it more.
+async fn pause(exchange: &Exchange, upload: Upload, refusal: Option<&Refusal>) -> Answer<()> {
+    if refusal.is_some_and(|refusal| refusal.status == StatusCode::INSUFFICIENT_STORAGE) {
+        return blocking(move || Ok(upload.cancel()?)).await;
+    }
+    let id = upload.id().to_owned();
+    let known = blocking(move || Ok(upload.pause()?)).await?;
+    exchange.state.remember(&id, known);
+    Ok(())
 }
 
 /// GET and HEAD: how far it is.
@@ -175,7 +191,7 @@ async fn take(
     {
         return (Some(upload), Err(wrong_length(expected)));
     }
-    receive(body, upload, expected).await
+    receive(exchange, body, upload, expected).await
 }
 
 fn out_of_order(name: &Name, upload: &Upload) -> Refusal {
@@ -198,7 +214,12 @@ fn wrong_length(expected: u64) -> Refusal {
 type Writing = JoinHandle<(Upload, Vec<u8>, Result<(), StoreError>)>;
 
 /// Takes a body: while one piece is written (and hashed), the next one is collected. When not as many bytes come as are expected, none counts.
-async fn receive(body: &mut Incoming, upload: Upload, expected: Option<u64>) -> (Option<Upload>, Answer<()>) {
+async fn receive(
+    exchange: &Exchange,
+    body: &mut Incoming,
+    upload: Upload,
+    expected: Option<u64>,
+) -> (Option<Upload>, Answer<()>) {
     let begun = upload.size();
     let mut idle = Some(upload);
     let mut writing: Option<Writing> = None;
@@ -210,6 +231,7 @@ async fn receive(body: &mut Incoming, upload: Upload, expected: Option<u64>) -> 
         let is_end = match more {
             Ok(Some(Ok(bytes))) => {
                 count += bytes.len() as u64;
+                exchange.state.metrics.bytes_came(bytes.len() as u64);
                 full.extend_from_slice(&bytes);
                 if expected.is_some_and(|expected| count > expected) {
                     outcome = Err(wrong_length(expected.unwrap_or_default()));

@@ -2,36 +2,15 @@
 
 mod common;
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::*;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
-
-/// A file of Apache's htpasswd, so that it is known to be understood.
-fn htpasswd(users: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("users");
-    for (place, (name, password)) in users.iter().enumerate() {
-        let mut command = Command::new("htpasswd");
-        command.args(["-b", "-B", "-C", "5"]);
-        if place == 0 {
-            command.arg("-c");
-        }
-        let status = command.arg(&path).args([name, password]).status().expect("htpasswd, of apache2-utils");
-        assert!(status.success());
-    }
-    (directory, path)
-}
-
-fn basic(name: &str, password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
-}
 
 fn status(target: &Target, method: &str, path: &str, authorization: Option<&str>) -> Response {
     let mut request = target.request(method, path);
@@ -43,7 +22,8 @@ fn status(target: &Target, method: &str, path: &str, authorization: Option<&str>
 
 #[test]
 fn rs_100_passwords() {
-    let (_directory, path) = htpasswd(&[("ann", "secret"), ("ben", "pass:word")]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = htpasswd(directory.path(), &[("ann", "secret"), ("ben", "pass:word")]);
     let target = ours_with(|options| options.htpasswd = Some(path.clone()));
     let (ann, ben) = (basic("ann", "secret"), basic("ben", "pass:word"));
     for _ in 0..2 {
@@ -105,7 +85,8 @@ fn rs_100_other_hashes_are_refused_at_the_start() {
 
 #[test]
 fn rs_104_rules() {
-    let (directory, path) = htpasswd(&[("ann", "a"), ("ci", "c")]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = htpasswd(directory.path(), &[("ann", "a"), ("ci", "c")]);
     let rules = directory.path().join("rules");
     std::fs::write(&rules, "* read public/**\n* read base\nci read,create team/**\nann all **\n")
         .expect("write");

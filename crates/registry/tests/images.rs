@@ -2,60 +2,16 @@
 
 mod common;
 
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base::Cancel;
+use common::images::{built, name, push, tar};
 use common::*;
-use image::{Config, Descriptor, DiffId, Digest, ImageId, Manifest, MediaType, Raw, Reference};
-use layer::ingest::{Expected, ingest};
+use image::{DiffId, Digest, ImageId};
 use serde_json::{Value, json};
+use store::Store;
 use store::collect::Policy;
-use store::{Origin, Store};
-
-fn tar(name: &str, content: &[u8]) -> Vec<u8> {
-    let mut builder = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_ustar();
-    header.set_size(content.len() as u64);
-    header.set_mode(0o644);
-    builder.append_data(&mut header, name, content).expect("an entry");
-    builder.into_inner().expect("a tar")
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).expect("compress");
-    encoder.finish().expect("compress")
-}
-
-fn name(text: &str) -> Reference {
-    Reference::parse(text).expect("a reference").or_latest()
-}
-
-/// An image as a build leaves it: its manifest lists the plain tar, which is not in the store.
-fn built(store: &Store, text: &str) -> (Vec<u8>, ImageId) {
-    let lease = store.lease("build").expect("a lease");
-    let tar = tar("file", text.as_bytes());
-    let compressed = gzip(&tar);
-    let layer = ingest(store, &lease, &mut compressed.as_slice(), Expected::default(), &Cancel::new())
-        .expect("a layer")
-        .layer;
-    let mut config = Config { architecture: "amd64".into(), os: "linux".into(), ..Config::default() };
-    config.rootfs.diff_ids = vec![layer.diff_id()];
-    config.history = vec![image::History { created_by: "COPY <b>&file".to_owned(), ..Default::default() }];
-    let config = Raw::write(config).expect("a config");
-    let part = Descriptor::new(MediaType::OCI_LAYER, layer.diff_id().0, tar.len() as u64);
-    let manifest =
-        Raw::write(Manifest::oci(config.descriptor(MediaType::OCI_CONFIG), vec![part])).expect("a manifest");
-    for bytes in [config.bytes(), manifest.bytes()] {
-        store.blobs().put(&lease, bytes).expect("a blob");
-    }
-    let (id, descriptor) = (ImageId(config.digest()), manifest.descriptor(MediaType::OCI_MANIFEST));
-    store.images().add(&lease, id, descriptor.clone(), Origin::Built).expect("an image");
-    store.images().name(&lease, &name(text), (id, &descriptor), Origin::Built).expect("a name");
-    (tar, id)
-}
 
 #[test]
 fn a_layer_that_is_not_there_as_it_is_listed_is_made_when_it_is_asked_for() {
@@ -80,21 +36,6 @@ fn a_layer_that_is_not_there_as_it_is_listed_is_made_when_it_is_asked_for() {
     target.delete("/v2/app/manifests/latest").expect(&[202]);
     assert!(store.names().get(&name("app")).expect("a look").is_none());
     assert_eq!(target.get("/v2/_catalog").json(), json!({"repositories": []}));
-}
-
-/// Pushes an image that can be run; gives its ID and the digest of its manifest.
-fn push(target: &Target, repository: &str, tag: &str, text: &str) -> (ImageId, String, Value) {
-    let tar = tar("file", text.as_bytes());
-    let compressed = gzip(&tar);
-    target.push_blob(repository, &compressed);
-    let config = json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [sha256(&tar)]}});
-    let config = config.to_string();
-    target.push_blob(repository, &config);
-    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST,
-        "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
-        "layers": [descriptor("application/vnd.oci.image.layer.v1.tar+gzip", &compressed)]});
-    target.put_manifest(repository, tag, MANIFEST, &manifest).expect(&[201]);
-    (ImageId(Digest::sha256(config.as_bytes())), sha256(manifest.to_string()), manifest)
 }
 
 #[track_caller]
@@ -150,6 +91,37 @@ fn an_index_is_named_for_the_image_of_this_machine() {
     assert_eq!(target.get("/v2/multi/manifests/all").expect(&[200]).json(), index);
     let page = String::from_utf8(target.get("/r/multi").expect(&[200]).body).expect("text");
     assert!(page.contains("plan9/mips") && page.contains(&host.to_string()), "{page}");
+}
+
+/// RS-028: what a client was told is there is mounted, also when it has yet to be made.
+#[test]
+fn rs_028_a_layer_that_is_not_there_as_it_is_listed_is_mounted() {
+    let target = ours();
+    let (tar, _) = built(&target.store(), "app");
+    let digest = sha256(&tar);
+    for query in [format!("mount={digest}&from=app"), format!("mount={digest}")] {
+        target.request("POST", &format!("/v2/other/blobs/uploads/?{query}")).send().expect(&[201]);
+        assert!(target.get(&format!("/v2/other/blobs/{digest}")).expect(&[200]).body == tar);
+        target.delete(&format!("/v2/other/blobs/{digest}")).expect(&[202]);
+    }
+}
+
+#[test]
+fn rs_045_parts_of_what_stays_can_be_deleted() {
+    let target = ours();
+    let (_, digest, manifest) = push(&target, "app", "1", "a part");
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX,
+        "manifests": [descriptor(MANIFEST, manifest.to_string())]});
+    target.put_manifest("app", "all", INDEX, &index).expect(&[201]);
+    let layer = manifest["layers"][0]["digest"].as_str().expect("a digest");
+    for path in [format!("/v2/app/blobs/{layer}"), format!("/v2/app/manifests/{digest}")] {
+        target.delete(&path).expect(&[202]);
+        target.head(&path).expect(&[404]);
+    }
+    // What named them stays as it was pushed, and can be made whole again.
+    assert_eq!(target.get("/v2/app/manifests/all").expect(&[200]).json(), index);
+    push(&target, "app", "1", "a part");
+    target.get(&format!("/v2/app/manifests/{digest}")).expect(&[200]);
 }
 
 #[test]
@@ -215,32 +187,6 @@ fn rs_130_collections_run_while_everything_is_pushed_and_pulled() {
         store.check(store::check::Depth::Full, &base::Events::none(), &Cancel::new()).expect("a check"),
         []
     );
-}
-
-#[test]
-fn a_page_for_people() {
-    let target = ours();
-    assert!(String::from_utf8_lossy(&target.get("/").expect(&[200]).body).contains("Nothing is here yet"));
-    built(&target.store(), "app");
-    let index = target.request("GET", "/").header("Accept", "text/html").send().expect(&[200]);
-    assert!(
-        index
-            .header("content-security-policy")
-            .is_some_and(|policy| policy.starts_with("default-src 'none'"))
-    );
-    let text = String::from_utf8(index.body).expect("text");
-    assert!(text.contains("<a href=\"/r/app\">app</a>"), "{text}");
-    let text = String::from_utf8(target.get("/r/app").expect(&[200]).body).expect("text");
-    for expected in [
-        format!("docker pull {}/app:latest", target.address),
-        "linux/amd64".to_owned(),
-        "COPY &lt;b&gt;&amp;file".to_owned(),
-        "1 layer</summary>".to_owned(),
-    ] {
-        assert!(text.contains(&expected), "{expected}: {text}");
-    }
-    assert!(!text.contains("<script"));
-    target.get("/r/nothing").expect(&[404]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::http::{connect, read_response};
 use common::*;
@@ -40,7 +40,6 @@ fn rs_004_errors_are_json() {
     }
     // CVE-2023-2253: what a client asks for is not what is reserved.
     target.get("/v2/_catalog?n=99999999999999999999999").expect(&[200]);
-    assert_eq!(target.get("/v2/_oci/ext/discover").json(), json!({"extensions": []}));
 }
 
 #[test]
@@ -188,117 +187,6 @@ fn rs_011_several_ranges_in_one_reply() {
 }
 
 #[test]
-fn rs_020_what_an_upload_is_told() {
-    let target = ours();
-    let response = target.request("POST", "/v2/app/blobs/uploads/").send().expect(&[202]);
-    assert_eq!(response.header("content-length"), Some("0"));
-    assert_eq!(response.header("range"), Some("0-0"));
-    let id = response.header("docker-upload-uuid").expect("a name").to_owned();
-    // RS-027: a path alone, which is right whatever proxies stand between.
-    assert_eq!(response.location(), format!("/v2/app/blobs/uploads/{id}"));
-    let other = format!("/v2/other/blobs/uploads/{id}");
-    assert_eq!(target.get(&other).expect(&[404]).code(), "BLOB_UPLOAD_UNKNOWN");
-    target.request("HEAD", &response.location()).send().expect(&[204]);
-}
-
-#[test]
-fn rs_022_a_piece_of_another_length_than_it_says_is_none() {
-    let target = ours();
-    let location = target.begin("app");
-    let patch = |range: &str| target.request("PATCH", &location).header("Content-Range", range);
-    patch("0-4").body("first").send().expect(&[202]);
-    let error = patch("5-9").body("long er").send().expect(&[400]);
-    assert_eq!(error.code(), "SIZE_INVALID");
-    for body in ["sho", "too long"] {
-        assert_eq!(patch("5-9").chunked(body).send().expect(&[400]).code(), "SIZE_INVALID");
-    }
-    patch("x").body("y").send().expect(&[400]);
-    let status = target.get(&location).expect(&[204]);
-    assert_eq!(status.header("range"), Some("0-4"));
-    patch("5-5").body("!").send().expect(&[202]);
-    let digest = sha256("first!");
-    target.request("PUT", &location).query("digest", &digest).send().expect(&[201]);
-}
-
-/// Sends a part of a body and breaks the connection; gives how much arrived.
-fn break_off(target: &Target, location: &str, bytes: &[u8], sent: usize) -> usize {
-    let mut stream = connect(target.address);
-    let head = format!("PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", bytes.len());
-    stream.write_all(head.as_bytes()).expect("send");
-    stream.write_all(&bytes[..sent]).expect("send");
-    drop(stream);
-    let started = Instant::now();
-    loop {
-        let status = target.get(location).expect(&[204]);
-        let range = status.header("range").expect("a range").to_owned();
-        let last: usize = range.strip_prefix("0-").and_then(|last| last.parse().ok()).expect("a number");
-        if last + 1 == sent {
-            return last + 1;
-        }
-        assert!(started.elapsed() < Duration::from_secs(10), "{sent} bytes were sent, {range} arrived");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-#[test]
-fn rs_026_what_came_of_a_broken_upload_stays() {
-    let target = ours();
-    let bytes = noise(5_000_000, 9);
-    let digest = sha256(&bytes);
-    let location = target.begin("app");
-    let arrived = break_off(&target, &location, &bytes, 3_210_987);
-    let rest =
-        target.request("PATCH", &location).header("Content-Range", format!("{arrived}-{}", bytes.len() - 1));
-    rest.body(&bytes[arrived..]).send().expect(&[202]);
-    target.request("PUT", &location).query("digest", &digest).send().expect(&[201]);
-    assert!(target.get(&format!("/v2/app/blobs/{digest}")).body == bytes);
-}
-
-#[test]
-fn rs_026_an_upload_survives_a_restart() {
-    let target = ours();
-    let bytes = noise(2_000_000, 10);
-    let location = target.begin("app");
-    let arrived = break_off(&target, &location, &bytes, 1_234_567);
-    let target = ours_in(target.stop(), |_| {});
-    let status = target.get(&location).expect(&[204]);
-    assert_eq!(status.header("range"), Some(format!("0-{}", arrived - 1).as_str()));
-    let put = target.request("PUT", &location).query("digest", sha256(&bytes));
-    put.header("Content-Range", format!("{arrived}-{}", bytes.len() - 1))
-        .body(&bytes[arrived..])
-        .send()
-        .expect(&[201]);
-    assert!(target.get(&format!("/v2/app/blobs/{}", sha256(&bytes))).body == bytes);
-}
-
-#[test]
-fn rs_027_one_writes_at_a_time() {
-    let target = ours();
-    let location = target.begin("app");
-    let mut stream = connect(target.address);
-    let head = format!("PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345");
-    stream.write_all(head.as_bytes()).expect("send");
-    std::thread::sleep(Duration::from_millis(200));
-    let response = target.request("PATCH", &location).body("other").send().expect(&[409]);
-    assert_eq!(response.code(), "BLOB_UPLOAD_INVALID");
-    stream.write_all(b"67890").expect("send");
-    read_response(&mut BufReader::new(stream), false).expect(&[202]);
-    target.request("PUT", &location).query("digest", sha256("1234567890")).send().expect(&[201]);
-}
-
-#[test]
-fn rs_023_wrong_bytes_are_refused_and_the_upload_is_gone() {
-    let target = ours();
-    let location = target.begin("app");
-    let put = target.request("PUT", &location).query("digest", sha256("right")).body("wrong");
-    assert_eq!(put.send().expect(&[400]).code(), "DIGEST_INVALID");
-    target.get(&location).expect(&[404]);
-    let location = target.begin("app");
-    assert_eq!(target.request("PUT", &location).send().expect(&[400]).code(), "DIGEST_INVALID");
-    target.get(&location).expect(&[204]);
-}
-
-#[test]
 fn rs_043_a_manifest_is_what_was_pushed_whatever_the_client_accepts() {
     let target = ours();
     let (digest, manifest) = target.push_image("app", "1", "image");
@@ -441,30 +329,7 @@ fn rs_054_warnings_and_names_of_requests() {
 fn rs_110_tls_and_its_certificate_is_read_again() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = |name: &str| directory.path().join(name);
-    let make = |name: &str| {
-        let output = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-                "-days",
-                "2",
-            ])
-            .args(["-subj", &format!("/CN={name}"), "-addext", "subjectAltName=IP:127.0.0.1"])
-            .arg("-keyout")
-            .arg(path("key.pem"))
-            .arg("-out")
-            .arg(path("cert.pem"))
-            .output()
-            .expect("openssl");
-        assert!(output.status.success(), "{output:?}");
-    };
-    make("first");
-    let files = registry::TlsFiles { certificate: path("cert.pem"), key: path("key.pem") };
+    let files = certificate(directory.path());
     let target = ours_with(|options| options.tls = Some(files));
     let curl = || {
         let output = Command::new("curl")
@@ -480,7 +345,7 @@ fn rs_110_tls_and_its_certificate_is_read_again() {
     let response = target.request("GET", "/v2/").send().expect(&[400]);
     assert!(response.json()["errors"][0]["message"].as_str().is_some_and(|text| text.contains("HTTPS")));
     std::thread::sleep(Duration::from_millis(1100));
-    make("second");
+    certificate(directory.path());
     assert_eq!(curl(), "{} 2 200");
     std::fs::write(path("cert.pem.old"), std::fs::read(path("cert.pem")).expect("read")).expect("write");
     std::thread::sleep(Duration::from_millis(1100));
@@ -498,6 +363,7 @@ fn rs_170_health_and_metrics() {
     for line in [
         "lapstrake_registry_requests_total{method=\"POST\",status=\"2xx\"} 1",
         "lapstrake_registry_blobs_pushed_total 1",
+        "lapstrake_registry_received_bytes_total 4",
         "lapstrake_registry_requests_running 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
@@ -514,7 +380,12 @@ fn rs_170_each_request_is_logged() {
         });
     });
     target.request("GET", "/v2/app/tags/list").header("User-Agent", "a test").send().expect(&[404]);
+    // What is no parameter of the API could be a secret.
+    target.get("/v2/_catalog?n=1&last=a").expect(&[200]);
+    target.get("/v2/_catalog?n=1&access_token=s3cret").expect(&[200]);
     let lines = lines.lock().expect("the lines").clone();
+    assert!(lines[1].contains("\"/v2/_catalog?n=1&last=a\""), "{}", lines[1]);
+    assert!(lines[2].contains("\"/v2/_catalog?…\"") && !lines[2].contains("s3cret"), "{}", lines[2]);
     let line: serde_json::Value = serde_json::from_str(&lines[0]).expect("JSON");
     assert_eq!(line["path"], "/v2/app/tags/list");
     assert_eq!(
@@ -550,4 +421,67 @@ fn a_port_that_is_taken_is_said_so() {
         registry::Server::bind(store, registry::Options::new(target.address)).err().expect("an error");
     assert_eq!(error.to_string(), format!("cannot listen on {}", target.address));
     assert!(base::Classified::hint(&error).is_some_and(|hint| hint.contains("--addr")));
+}
+
+#[test]
+fn rs_003_head_is_get_without_a_body() {
+    let target = ours();
+    let (digest, manifest) = target.push_image("app", "1", "head");
+    let layer = manifest["layers"][0]["digest"].as_str().expect("a digest");
+    for (path, status) in [
+        ("/v2/".to_owned(), 200),
+        ("/v2/_catalog".to_owned(), 200),
+        ("/v2/_oci/ext/discover".to_owned(), 200),
+        ("/v2/app/tags/list".to_owned(), 200),
+        ("/v2/app/manifests/1".to_owned(), 200),
+        (format!("/v2/app/referrers/{digest}"), 200),
+        (format!("/v2/app/blobs/{layer}"), 200),
+        (format!("/v2/app/blobs/{}", sha256("missing")), 404),
+        ("/v2/app/manifests/missing".to_owned(), 404),
+        ("/v2/missing/tags/list".to_owned(), 404),
+        ("/healthz".to_owned(), 200),
+        ("/".to_owned(), 200),
+        ("/r/app".to_owned(), 200),
+    ] {
+        let (get, head) = (target.get(&path).expect(&[status]), target.head(&path).expect(&[status]));
+        let headers = |response: &Response| {
+            let mut headers = response.headers.clone();
+            headers.retain(|(name, _)| !["x-request-id", "date"].contains(&name.as_str()));
+            headers
+        };
+        assert_eq!(headers(&get), headers(&head), "{path}");
+        assert!(head.body.is_empty());
+    }
+}
+
+#[test]
+fn rs_053_there_are_no_extensions() {
+    let response = ours().get("/v2/_oci/ext/discover").expect(&[200]);
+    assert_eq!(response.json(), json!({"extensions": []}));
+}
+
+#[test]
+fn rs_200_a_registry_that_is_read_only() {
+    let target = ours();
+    let (digest, manifest) = target.push_image("app", "1", "kept");
+    let (layer, upload) = (manifest["layers"][0]["digest"].clone(), target.begin("app"));
+    let layer = format!("/v2/app/blobs/{}", layer.as_str().expect("a digest"));
+    let target = ours_in(target.stop(), |options| options.read_only = true);
+    for path in ["/v2/app/manifests/1", "/v2/app/tags/list", &layer, "/", "/healthz"] {
+        target.get(path).expect(&[200]);
+    }
+    for (method, path) in [
+        ("POST", "/v2/app/blobs/uploads/"),
+        ("PATCH", &upload),
+        ("PUT", &upload),
+        ("DELETE", &upload),
+        ("PUT", "/v2/app/manifests/1"),
+        ("DELETE", "/v2/app/manifests/1"),
+        ("DELETE", &format!("/v2/app/manifests/{digest}")),
+        ("DELETE", &layer),
+    ] {
+        let response = target.request(method, path).send().expect(&[405]);
+        assert_eq!(response.code(), "UNSUPPORTED", "{method} {path}");
+        assert_eq!(response.header("allow"), Some("GET, HEAD"), "{method} {path}");
+    }
 }

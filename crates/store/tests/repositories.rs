@@ -118,6 +118,15 @@ fn rs_012_a_blob_can_be_seen_where_it_was_pushed_or_mounted() {
 }
 
 #[test]
+fn rs_151_what_is_in_two_repositories_lies_in_the_store_once() {
+    let place = place();
+    let store = &place.store;
+    let (one, two) = (repository(store, "one"), repository(store, "two"));
+    assert_eq!(push_blob(store, &one, b"content"), push_blob(store, &two, b"content"));
+    assert_eq!(blobs(store), 1);
+}
+
+#[test]
 fn rs_026_an_upload_goes_on_in_another_process() {
     let place = place();
     let store = &place.store;
@@ -325,7 +334,7 @@ fn rs_130_a_manifest_that_is_kept_by_a_running_push_has_its_parts_kept() {
 }
 
 #[test]
-fn a_check_names_what_is_wrong_with_repositories() {
+fn rs_152_a_check_names_what_is_wrong_with_repositories() {
     let place = place();
     let store = &place.store;
     let app = repository(store, "app");

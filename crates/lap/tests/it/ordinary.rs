@@ -41,8 +41,11 @@ const LEFT_OUT: &[&str] = &[
     "concurrency::",
     "runtime::",
     "hostile_rootfs::a_passwd_that_is_no_file",
-    "serve::buildah_and_podman_pull_change_and_push",
-    "serve::docker_pulls_builds_and_pushes",
+    "serve::clients::buildah_and_podman_pull_change_and_push",
+    "serve::clients::buildah_pushes_indexes_and_podman_searches",
+    "serve::clients::rs_110_clients_with_a_login_and_tls",
+    "serve::docker::",
+    "serve::pages::",
     "snapshots::",
     "unprivileged::",
 ];

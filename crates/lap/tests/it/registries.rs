@@ -26,7 +26,7 @@ fn skopeo(lap: &Environment, arguments: &[&str]) -> String {
 }
 
 /// Imports an image with a file that does not compress.
-fn import_large(lap: &Environment, name: &str, bytes: u64) {
+pub fn import_large(lap: &Environment, name: &str, bytes: u64) {
     let mut contents = Vec::new();
     let random = std::fs::File::open("/dev/urandom").expect("/dev/urandom");
     random.take(bytes).read_to_end(&mut contents).expect("random bytes");

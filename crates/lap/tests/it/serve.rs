@@ -1,8 +1,14 @@
-//! The registry with real clients: skopeo, buildah, podman, and where they are to be had crane, oras and docker; killed, and taken up again.
+//! `lap serve` from outside: with real clients, killed and taken up again, misused.
+
+mod clients;
+mod docker;
+mod errors;
+mod killed;
+mod pages;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -52,6 +58,13 @@ impl Served {
         assert!(self.child.wait().expect("an end").success());
     }
 
+    /// A number that the registry counts.
+    fn metric(&self, name: &str) -> u64 {
+        let (_, reply) = self.request("GET /metrics HTTP/1.1", b"");
+        let value = reply.lines().find_map(|line| line.strip_prefix(&format!("lapstrake_registry_{name} ")));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {reply}"))
+    }
+
     /// Sends a request, and gives status and head of the reply.
     fn request(&self, head: &str, body: &[u8]) -> (u16, String) {
         let mut stream = TcpStream::connect(self.address).expect("connect");
@@ -85,30 +98,27 @@ fn run(command: &mut Command) -> String {
     String::from_utf8_lossy(&stdout).trim().to_owned()
 }
 
-fn skopeo(arguments: &[&str]) -> String {
-    run(Command::new(tool("skopeo", "skopeo")).arg("--insecure-policy").args(arguments))
+/// A file of Apache's htpasswd with one user.
+fn htpasswd(lap: &Environment, name: &str, password: &str) -> PathBuf {
+    let path = lap.path("users");
+    let mut command = Command::new(tool("htpasswd", "apache2-utils"));
+    run(command.args(["-c", "-b", "-B", "-C", "5"]).arg(&path).args([name, password]));
+    path
 }
 
-/// buildah or podman with a store of their own.
-fn containers(program: &str, lap: &Environment, arguments: &[&str]) -> String {
-    let policy = lap.write("policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#);
-    let mut command = Command::new(tool(program, program));
-    command
-        .args([
-            "--root",
-            path_text(&lap.path("containers")),
-            "--runroot",
-            path_text(&lap.path("containers-run")),
-        ])
-        .args(["--storage-driver", "vfs"])
-        .env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1")
-        .env_remove("DOCKER_CONFIG");
-    let (first, rest) = arguments.split_first().expect("a command");
-    command.arg(first);
-    if matches!(*first, "pull" | "push" | "from" | "commit") {
-        command.args(["--signature-policy", path_text(&policy)]);
-    }
-    run(command.args(rest))
+/// A certificate for 127.0.0.1 that is signed by itself, and its key.
+fn certificate(lap: &Environment) -> (PathBuf, PathBuf) {
+    let (certificate, key) = (lap.path("server.crt"), lap.path("server.key"));
+    let config = lap.write("openssl", "[req]\ndistinguished_name=name\n[name]\n");
+    run(Command::new(tool("openssl", "openssl"))
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+        .args(["-days", "2", "-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-config", path_text(&config), "-keyout", path_text(&key), "-out", path_text(&certificate)]));
+    (certificate, key)
+}
+
+fn skopeo(arguments: &[&str]) -> String {
+    run(Command::new(tool("skopeo", "skopeo")).arg("--insecure-policy").args(arguments))
 }
 
 /// Waits until the image that was pushed has its name.
@@ -121,37 +131,6 @@ fn wait_for_image(lap: &Environment, name: &str) {
         );
         std::thread::sleep(Duration::from_millis(50));
     }
-}
-
-#[test]
-fn skopeo_pulls_what_was_built_and_pushes_what_can_be_run() {
-    let lap = Environment::with_base();
-    lap.write("context/file", "from the context");
-    // One layer is a tree, one is a pack.
-    lap.built("FROM base:1\nRUN echo made >/made && rm /etc/group\nCOPY file /file\nCMD [\"cat\", \"/made\", \"/file\"]\n");
-    let served = Served::start(&lap, 0, &[]);
-    let from = format!("docker://{}", served.name("library/app:latest"));
-    let layout = format!("oci:{}:app", lap.path("layout").display());
-    skopeo(&["copy", "--quiet", "--src-tls-verify=false", &from, &layout]);
-    let digest = lap.inspect("app", ".Id").as_str().expect("an ID").to_owned();
-    let raw: serde_json::Value = serde_json::from_str(&skopeo(&["inspect", "--raw", &layout])).expect("JSON");
-    assert_eq!(raw["config"]["digest"], digest.as_str());
-
-    let to = format!("docker://{}", served.name("team/app:2"));
-    skopeo(&["copy", "--quiet", "--dest-tls-verify=false", &layout, &to]);
-    wait_for_image(&lap, "team/app:2");
-    assert_eq!(lap.lap(["run", "--rm", "team/app:2"]).success().stdout, "made\nfrom the context");
-    let tags = skopeo(&["list-tags", "--tls-verify=false", &format!("docker://{}", served.name("team/app"))]);
-    assert!(tags.contains("\"2\""), "{tags}");
-    // Blobs that another repository has are mounted.
-    let between = format!("docker://{}", served.name("other:1"));
-    skopeo(&["copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false", &to, &between]);
-    skopeo(&["delete", "--tls-verify=false", &to]);
-    lap.lap(["inspect", "team/app:2"]).failure(1, &["there is no image"]);
-    let (_, reply) = served.request("GET /v2/_catalog HTTP/1.1", b"");
-    assert!(reply.ends_with(r#"{"repositories":["app","base","other"]}"#), "{reply}");
-    served.stop();
-    lap.check();
 }
 
 #[test]
@@ -169,32 +148,6 @@ fn what_is_tagged_and_removed_while_it_is_served() {
     served.stop();
 }
 
-#[test]
-fn buildah_and_podman_pull_change_and_push() {
-    let lap = Environment::with_base();
-    lap.built("FROM base:1\nRUN echo made >/made\n");
-    let served = Served::start(&lap, 0, &[]);
-    let container = containers("buildah", &lap, &["from", "--tls-verify=false", &served.name("app")]);
-    let added = lap.write("added", "by buildah");
-    containers("buildah", &lap, &["copy", &container, path_text(&added), "/added"]);
-    containers("buildah", &lap, &["commit", "--quiet", &container, "changed"]);
-    containers(
-        "buildah",
-        &lap,
-        &["push", "--quiet", "--tls-verify=false", "changed", &served.name("changed:1")],
-    );
-    wait_for_image(&lap, "changed:1");
-    assert_eq!(lap.sh("changed:1", "cat /made /added"), "made\nby buildah");
-    let id =
-        containers("podman", &lap, &["pull", "--quiet", "--tls-verify=false", &served.name("changed:1")]);
-    assert_eq!(lap.inspect("changed:1", ".Id").as_str(), Some(format!("sha256:{id}").as_str()));
-    containers("podman", &lap, &["push", "--quiet", "--tls-verify=false", &id, &served.name("again:1")]);
-    wait_for_image(&lap, "again:1");
-    assert_eq!(lap.sh("again:1", "cat /added"), "by buildah");
-    served.stop();
-    lap.check();
-}
-
 /// A program that tests are glad to have; without it they say so.
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -206,213 +159,9 @@ fn on_path(program: &str) -> Option<PathBuf> {
     found
 }
 
-#[test]
-fn crane_copies_lists_and_deletes() {
-    let Some(crane) = on_path("crane") else { return };
-    let lap = Environment::with_base();
-    let served = Served::start(&lap, 0, &[]);
-    let crane = |arguments: &[&str]| run(Command::new(&crane).args(arguments));
-    let (from, to) = (served.name("base:1"), served.name("copy:1"));
-    crane(&["copy", &from, &to]);
-    assert_eq!(crane(&["digest", &from]), crane(&["digest", &to]));
-    assert_eq!(crane(&["ls", &served.name("copy")]), "1");
-    assert_eq!(crane(&["catalog", &served.address.to_string()]), "base\ncopy");
-    // (`crane validate` takes gzip alone for a layer; whatever uses the image takes plain tars.)
-    let exported = lap.path("exported.tar");
-    crane(&["export", &to, path_text(&exported)]);
-    assert!(run(Command::new("tar").args(["-tf", path_text(&exported)])).contains("bin/busybox"));
-    // By its tag: the manifest stays until a collection.
-    crane(&["delete", &to]);
-    assert_eq!(crane(&["ls", &served.name("copy")]), "");
-    served.stop();
-    lap.check();
-}
-
-#[test]
-fn rs_052_oras_attaches_discovers_and_copies_with_what_is_attached() {
-    let Some(oras) = on_path("oras") else { return };
-    let lap = Environment::new();
-    let served = Served::start(&lap, 0, &[]);
-    lap.write("hello.txt", "hello");
-    let oras = |arguments: &[&str]| run(Command::new(&oras).args(arguments).current_dir(lap.path("")));
-    let (thing, copy) = (served.name("things:1"), served.name("copies:1"));
-    let file = "hello.txt:text/plain";
-    oras(&["push", "--plain-http", "--artifact-type", "application/vnd.example.thing", &thing, file]);
-    oras(&["attach", "--plain-http", "--artifact-type", "application/vnd.example.sbom", &thing, file]);
-    oras(&["copy", "--recursive", "--from-plain-http", "--to-plain-http", &thing, &copy]);
-    for name in [&thing, &copy] {
-        let found = oras(&["discover", "--plain-http", name]);
-        assert!(found.contains("application/vnd.example.sbom"), "{found}");
-    }
-    std::fs::create_dir(lap.path("pulled")).expect("mkdir");
-    oras(&["pull", "--plain-http", "--output", "pulled", &copy]);
-    assert_eq!(std::fs::read(lap.path("pulled/hello.txt")).expect("what was pulled"), b"hello");
-    served.stop();
-    lap.check();
-}
-
-/// dockerd with everything of its own.
-struct Docker<'a> {
-    daemon: Child,
-    lap: &'a Environment,
-}
-
-impl<'a> Docker<'a> {
-    fn start(lap: &'a Environment) -> Self {
-        let config = r#"{"bridge":"none","iptables":false,"ip6tables":false,"storage-driver":"overlay2"}"#;
-        let path = |name: &str| lap.path(name).display().to_string();
-        lap.write("dockerd.json", config);
-        let log = std::fs::File::create(lap.path("dockerd.log")).expect("a log");
-        let daemon = Command::new("dockerd")
-            .args([
-                "--config-file",
-                &path("dockerd.json"),
-                "--data-root",
-                &path("docker"),
-                "--exec-root",
-                &path("exec"),
-            ])
-            .args(["-H", &format!("unix://{}", path("docker.sock")), "--pidfile", &path("docker.pid")])
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("dockerd runs");
-        let docker = Self { daemon, lap };
-        wait_until(|| docker.command(&["version"]).output().is_ok_and(|output| output.status.success()));
-        docker
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("docker");
-        command
-            .args(arguments)
-            .env("DOCKER_HOST", format!("unix://{}", self.lap.path("docker.sock").display()));
-        command
-    }
-}
-
-impl Drop for Docker<'_> {
-    fn drop(&mut self) {
-        // It has containerd and mounts to end.
-        let pid = rustix::process::Pid::from_child(&self.daemon);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let _ = self.daemon.wait();
-    }
-}
-
-#[test]
-fn docker_pulls_builds_and_pushes() {
-    if on_path("dockerd").is_none() || on_path("docker").is_none() {
-        return;
-    }
-    let lap = Environment::with_base();
-    lap.built("FROM base:1\nRUN echo made >/made\n");
-    let served = Served::start(&lap, 0, &[]);
-    let docker = Docker::start(&lap);
-    let docker = |arguments: &[&str]| run(&mut docker.command(arguments));
-    let from = served.name("app");
-    docker(&["pull", "-q", &from]);
-    assert_eq!(docker(&["run", "--rm", "--network", "host", &from, "/bin/cat", "/made"]), "made");
-    lap.write("context/Dockerfile", format!("FROM {from}\nRUN echo by docker >>/made\n"));
-    let pushed = served.name("team/docker:1");
-    docker(&["build", "-q", "--network", "host", "-t", &pushed, path_text(&lap.path("context"))]);
-    docker(&["push", "-q", &pushed]);
-    wait_for_image(&lap, "team/docker:1");
-    assert_eq!(lap.sh("team/docker:1", "cat /made"), "made\nby docker\n");
-    served.stop();
-    lap.check();
-}
-
 /// What is not tried is said where it is seen, also when tests pass.
 fn said_aloud(text: &str) {
     let _ = writeln!(std::io::stderr(), "NOT TESTED: {text}");
-}
-
-#[test]
-fn rs_026_an_upload_survives_that_the_registry_is_killed() {
-    let lap = Environment::new();
-    let mut served = Served::start(&lap, 0, &[]);
-    let (status, reply) = served.request("POST /v2/app/blobs/uploads/ HTTP/1.1", b"");
-    assert_eq!(status, 202);
-    let location = header(&reply, "location").to_owned();
-    let bytes: Vec<u8> =
-        (0..6_000_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let mut stream = TcpStream::connect(served.address).expect("connect");
-    let head = format!("PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", bytes.len());
-    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bytes[..4_000_000])).expect("send");
-    let arrived = |served: &Served| -> usize {
-        let (status, reply) = served.request(&format!("GET {location} HTTP/1.1"), b"");
-        assert_eq!(status, 204);
-        header(&reply, "range").strip_prefix("0-").and_then(|last| last.parse().ok()).expect("a number")
-    };
-    let started = Instant::now();
-    while arrived(&served) < 1_000_000 {
-        assert!(started.elapsed() < Duration::from_secs(10), "nothing arrives");
-    }
-    served.child.kill().expect("kill");
-    served.child.wait().expect("an end");
-    drop(stream);
-
-    let served = Served::start(&lap, served.address.port(), &[]);
-    let at = arrived(&served) + 1;
-    assert!((1_000_000..=4_000_000).contains(&at), "{at}");
-    let digest = lap_digest(&bytes);
-    let head = format!("PUT {location}?digest={digest} HTTP/1.1\r\nContent-Range: {at}-{}", bytes.len() - 1);
-    assert_eq!(served.request(&head, &bytes[at..]).0, 201);
-    let (status, reply) = served.request(&format!("HEAD /v2/app/blobs/{digest} HTTP/1.1"), b"");
-    assert_eq!((status, header(&reply, "content-length")), (200, "6000000"));
-    served.stop();
-    lap.check();
-}
-
-fn lap_digest(bytes: &[u8]) -> String {
-    use sha2::Digest as _;
-    let digest = sha2::Sha256::digest(bytes);
-    digest.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
-}
-
-#[test]
-fn what_was_pushed_to_a_registry_that_was_killed_is_taken_in_by_the_next_one() {
-    let lap = Environment::with_base();
-    let served = Served::start(&lap, 0, &["--read-only"]);
-    let layout = format!("oci:{}:base", lap.path("layout").display());
-    let from = format!("docker://{}", served.name("base:1"));
-    skopeo(&["copy", "--quiet", "--src-tls-verify=false", &from, &layout]);
-    drop(served);
-    for round in 0..3 {
-        let served = Served::start(&lap, 0, &[]);
-        let to = format!("docker://{}", served.name(&format!("pushed:{round}")));
-        skopeo(&["copy", "--quiet", "--dest-tls-verify=false", &layout, &to]);
-        // Killed at once: perhaps before the image was taken in, perhaps after.
-        drop(served);
-        let served = Served::start(&lap, 0, &[]);
-        wait_for_image(&lap, &format!("pushed:{round}"));
-        served.stop();
-    }
-    lap.check();
-}
-
-#[test]
-fn the_memory_of_an_upload_and_a_download_is_bounded() {
-    let lap = Environment::new();
-    let served = Served::start(&lap, 0, &[]);
-    let (_, reply) = served.request("POST /v2/app/blobs/uploads/ HTTP/1.1", b"");
-    let location = format!("http://{}{}", served.address, header(&reply, "location"));
-    let zeros = lap.path("zeros");
-    std::fs::File::create(&zeros).and_then(|file| file.set_len(256 << 20)).expect("a large file");
-    let curl =
-        |arguments: &[&str]| run(Command::new(tool("curl", "curl")).args(["-s", "-S", "-f"]).args(arguments));
-    curl(&["-X", "PATCH", "-T", path_text(&zeros), "-H", "Transfer-Encoding: chunked", &location]);
-    // 256 MiB of zeros.
-    let digest = "sha256:a6d72ac7690f53be6ae46ba88506bd97302a093f7108472bd9efc3cefda06484";
-    curl(&["-X", "PUT", &format!("{location}?digest={digest}")]);
-    let blob = format!("http://{}/v2/app/blobs/{digest}", served.address);
-    curl(&["-o", "/dev/null", "--limit-rate", "400M", &blob]);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", served.child.id())).expect("a status");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-    let peak: u64 = peak.trim().trim_end_matches(" kB").trim().parse().expect("a number");
-    assert!(peak < 64 << 10, "{peak} KiB at most");
-    served.stop();
 }
 
 #[test]
@@ -490,30 +239,4 @@ fn wait_until(is_so: impl Fn() -> bool) {
         assert!(started.elapsed() < Duration::from_secs(20), "it never comes");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-#[test]
-fn bad_input_to_serve() {
-    let lap = Environment::new();
-    let missing = lap.path("missing");
-    let missing = path_text(&missing);
-    let not_pem = lap.write("not.pem", "not a certificate");
-    let not_pem = path_text(&not_pem);
-    for (arguments, code, said) in [
-        (vec!["--tls-cert", missing, "--tls-key", missing], 1, vec!["cannot read", "missing"]),
-        (
-            vec!["--tls-cert", not_pem, "--tls-key", not_pem],
-            1,
-            vec!["not.pem cannot be used", "no certificate"],
-        ),
-        (vec!["--htpasswd", not_pem], 1, vec!["not.pem cannot be used: there is no colon in line 1"]),
-        (vec!["--rules", not_pem], 1, vec!["not an action"]),
-        (vec!["--addr", "192.0.2.1:5000"], 1, vec!["cannot listen on 192.0.2.1:5000", "hint: no interface"]),
-        (vec!["--addr", "nowhere"], 2, vec!["--addr"]),
-        (vec!["--tls-cert", not_pem], 2, vec!["--tls-key"]),
-        (vec!["--token-realm", "https://x"], 2, vec!["--token-keys"]),
-    ] {
-        lap.lap([&["serve"], arguments.as_slice()].concat()).failure(code, &said);
-    }
-    assert!(!Path::new(missing).exists());
 }

@@ -1,12 +1,59 @@
 //! A client that sends exactly what a test says: one connection for each request.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+/// How a registry is reached.
+#[derive(Clone)]
+pub struct Way {
+    pub address: SocketAddr,
+    /// In TLS.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// What every request says of who sends it.
+    pub authorization: Option<String>,
+}
+
+impl Way {
+    /// In plain HTTP, as nobody in particular.
+    pub fn plain(address: SocketAddr) -> Self {
+        Self { address, tls: None, authorization: None }
+    }
+
+    fn connect(&self) -> Box<dyn Stream> {
+        let stream = connect(self.address);
+        let Some(config) = &self.tls else { return Box::new(stream) };
+        let name = self.address.ip().into();
+        let connection = ClientConnection::new(config.clone(), name).expect("a connection");
+        Box::new(StreamOwned::new(connection, stream))
+    }
+}
+
+/// What trusts one certificate and no other.
+pub fn trust(certificate: &Path) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(certificate).expect("a certificate")).expect("a root");
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("protocols")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
+}
+
+/// A connection, whatever carries it.
+trait Stream: Read + Write {}
+impl<T: Read + Write> Stream for T {}
 
 /// A request to be sent.
 pub struct Request {
-    address: SocketAddr,
+    way: Way,
     method: String,
     path: String,
     headers: Vec<(String, String)>,
@@ -22,15 +69,25 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
-pub fn request(address: SocketAddr, method: &str, path: &str) -> Request {
+pub fn request(way: &Way, method: &str, path: &str) -> Request {
     // A Location may name the host, too.
-    let path = path.strip_prefix(&format!("http://{address}")).unwrap_or(path).to_owned();
-    Request { address, method: method.to_owned(), path, headers: Vec::new(), body: None, chunked: false }
+    let path = path.strip_prefix(&format!("http://{}", way.address)).unwrap_or(path).to_owned();
+    let mut headers = Vec::new();
+    if let Some(authorization) = &way.authorization {
+        headers.push(("Authorization".to_owned(), authorization.clone()));
+    }
+    Request { way: way.clone(), method: method.to_owned(), path, headers, body: None, chunked: false }
 }
 
 impl Request {
     pub fn header(mut self, name: &str, value: impl ToString) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Leaves out a header.
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
         self
     }
 
@@ -55,7 +112,7 @@ impl Request {
 
     /// The head as it is sent.
     pub fn head(&self) -> String {
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.path, self.address);
+        let mut head = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.path, self.way.address);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -71,7 +128,7 @@ impl Request {
     }
 
     pub fn send(self) -> Response {
-        let mut stream = connect(self.address);
+        let mut stream = self.way.connect();
         stream.write_all(self.head().as_bytes()).expect("send the head");
         let body = self.body.as_deref().unwrap_or_default();
         // A reply may come before all was sent; then the rest cannot be sent any more.

@@ -3,22 +3,26 @@
 #![allow(clippy::print_stderr, reason = "what a registry says helps to see why a test fails")]
 
 pub mod http;
+pub mod images;
 
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use base::Cancel;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use image::{Algorithm, Digest, Digester};
-use registry::{Options, Server};
+use registry::{Options, Server, TlsFiles};
 use serde_json::{Value, json};
 use store::Store;
 
-pub use self::http::{Request, Response, request};
+pub use self::http::{Request, Response, Way, request, trust};
 
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -30,6 +34,7 @@ const ACCEPT: &str =
 /// A registry.
 pub struct Target {
     pub address: SocketAddr,
+    way: Way,
     pub directory: tempfile::TempDir,
     running: Running,
 }
@@ -70,7 +75,60 @@ pub fn ours_in(directory: tempfile::TempDir, change: impl FnOnce(&mut Options)) 
         let cancel = cancel.clone();
         std::thread::spawn(move || server.run(&cancel).expect("a graceful end"))
     };
-    Target { address, directory, running: Running::Ours { cancel, thread: Some(thread) } }
+    let running = Running::Ours { cancel, thread: Some(thread) };
+    Target { address, way: Way::plain(address), directory, running }
+}
+
+/// Ours, for whoever has a password, in TLS.
+pub fn ours_with_login_and_tls() -> Target {
+    let directory = tempfile::tempdir().expect("a directory");
+    let users = htpasswd(directory.path(), &[("ann", "secret")]);
+    let tls = certificate(directory.path());
+    let trusted = trust(&tls.certificate);
+    let mut target = ours_in(directory, |options| (options.htpasswd, options.tls) = (Some(users), Some(tls)));
+    target.way.tls = Some(trusted);
+    target.way.authorization = Some(basic("ann", "secret"));
+    target
+}
+
+/// A file of Apache's htpasswd, so that it is known to be understood.
+pub fn htpasswd(directory: &Path, users: &[(&str, &str)]) -> PathBuf {
+    let path = directory.join("users");
+    for (place, (name, password)) in users.iter().enumerate() {
+        let mut command = Command::new("htpasswd");
+        command.args(["-b", "-B", "-C", "5"]).args((place == 0).then_some("-c"));
+        let output = command.arg(&path).args([name, password]).output();
+        let output = output.expect("htpasswd, of the Debian package apache2-utils");
+        assert!(output.status.success(), "{output:?}");
+    }
+    path
+}
+
+/// What a user with a password says.
+pub fn basic(name: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
+}
+
+/// A certificate for 127.0.0.1 that is signed by itself, and its key.
+pub fn certificate(directory: &Path) -> TlsFiles {
+    let path = |name: &str| directory.join(name);
+    let files = TlsFiles { certificate: path("cert.pem"), key: path("key.pem") };
+    // Without what openssl's own configuration adds: that it were an authority's.
+    std::fs::write(path("openssl"), "[req]\ndistinguished_name=name\n[name]\n").expect("write");
+    let output = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+        .args(["-days", "2", "-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args([OsStr::new("-config"), path("openssl").as_os_str()])
+        .args([
+            OsStr::new("-keyout"),
+            files.key.as_os_str(),
+            OsStr::new("-out"),
+            files.certificate.as_os_str(),
+        ])
+        .output()
+        .expect("openssl");
+    assert!(output.status.success(), "{output:?}");
+    files
 }
 
 /// Debian's docker-registry, to see that the tests ask for what others do as well.
@@ -99,7 +157,8 @@ fn start_debian() -> Option<Target> {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(20) && child.try_wait().expect("a status").is_none() {
         if answers(address) && child.try_wait().expect("a status").is_none() {
-            return Some(Target { address, directory, running: Running::Debian(child) });
+            let way = Way::plain(address);
+            return Some(Target { address, way, directory, running: Running::Debian(child) });
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -157,7 +216,7 @@ impl Target {
     }
 
     pub fn request(&self, method: &str, path: &str) -> Request {
-        request(self.address, method, path)
+        request(&self.way, method, path)
     }
 
     pub fn get(&self, path: &str) -> Response {
@@ -182,6 +241,12 @@ impl Target {
     #[track_caller]
     pub fn push_blob(&self, repository: &str, bytes: impl AsRef<[u8]>) -> String {
         let digest = sha256(bytes.as_ref());
+        self.push_blob_as(repository, bytes, digest)
+    }
+
+    /// Pushes a blob in two requests, under a digest of whatever algorithm.
+    #[track_caller]
+    pub fn push_blob_as(&self, repository: &str, bytes: impl AsRef<[u8]>, digest: String) -> String {
         let location = self.begin(repository);
         let put = self.request("PUT", &location).query("digest", &digest);
         put.header("Content-Type", "application/octet-stream").body(bytes).send().expect(&[201]);
