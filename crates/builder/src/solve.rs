@@ -19,7 +19,7 @@ use store::{Layer, Lease, Store};
 
 use crate::error::{BuildError, StepError, StepFailure};
 use crate::outcome::StepCount;
-use crate::plan::{BaseImage, Plan, Step};
+use crate::plan::{BaseImage, Plan, Stage, Step};
 use crate::record;
 use crate::request::Request;
 use crate::run::RunError;
@@ -198,8 +198,9 @@ impl Solver<'_> {
         let done = match graph.task(task)? {
             Task::Image(image) => guarded(|| self.image(image)).map_err(|error| (None, error)),
             Task::Step { stage, step } => {
-                let step = self.plan.stages.get(*stage)?.steps.get(*step)?;
-                guarded(|| self.step(task, step, below, source)).map_err(|error| (Some(step), error))
+                let stage = self.plan.stages.get(*stage)?;
+                let step = stage.steps.get(*step)?;
+                guarded(|| self.step(task, (stage, step), below, source)).map_err(|error| (Some(step), error))
             }
         };
         let cached = done.as_ref().is_ok_and(|done| done.cached);
@@ -247,7 +248,7 @@ impl Solver<'_> {
     fn step(
         &self,
         task: usize,
-        step: &Step,
+        step: (&Stage, &Step),
         below: &Stack,
         source: Option<&Stack>,
     ) -> Result<Done, StepFailure> {

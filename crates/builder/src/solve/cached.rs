@@ -12,7 +12,7 @@ use super::vertex::vertex_id;
 use super::{Solver, Stack};
 use crate::copy::{self, CopyStep, Input, Selection};
 use crate::error::StepFailure;
-use crate::plan::{CopyFrom, Operation, Step};
+use crate::plan::{CopyFrom, Operation, Stage, Step};
 use crate::record::Record;
 use crate::run::{self, Surroundings};
 use crate::workdir;
@@ -25,7 +25,7 @@ pub(super) struct Made {
     pub cached: bool,
 }
 
-/// The steps that this build has executed: with `--no-cache` only these count as found.
+/// The steps that this build has executed: with `--no-cache`, or in a stage of `--no-cache-filter`, only these count as found.
 #[derive(Default)]
 pub(super) struct Built(Mutex<BTreeSet<StepKey>>);
 
@@ -48,17 +48,20 @@ struct Attempt<'a> {
     task: usize,
     record: Record,
     below: &'a Stack,
+    /// Whether the step is executed, whatever the cache has.
+    anew: bool,
 }
 
 impl Solver<'_> {
     pub(super) fn find_or_execute(
         &self,
         task: usize,
-        step: &Step,
+        (stage, step): (&Stage, &Step),
         below: &Stack,
         source: Option<&Stack>,
     ) -> Result<Made, StepFailure> {
-        let attempt = Attempt { task, record: Record::of(step, self.plan.epoch), below };
+        let anew = self.job.request.executes(stage.name.as_deref());
+        let attempt = Attempt { task, record: Record::of(step, self.plan.epoch), below, anew };
         match &step.operation {
             Operation::Run(run) => self.known(&attempt, &[below.content], || {
                 let around = Surroundings {
@@ -150,16 +153,16 @@ impl Solver<'_> {
 
     /// Whether a record of this definition is there that may be used.
     fn may_be_found(&self, attempt: &Attempt<'_>) -> Result<bool, StepFailure> {
-        if self.job.request.no_cache && self.built.is_empty() {
+        if attempt.anew && self.built.is_empty() {
             return Ok(false);
         }
         let records = self.job.store.cache().of_definition(&attempt.record.definition())?;
-        Ok(records.iter().any(|record| !self.job.request.no_cache || self.built.has(&record.key)))
+        Ok(records.iter().any(|record| !attempt.anew || self.built.has(&record.key)))
     }
 
     fn find(&self, attempt: &Attempt<'_>, inputs: &[ContentDigest]) -> Result<Option<Made>, StepFailure> {
         let key = attempt.record.key(inputs);
-        if self.job.request.no_cache && !self.built.has(&key) {
+        if attempt.anew && !self.built.has(&key) {
             return Ok(None);
         }
         let store = self.job.store;

@@ -194,6 +194,38 @@ fn a_dockerfile_from_standard_input() {
 }
 
 #[test]
+fn df_026_df_027_which_dockerfile() {
+    let lap = Environment::with_base();
+    let label = |name: &str| format!("FROM base:1\nLABEL from={name}\n");
+    let built_from = |arguments: &[&str]| {
+        lap.lap([&["build", "-t", "app"], arguments].concat()).success();
+        lap.inspect("app", ".Config.Labels.from")
+    };
+    lap.lap(["build", "context"]).failure(1, &["context"]);
+    lap.write("context/Containerfile", label("Containerfile"));
+    assert_eq!(built_from(&["context"]), "Containerfile");
+    lap.write("context/dockerfile", label("dockerfile"));
+    assert_eq!(built_from(&["context"]), "dockerfile");
+    lap.write("elsewhere/named", label("named"));
+    std::os::unix::fs::symlink("../elsewhere/named", lap.path("context/Dockerfile")).expect("a link");
+    assert_eq!(built_from(&["context"]), "named", "a link is followed");
+    lap.write("here", label("here"));
+    assert_eq!(built_from(&["-f", "here", "context"]), "here", "relative to the working directory");
+    lap.lap(["build", "-f", "missing", "context"]).failure(1, &["missing"]);
+}
+
+#[test]
+fn df_181_stages_that_are_built_again() {
+    let lap = Environment::with_base();
+    let text = "FROM base:1 AS one\nRUN echo 1 >/1\nFROM one AS two\nRUN echo 2 >/2\n";
+    lap.write("context/Dockerfile", text);
+    lap.lap(["build", "context"]).success();
+    let again = lap.lap(["build", "--no-cache-filter", "two,other", "context"]).success();
+    assert_eq!(cached(&again), 1, "{}", again.stderr);
+    assert!(again.stderr.contains("no stage is called other"), "{}", again.stderr);
+}
+
+#[test]
 fn hardlinks_whiteouts_and_odd_files_survive() {
     let lap = Environment::with_base();
     lap.built(
