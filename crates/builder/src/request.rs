@@ -20,6 +20,8 @@ pub struct Request {
     pub no_cache: bool,
     /// `--no-cache-filter`: the stages whose steps are executed, whatever the cache has; in any case (DF-181).
     pub no_cache_stages: Vec<String>,
+    /// Whether it is said of every step that is executed why it was not taken from the cache.
+    pub explain: bool,
     /// The platform that the image is for.
     pub platform: Platform,
     /// The platform of this machine.
@@ -49,6 +51,7 @@ impl Request {
             labels: Vec::new(),
             no_cache: false,
             no_cache_stages: Vec::new(),
+            explain: false,
             platform: Platform::host(),
             build_platform: Platform::host(),
             tags: Vec::new(),

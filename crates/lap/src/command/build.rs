@@ -56,6 +56,9 @@ pub struct Args {
     /// Execute every step of a stage; may be repeated
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     no_cache_filter: Vec<String>,
+    /// Say of every step that is executed why it was not taken from the cache
+    #[arg(long, conflicts_with = "quiet")]
+    explain: bool,
     /// Where the result goes: DIR, - (a tar), or type=oci|docker|local|tar|image[,dest=PATH]
     #[arg(short, long, value_name = "OUTPUT")]
     output: Vec<String>,
@@ -167,6 +170,7 @@ fn request(args: &Args, dockerfile: DockerfileText, outputs: &outputs::Outputs) 
         build_args: args.build_arg.iter().filter_map(|text| build_arg(text)).collect(),
         labels: args.label.iter().map(|text| label(text)).collect(),
         no_cache: args.no_cache,
+        explain: args.explain,
         no_cache_stages: args.no_cache_filter.clone(),
         platform,
         ways: args.ways.ways(),

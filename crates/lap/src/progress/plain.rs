@@ -50,6 +50,13 @@ impl Shown for Plain {
             Event::Vertex(vertex) => state.vertex(&vertex, &mut text),
             Event::Log(log) => state.log(&log, &mut text),
             Event::Status(status) => state.status(&status, &mut text),
+            Event::Explanation(explanation) => {
+                state.heading(explanation.vertex, &mut text);
+                for reason in &explanation.reasons {
+                    let line = format!("NOT CACHED: {}", base::text::line(reason));
+                    state.line(explanation.vertex, line.as_bytes(), &mut text);
+                }
+            }
             Event::Warning(warning) => warn(self.printer, &warning),
         }
         if !text.is_empty() {

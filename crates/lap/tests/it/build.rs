@@ -226,6 +226,25 @@ fn df_181_stages_that_are_built_again() {
 }
 
 #[test]
+fn p14_misses_are_explained() {
+    let lap = Environment::with_base();
+    lap.write("context/Dockerfile", "FROM base:1\nCOPY a /a\nRUN cat /a\n");
+    lap.write("context/a", "1");
+    lap.lap(["build", "context"]).success();
+    lap.write("context/a", "2");
+    let plain = lap.lap(["build", "--explain", "context"]).success();
+    assert!(plain.stderr.contains(" NOT CACHED: /a has other contents\n"), "{}", plain.stderr);
+    lap.write("context/a", "3");
+    let json = lap.lap(["build", "--explain", "--progress", "json", "context"]).success();
+    let lines = json.stderr.lines().filter(|line| line.starts_with('{'));
+    let lines: Vec<serde_json::Value> = lines.map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let explained: Vec<_> = lines.iter().filter(|line| !line["explanation"].is_null()).collect();
+    assert_eq!(explained.len(), 2, "{}", json.stderr);
+    assert_eq!(explained[0]["explanation"]["reasons"], serde_json::json!(["/a has other contents"]));
+    lap.check();
+}
+
+#[test]
 fn hardlinks_whiteouts_and_odd_files_survive() {
     let lap = Environment::with_base();
     lap.built(
