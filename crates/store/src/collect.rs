@@ -146,6 +146,7 @@ impl Collection<'_> {
         for (number, path) in forgotten_stages.iter().enumerate() {
             self.take(path, &format!("stage-{number}"))?;
         }
+        self.take_logs()?;
         self.take_layers()?;
         self.take_chains()?;
         if self.policy.derived {
@@ -271,6 +272,19 @@ impl Collection<'_> {
                 // Unless there are other records in it.
                 let _ = fs::remove_dir(directory);
             }
+        }
+        Ok(())
+    }
+
+    /// Logs go with the records of their steps; a step that failed has none.
+    fn take_logs(&mut self) -> Result<()> {
+        if !self.policy.cache {
+            return Ok(());
+        }
+        let kept: HashSet<StepKey> = self.reach.steps.iter().map(|(_, key)| *key).collect();
+        for path in self.store.logs().besides(|step| kept.contains(step))? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.take(&path, &format!("log-{name}"))?;
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ const TITLE: &str = "lapstrake store ";
 const VERSION: u32 = 1;
 
 /// What a store has at its top, besides `version` and `lock`.
-pub(crate) const DIRECTORIES: [&str; 16] = [
+pub(crate) const DIRECTORIES: [&str; 17] = [
     "blobs",
     "blobs/sha256",
     "layers",
@@ -27,6 +27,7 @@ pub(crate) const DIRECTORIES: [&str; 16] = [
     "contexts",
     "steps",
     "stages",
+    "logs",
     "leases",
     "partial",
     "uploads",

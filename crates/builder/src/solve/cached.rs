@@ -77,6 +77,7 @@ impl Solver<'_> {
                     events: self.job.events,
                     vertex: vertex_id(task),
                     cancel: self.stop,
+                    key: attempt.record.key(&[below.content]),
                 };
                 Ok(Some(run::run(&around, run)?))
             }),

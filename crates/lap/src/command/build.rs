@@ -218,6 +218,7 @@ fn epoch(args: &Args) -> Outcome<Option<i64>> {
 /// An error with its place in the Dockerfile, and the end of the log of the step that failed.
 fn explain(context: &Context, request: &Request, error: BuildError) -> Failure {
     let tail = String::from_utf8_lossy(error.log_tail()).into_owned();
+    let whole = error.whole_log().map(std::path::Path::to_owned);
     let Some(place) = error.place() else { return Failure::from(error) };
     let hint = error.hint();
     let (name, source) = (&request.dockerfile.name, &request.dockerfile.bytes);
@@ -228,6 +229,9 @@ fn explain(context: &Context, request: &Request, error: BuildError) -> Failure {
         text.push_str("------\n");
         text.extend(tail.lines().map(|line| format!(" > {}\n", base::text::line(line))));
         text.push_str("------\n");
+    }
+    if let Some(whole) = whole {
+        text.push_str(&format!("all of its output: {}\n", base::text::path(&whole)));
     }
     text.push_str(&excerpt::render(
         name,
