@@ -91,6 +91,15 @@ pub struct Warning {
     pub detail: Vec<String>,
 }
 
+/// Why a vertex was not taken from the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The vertex.
+    pub vertex: VertexId,
+    /// A line each.
+    pub reasons: Vec<String>,
+}
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -102,6 +111,8 @@ pub enum Event {
     Log(Log),
     /// A warning.
     Warning(Warning),
+    /// A vertex was not taken from the cache.
+    Explanation(Explanation),
 }
 
 /// Whoever wants to know what happens.

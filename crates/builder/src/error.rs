@@ -178,6 +178,17 @@ impl BuildError {
         }
     }
 
+    /// Where all is that a failed command wrote, when there is more than its end.
+    pub fn whole_log(&self) -> Option<&std::path::Path> {
+        match self {
+            BuildError::Step(error) => match &error.cause {
+                StepFailure::Run(error) => error.whole_log(),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The end of what a failed command wrote; empty for all other errors.
     pub fn log_tail(&self) -> &[u8] {
         match self {

@@ -56,6 +56,7 @@ pub fn plan(request: &Request, resolver: &dyn Resolver) -> Result<Plan, BuildErr
     let globals = Globals::of(&file, request)?;
     let mut warnings = warnings_of(&file);
     warnings.extend(unused_arguments(&file, request));
+    warnings.extend(unknown_stages(&file, request));
     let epoch = globals.epoch(request)?;
     let references = References::find(&file, target, &globals, resolver)?;
     warnings.extend_from_slice(references.warnings());
@@ -143,6 +144,18 @@ fn unused_arguments(file: &Dockerfile, request: &Request) -> Vec<BuildWarning> {
         BuildWarning { text: format!("the build argument {name} is not used{suggestion}"), span: None }
     };
     names.into_iter().map(warning).collect()
+}
+
+/// Stages of `--no-cache-filter` that there are not (DF-181).
+fn unknown_stages(file: &Dockerfile, request: &Request) -> Vec<BuildWarning> {
+    let names: Vec<&str> = file.stages.iter().filter_map(dockerfile::Stage::name).collect();
+    let warning = |name: &String| {
+        let suggestion = dockerfile::suggest::nearest(name, names.iter().copied());
+        let suggestion = suggestion.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
+        let name = base::text::bytes(name.as_bytes());
+        BuildWarning { text: format!("--no-cache-filter: no stage is called {name}{suggestion}"), span: None }
+    };
+    request.no_cache_stages.iter().filter(|name| file.stage_named(name).is_none()).map(warning).collect()
 }
 
 /// The resolver failed: not the Dockerfile's fault, but the place helps.

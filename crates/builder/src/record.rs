@@ -52,6 +52,11 @@ impl Record {
         self.definition
     }
 
+    /// The same, as a document.
+    pub fn document(&self) -> &Value {
+        &self.document
+    }
+
     /// What was asked for, with its inputs.
     pub fn key(&self, inputs: &[ContentDigest]) -> StepKey {
         let mut hasher = blake3::Hasher::new_derive_key(KEY);

@@ -18,6 +18,10 @@ pub struct Request {
     pub labels: Vec<(String, String)>,
     /// Whether every step is executed, whatever the cache has.
     pub no_cache: bool,
+    /// `--no-cache-filter`: the stages whose steps are executed, whatever the cache has; in any case (DF-181).
+    pub no_cache_stages: Vec<String>,
+    /// Whether it is said of every step that is executed why it was not taken from the cache.
+    pub explain: bool,
     /// The platform that the image is for.
     pub platform: Platform,
     /// The platform of this machine.
@@ -46,6 +50,8 @@ impl Request {
             build_args: Vec::new(),
             labels: Vec::new(),
             no_cache: false,
+            no_cache_stages: Vec::new(),
+            explain: false,
             platform: Platform::host(),
             build_platform: Platform::host(),
             tags: Vec::new(),
@@ -55,6 +61,12 @@ impl Request {
             ways: Ways::default(),
             threads: 1,
         }
+    }
+
+    /// Whether the steps of a stage are executed, whatever the cache has.
+    pub(crate) fn executes(&self, stage: Option<&str>) -> bool {
+        let is_named = |name: &str| self.no_cache_stages.iter().any(|other| other.eq_ignore_ascii_case(name));
+        self.no_cache || stage.is_some_and(is_named)
     }
 
     /// Whether the store keeps the image under its names.

@@ -16,10 +16,10 @@ use engine::users::{Account, Users};
 use layer::View;
 use layer::packer::PackOptions;
 use sandbox::{Exit, Files, Process, Runner, Spec, Stdio, User};
-use store::{Layer, Lease, Store};
+use store::{Layer, Lease, StepKey, Store};
 
 pub use error::RunError;
-use log::{Tail, pump};
+use log::{Output, Written, pump};
 
 use crate::plan::RunStep;
 use crate::request::Network;
@@ -41,6 +41,8 @@ pub(crate) struct Surroundings<'a> {
     pub events: &'a Events,
     pub vertex: VertexId,
     pub cancel: &'a Cancel,
+    /// What the log is kept under.
+    pub key: StepKey,
 }
 
 /// Runs a command: snapshot → user → sandbox → layer.
@@ -64,10 +66,10 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
         isolation: snapshots.isolation(),
         single_id: snapshot.single_id(),
     };
-    let (exit, tail) = execute(around, &spec)?;
-    around.cancel.check()?;
+    let (exit, written) = execute(around, &spec)?;
     if !exit.status.is_success() {
-        return Err(RunError::Failed { command: step.arguments.clone(), status: exit.status, tail });
+        let Written { tail, whole } = written;
+        return Err(RunError::Failed { command: step.arguments.clone(), status: exit.status, tail, whole });
     }
     let owners = snapshot.owners(exit.owners, (account.uid, account.gid));
     let made = snapshots.commit(store, lease, snapshot, &owners, around.options, around.cancel);
@@ -75,17 +77,18 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
 }
 
 /// Starts the command, passes on what it writes, and waits for its end.
-fn execute(around: &Surroundings<'_>, spec: &Spec) -> Result<(Exit, Vec<u8>), RunError> {
+fn execute(around: &Surroundings<'_>, spec: &Spec) -> Result<(Exit, Written), RunError> {
     let holds: Vec<BorrowedFd<'_>> = around.view.layers().iter().map(Layer::hold).collect();
     let mut running = sandbox::spawn(around.runner, spec, Stdio::default(), &holds)?;
     let (stdout, stderr) = (running.take_stdout(), running.take_stderr());
-    let tail = Tail::default();
+    let output = Output::to(around.store.logs().begin()?);
     let exit = std::thread::scope(|scope| {
-        scope.spawn(|| pump(stdout, base::events::Stream::Stdout, around, &tail));
-        scope.spawn(|| pump(stderr, base::events::Stream::Stderr, around, &tail));
+        scope.spawn(|| pump(stdout, base::events::Stream::Stdout, around, &output));
+        scope.spawn(|| pump(stderr, base::events::Stream::Stderr, around, &output));
         running.wait(around.cancel, GRACE)
     })?;
-    Ok((exit, tail.take()))
+    around.cancel.check()?;
+    Ok((exit, output.end(around.store, &around.key)?))
 }
 
 fn process(step: &RunStep, account: &Account) -> Process {

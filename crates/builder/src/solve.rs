@@ -2,6 +2,7 @@
 
 mod cached;
 mod contexts;
+mod explain;
 mod graph;
 mod schedule;
 mod vertex;
@@ -26,6 +27,7 @@ use crate::run::RunError;
 use crate::session::Session;
 use cached::Built;
 use contexts::Contexts;
+use explain::{History, Place};
 use graph::{Graph, Task};
 use vertex::Progress;
 
@@ -107,6 +109,7 @@ pub(crate) fn solve(job: &Job<'_>, plan: &Plan) -> Result<Solved, BuildError> {
     let graph = Graph::of(plan);
     let progress = Progress::announce(job.events, &graph);
     let contexts = Contexts::open(job, plan)?;
+    let history = History::of(job, plan)?;
     // The first failure stops what runs besides; the caller's own flag does too.
     let stop = Cancel::new();
     let _stops = job.cancel.on_cancel({
@@ -118,6 +121,7 @@ pub(crate) fn solve(job: &Job<'_>, plan: &Plan) -> Result<Solved, BuildError> {
         plan,
         stop: &stop,
         contexts: &contexts,
+        history: &history,
         progress: &progress,
         built: Built::default(),
         snapshots: OnceLock::new(),
@@ -133,6 +137,7 @@ pub(crate) fn solve(job: &Job<'_>, plan: &Plan) -> Result<Solved, BuildError> {
     if let Some(failure) = solver.failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         return Err(failure);
     }
+    history.save(job)?;
     let count = StepCount {
         executed: solver.executed.load(Ordering::Relaxed),
         cached: solver.cached.load(Ordering::Relaxed),
@@ -146,6 +151,7 @@ struct Solver<'a> {
     plan: &'a Plan,
     stop: &'a Cancel,
     contexts: &'a Contexts,
+    history: &'a History,
     progress: &'a Progress<'a>,
     built: Built,
     /// Found out when the first command is to be run.
@@ -198,8 +204,11 @@ impl Solver<'_> {
         let done = match graph.task(task)? {
             Task::Image(image) => guarded(|| self.image(image)).map_err(|error| (None, error)),
             Task::Step { stage, step } => {
-                let step = self.plan.stages.get(*stage)?.steps.get(*step)?;
-                guarded(|| self.step(task, step, below, source)).map_err(|error| (Some(step), error))
+                let at = (*stage, *step);
+                let stage = self.plan.stages.get(at.0)?;
+                let step = stage.steps.get(at.1)?;
+                let place = Place { task, at, stage, step, below: graph.below(task) };
+                guarded(|| self.step(&place, below, source)).map_err(|error| (Some(step), error))
             }
         };
         let cached = done.as_ref().is_ok_and(|done| done.cached);
@@ -244,14 +253,9 @@ impl Solver<'_> {
         Ok(Done { stack: Stack::of(&found), cached: true })
     }
 
-    fn step(
-        &self,
-        task: usize,
-        step: &Step,
-        below: &Stack,
-        source: Option<&Stack>,
-    ) -> Result<Done, StepFailure> {
-        let made = self.find_or_execute(task, step, below, source)?;
+    fn step(&self, place: &Place<'_>, below: &Stack, source: Option<&Stack>) -> Result<Done, StepFailure> {
+        let made = self.find_or_execute(place, below, source)?;
+        self.history.add(place.at, made.keys.0, made.keys.1);
         let counter = if made.cached { &self.cached } else { &self.executed };
         counter.fetch_add(1, Ordering::Relaxed);
         Ok(Done { stack: below.with(made.layer), cached: made.cached })

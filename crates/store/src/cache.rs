@@ -117,6 +117,11 @@ impl Cache {
         Ok(Some(record))
     }
 
+    /// The record of a step, whether its layer is there or not.
+    pub fn record(&self, definition: &StepKey, key: &StepKey) -> Result<Option<StepRecord>> {
+        Ok(self.read(definition, key)?.map(|(record, _)| record))
+    }
+
     /// All records of one definition, the newest first.
     pub fn of_definition(&self, definition: &StepKey) -> Result<Vec<StepRecord>> {
         let mut records = Vec::new();

@@ -136,12 +136,17 @@ impl Collection<'_> {
         self.reach.repositories(&pushed)?;
         let forgotten_images = self.choose_images()?;
         let forgotten_steps = self.choose_steps()?;
+        let forgotten_stages = self.choose_stages()?;
         // All roots are known: from here on things go, those that refer to others first. Whatever kills this process
         // between two of them, nothing that stays refers to something that has gone.
         self.forget_names(forgotten_names)?;
         self.forget_manifests(pushed)?;
         self.forget_images(forgotten_images)?;
         self.forget_steps(forgotten_steps)?;
+        for (number, path) in forgotten_stages.iter().enumerate() {
+            self.take(path, &format!("stage-{number}"))?;
+        }
+        self.take_logs()?;
         self.take_layers()?;
         self.take_chains()?;
         if self.policy.derived {
@@ -216,6 +221,11 @@ impl Collection<'_> {
         Ok(forgotten)
     }
 
+    /// What is known of stages whose records an earlier collection has removed: until then a build can say that they have been.
+    fn choose_stages(&self) -> Result<Vec<PathBuf>> {
+        if self.policy.cache { self.store.stages().without_records() } else { Ok(Vec::new()) }
+    }
+
     fn forget_names(&mut self, forgotten: Vec<NameRecord>) -> Result<()> {
         for name in forgotten {
             if self.trash.is_some() {
@@ -262,6 +272,19 @@ impl Collection<'_> {
                 // Unless there are other records in it.
                 let _ = fs::remove_dir(directory);
             }
+        }
+        Ok(())
+    }
+
+    /// Logs go with the records of their steps; a step that failed has none.
+    fn take_logs(&mut self) -> Result<()> {
+        if !self.policy.cache {
+            return Ok(());
+        }
+        let kept: HashSet<StepKey> = self.reach.steps.iter().map(|(_, key)| *key).collect();
+        for path in self.store.logs().besides(|step| kept.contains(step))? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.take(&path, &format!("log-{name}"))?;
         }
         Ok(())
     }

@@ -22,6 +22,8 @@
 //!   cache/<definition>/<key>   records of steps that were built
 //!   contexts/<key>             digests of files in build contexts, remembered
 //!   steps/<key>                locked while a step is executed
+//!   logs/<key>                 what a step wrote
+//!   stages/<key>               which steps a stage had when it was last built
 //!   leases/<id>                what a running process needs; dead when nobody holds its flock
 //!   partial/<algorithm>-<hex>  the beginning of a blob whose transfer was interrupted; its flock says who continues it
 //!   uploads/<key>              sessions of pushes that were interrupted
@@ -68,9 +70,11 @@ pub mod ids;
 pub mod images;
 pub mod layers;
 pub mod lease;
+pub mod logs;
 pub mod names;
 pub mod partial;
 pub mod repositories;
+pub mod stages;
 pub mod table;
 pub mod temp;
 pub mod uploads;
@@ -194,6 +198,16 @@ impl Store {
     /// Records of built steps.
     pub fn cache(&self) -> Cache {
         Cache::new(self.clone())
+    }
+
+    /// What steps wrote.
+    pub fn logs(&self) -> logs::Logs {
+        logs::Logs::new(self.clone())
+    }
+
+    /// What was last built of the stages of Dockerfiles.
+    pub fn stages(&self) -> stages::Stages {
+        stages::Stages::new(self.clone())
     }
 
     /// Begins work: whatever is written or found under the lease is kept while the lease lives.

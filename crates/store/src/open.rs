@@ -15,7 +15,7 @@ const TITLE: &str = "lapstrake store ";
 const VERSION: u32 = 1;
 
 /// What a store has at its top, besides `version` and `lock`.
-pub(crate) const DIRECTORIES: [&str; 15] = [
+pub(crate) const DIRECTORIES: [&str; 17] = [
     "blobs",
     "blobs/sha256",
     "layers",
@@ -26,6 +26,8 @@ pub(crate) const DIRECTORIES: [&str; 15] = [
     "cache",
     "contexts",
     "steps",
+    "stages",
+    "logs",
     "leases",
     "partial",
     "uploads",

@@ -70,6 +70,11 @@ impl Store {
                 line.reclaimable += room;
             }
         }
+        for path in self.logs().besides(|_| false)? {
+            let room = Measure::default().room(&path)?;
+            usage.cache.size += room;
+            usage.cache.reclaimable += room;
+        }
         self.add_temporary(&mut usage.temporary)?;
         Ok(usage)
     }

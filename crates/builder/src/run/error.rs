@@ -1,5 +1,7 @@
 //! What can go wrong with a command.
 
+use std::path::{Path, PathBuf};
+
 use base::{Cancelled, Classified, IoError, Kind};
 use engine::EngineError;
 use engine::users::UserError;
@@ -20,6 +22,8 @@ pub enum RunError {
         status: Status,
         /// The end of what it wrote.
         tail: Vec<u8>,
+        /// Where all of it is, when there is more.
+        whole: Option<PathBuf>,
     },
     /// The user is not in the image.
     #[error(transparent)]
@@ -45,6 +49,14 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Where all is that the command wrote, when there is more than its end.
+    pub fn whole_log(&self) -> Option<&Path> {
+        match self {
+            RunError::Failed { whole, .. } => whole.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The end of what the command wrote.
     pub fn log_tail(&self) -> &[u8] {
         match self {
@@ -117,6 +129,7 @@ mod tests {
             command: vec!["/bin/sh".to_owned(), "-c".to_owned(), "echo \"x\"; false".to_owned()],
             status,
             tail: b"x\n".to_vec(),
+            whole: None,
         };
         let code = failed(Status::Code(1));
         let text = r#"process "/bin/sh -c echo \"x\"; false" did not complete successfully: exit code: 1"#;

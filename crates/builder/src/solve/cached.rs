@@ -8,11 +8,12 @@ use layer::packer::PackOptions;
 use store::table::ContentDigest;
 use store::{Layer, StepKey};
 
+use super::explain::Place;
 use super::vertex::vertex_id;
 use super::{Solver, Stack};
 use crate::copy::{self, CopyStep, Input, Selection};
 use crate::error::StepFailure;
-use crate::plan::{CopyFrom, Operation, Step};
+use crate::plan::{CopyFrom, Operation};
 use crate::record::Record;
 use crate::run::{self, Surroundings};
 use crate::workdir;
@@ -23,9 +24,11 @@ pub(super) struct Made {
     pub layer: Option<Layer>,
     /// Whether it was found.
     pub cached: bool,
+    /// What it is, and what it is with its inputs.
+    pub keys: (StepKey, StepKey),
 }
 
-/// The steps that this build has executed: with `--no-cache` only these count as found.
+/// The steps that this build has executed: with `--no-cache`, or in a stage of `--no-cache-filter`, only these count as found.
 #[derive(Default)]
 pub(super) struct Built(Mutex<BTreeSet<StepKey>>);
 
@@ -45,20 +48,23 @@ impl Built {
 
 /// One step, and what it stands on.
 struct Attempt<'a> {
-    task: usize,
+    place: &'a Place<'a>,
     record: Record,
     below: &'a Stack,
+    /// Whether the step is executed, whatever the cache has.
+    anew: bool,
 }
 
 impl Solver<'_> {
     pub(super) fn find_or_execute(
         &self,
-        task: usize,
-        step: &Step,
+        place: &Place<'_>,
         below: &Stack,
         source: Option<&Stack>,
     ) -> Result<Made, StepFailure> {
-        let attempt = Attempt { task, record: Record::of(step, self.plan.epoch), below };
+        let Place { task, stage, step, .. } = *place;
+        let anew = self.job.request.executes(stage.name.as_deref());
+        let attempt = Attempt { place, record: Record::of(step, self.plan.epoch), below, anew };
         match &step.operation {
             Operation::Run(run) => self.known(&attempt, &[below.content], || {
                 let around = Surroundings {
@@ -71,6 +77,7 @@ impl Solver<'_> {
                     events: self.job.events,
                     vertex: vertex_id(task),
                     cancel: self.stop,
+                    key: attempt.record.key(&[below.content]),
                 };
                 Ok(Some(run::run(&around, run)?))
             }),
@@ -97,6 +104,7 @@ impl Solver<'_> {
         if let Some(made) = self.find(attempt, inputs)? {
             return Ok(made);
         }
+        self.explain(attempt, inputs, None)?;
         let layer = execute()?;
         self.keep(attempt, inputs, layer)
     }
@@ -135,7 +143,21 @@ impl Solver<'_> {
         }
         let (layer, learned) =
             copy::execute(store, lease, step, &selection, &attempt.below.view, self.options(), stop)?;
+        self.explain(attempt, &inputs(learned), Some(&layer))?;
         self.keep(attempt, &inputs(learned), Some(layer))
+    }
+
+    fn explain(
+        &self,
+        attempt: &Attempt<'_>,
+        inputs: &[ContentDigest],
+        layer: Option<&Layer>,
+    ) -> Result<(), StepFailure> {
+        if !self.job.request.explain {
+            return Ok(());
+        }
+        let record = attempt.record.built(inputs, layer);
+        Ok(self.history.explain(self.job, attempt.place, &record, layer, self.plan.epoch)?)
     }
 
     fn input<'s>(&'s self, from: &CopyFrom, view: &'s View) -> Result<Input<'s>, StepFailure> {
@@ -150,24 +172,26 @@ impl Solver<'_> {
 
     /// Whether a record of this definition is there that may be used.
     fn may_be_found(&self, attempt: &Attempt<'_>) -> Result<bool, StepFailure> {
-        if self.job.request.no_cache && self.built.is_empty() {
+        if attempt.anew && self.built.is_empty() {
             return Ok(false);
         }
         let records = self.job.store.cache().of_definition(&attempt.record.definition())?;
-        Ok(records.iter().any(|record| !self.job.request.no_cache || self.built.has(&record.key)))
+        Ok(records.iter().any(|record| !attempt.anew || self.built.has(&record.key)))
     }
 
     fn find(&self, attempt: &Attempt<'_>, inputs: &[ContentDigest]) -> Result<Option<Made>, StepFailure> {
         let key = attempt.record.key(inputs);
-        if self.job.request.no_cache && !self.built.has(&key) {
+        if attempt.anew && !self.built.has(&key) {
             return Ok(None);
         }
         let store = self.job.store;
         let definition = attempt.record.definition();
         let Some(record) = store.cache().get(self.job.lease, &definition, &key)? else { return Ok(None) };
-        let Some(diff_id) = record.layer else { return Ok(Some(Made { layer: None, cached: true })) };
+        let Some(diff_id) = record.layer else {
+            return Ok(Some(Made { layer: None, cached: true, keys: (definition, key) }));
+        };
         let layer = store.layers().get(&diff_id)?;
-        Ok(layer.map(|layer| Made { layer: Some(layer), cached: true }))
+        Ok(layer.map(|layer| Made { layer: Some(layer), cached: true, keys: (definition, key) }))
     }
 
     fn keep(
@@ -179,18 +203,18 @@ impl Solver<'_> {
         let record = attempt.record.built(inputs, layer.as_ref());
         self.job.store.cache().put(self.job.lease, &record)?;
         self.built.add(record.key);
-        Ok(Made { layer, cached: false })
+        Ok(Made { layer, cached: false, keys: (record.definition, record.key) })
     }
 
     fn lock(&self, attempt: &Attempt<'_>, key: &StepKey) -> Result<store::cache::StepLock, StepFailure> {
         let mut has_waited = false;
         let mut waiting = || {
             has_waited = true;
-            self.progress.waiting(attempt.task, false);
+            self.progress.waiting(attempt.place.task, false);
         };
         let lock = self.job.store.cache().lock(key, self.stop, &mut waiting)?;
         if has_waited {
-            self.progress.waiting(attempt.task, true);
+            self.progress.waiting(attempt.place.task, true);
         }
         Ok(lock)
     }

@@ -91,6 +91,12 @@ impl Graph {
         self.nodes.get(task).map(|node| &node.task)
     }
 
+    /// What people call the task that makes the filesystem below another.
+    pub fn below(&self, task: usize) -> Option<&str> {
+        let below = self.nodes.get(self.nodes.get(task)?.below?)?;
+        Some(&below.name)
+    }
+
     /// The last task of a stage; none when the stage is empty.
     pub fn end_of(&self, stage: usize) -> Option<usize> {
         self.ends.get(stage).copied().flatten()

@@ -11,8 +11,10 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("df_173_the_second_build_executes_nothing", the_second_build_executes_nothing),
         trial("df_174_what_makes_a_copy_again", df_174_what_makes_a_copy_again),
+        trial("df_178_a_base_counts_by_its_contents", df_178_a_base_counts_by_its_contents),
         trial("df_180_descriptions_do_not_count", df_180_descriptions_do_not_count),
         trial("df_181_no_cache", df_181_no_cache),
+        trial("df_181_no_cache_of_some_stages", df_181_no_cache_of_some_stages),
         trial("df_182_failures_are_not_cached", df_182_failures_are_not_cached),
         trial("df_182_identical_steps_run_once", df_182_identical_steps_run_once),
         trial("copies_unpack_nothing", copies_unpack_nothing),
@@ -78,6 +80,25 @@ fn df_181_no_cache() {
     let (outcome, _) = lab.build_with(builder::Request { no_cache: true, ..request(DOCKERFILE) });
     assert_eq!((outcome.steps.executed, outcome.steps.cached), (3, 0));
     assert_eq!(lab.read(outcome.image, "log").as_deref(), Some("ran\n"));
+}
+
+fn df_181_no_cache_of_some_stages() {
+    let lab = Lab::new();
+    let text = "FROM busybox AS one\nRUN echo 1 > /1\nFROM busybox AS Two\nRUN echo 2 > /2\nFROM one\nCOPY --from=two /2 /2\n";
+    lab.build(text);
+    let stages = vec!["TWO".to_owned()];
+    let (outcome, heard) = lab.build_with(builder::Request { no_cache_stages: stages, ..request(text) });
+    assert_eq!((outcome.steps.executed, outcome.steps.cached), (1, 2), "{:?}", heard.executed());
+    assert!(heard.executed()[0].contains("echo 2"), "{:?}", heard.executed());
+}
+
+/// Two names for the same layers, with other configs.
+fn df_178_a_base_counts_by_its_contents() {
+    let lab = Lab::new();
+    let steps = "RUN echo x > /x\nUSER me\n";
+    lab.build(&format!("FROM busybox\nWORKDIR /tmp\n{steps}"));
+    let (outcome, heard) = lab.build(&format!("FROM placed\nWORKDIR /tmp\n{steps}"));
+    assert_eq!((outcome.steps.executed, outcome.steps.cached), (0, 2), "{:?}", heard.executed());
 }
 
 fn df_182_failures_are_not_cached() {

@@ -14,7 +14,9 @@ pub fn trials() -> Vec<Trial> {
         trial("df_089_users", df_089_users),
         trial("df_090_nothing_of_the_surroundings_stays", df_090_nothing_of_the_surroundings_stays),
         trial("df_092_a_run_that_changes_nothing", df_092_a_run_that_changes_nothing),
+        trial("df_093_volumes_keep_what_a_run_writes", df_093_volumes_keep_what_a_run_writes),
         trial("df_034_heredocs", df_034_heredocs),
+        trial("df_037_a_command_in_the_middle_may_fail", df_037_a_command_in_the_middle_may_fail),
         trial("df_151_working_directories", df_151_working_directories),
         trial("df_089_a_working_directory_that_is_missing", df_089_a_working_directory_that_is_missing),
         trial("df_147_labels_names_and_what_they_meant", df_147_labels_names_and_what_they_meant),
@@ -249,4 +251,18 @@ fn stages_run_at_the_same_time() {
     );
     let (outcome, _) = lab.build(&dockerfile);
     assert_eq!(outcome.steps.executed, 4);
+}
+
+fn df_093_volumes_keep_what_a_run_writes() {
+    let lab = Lab::new();
+    let (outcome, _) = lab.build("FROM busybox\nVOLUME /v\nRUN mkdir /v && echo kept > /v/file\n");
+    assert_eq!(lab.read(outcome.image, "v/file").as_deref(), Some("kept\n"));
+}
+
+fn df_037_a_command_in_the_middle_may_fail() {
+    let lab = Lab::new();
+    let script = "RUN <<EOF\ntest -e /nothing\necho on > /on\nEOF\n";
+    let (outcome, _) = lab.build(&format!("FROM busybox\n{script}"));
+    assert_eq!(lab.read(outcome.image, "on").as_deref(), Some("on\n"));
+    lab.fail(&format!("FROM busybox\nSHELL [\"/bin/sh\", \"-ec\"]\n{script}"));
 }

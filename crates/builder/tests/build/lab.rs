@@ -65,6 +65,27 @@ impl Heard {
         String::from_utf8(bytes.flatten().collect()).expect("text")
     }
 
+    /// Why steps were executed: the beginning of the step's instruction, and the reasons.
+    pub fn reasons(&self) -> Vec<(String, Vec<String>)> {
+        let events = self.events.lock().expect("no panic while listening");
+        let name_of = |id| {
+            events.iter().find_map(|event| match event {
+                Event::Vertex(vertex) if vertex.id == id => {
+                    vertex.name.rsplit("] ").next().map(str::to_owned)
+                }
+                _ => None,
+            })
+        };
+        let explained = events.iter().filter_map(|event| match event {
+            Event::Explanation(explanation) => {
+                let name = name_of(explanation.vertex).expect("a vertex that was announced");
+                Some((name, explanation.reasons.clone()))
+            }
+            _ => None,
+        });
+        explained.collect()
+    }
+
     /// Whether a step said that another build executes it.
     pub fn has_waited(&self) -> bool {
         let events = self.events.lock().expect("no panic while listening");

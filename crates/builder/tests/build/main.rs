@@ -2,6 +2,7 @@
 
 mod cache;
 mod determinism;
+mod explain;
 mod exports;
 mod failures;
 mod images;
@@ -12,10 +13,16 @@ use libtest_mimic::{Arguments, Trial};
 fn main() {
     sandbox::intercept();
     let arguments = Arguments::from_args();
-    let trials: Vec<Trial> =
-        [images::trials(), cache::trials(), determinism::trials(), exports::trials(), failures::trials()]
-            .into_iter()
-            .flatten()
-            .collect();
+    let trials: Vec<Trial> = [
+        images::trials(),
+        cache::trials(),
+        determinism::trials(),
+        explain::trials(),
+        exports::trials(),
+        failures::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     libtest_mimic::run(&arguments, trials).exit();
 }

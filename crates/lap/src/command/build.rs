@@ -53,6 +53,12 @@ pub struct Args {
     /// Execute every step, whatever was built before
     #[arg(long)]
     no_cache: bool,
+    /// Execute every step of a stage; may be repeated
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    no_cache_filter: Vec<String>,
+    /// Say of every step that is executed why it was not taken from the cache
+    #[arg(long, conflicts_with = "quiet")]
+    explain: bool,
     /// Where the result goes: DIR, - (a tar), or type=oci|docker|local|tar|image[,dest=PATH]
     #[arg(short, long, value_name = "OUTPUT")]
     output: Vec<String>,
@@ -165,6 +171,8 @@ fn request(args: &Args, dockerfile: DockerfileText, outputs: &outputs::Outputs) 
         build_args: args.build_arg.iter().filter_map(|text| build_arg(text)).collect(),
         labels: args.label.iter().map(|text| label(text)).collect(),
         no_cache: args.no_cache,
+        explain: args.explain,
+        no_cache_stages: args.no_cache_filter.clone(),
         platform,
         ways: args.ways.ways(),
         build_platform: Platform::host(),
@@ -211,6 +219,7 @@ fn epoch(args: &Args) -> Outcome<Option<i64>> {
 /// An error with its place in the Dockerfile, and the end of the log of the step that failed.
 fn explain(context: &Context, request: &Request, error: BuildError) -> Failure {
     let tail = String::from_utf8_lossy(error.log_tail()).into_owned();
+    let whole = error.whole_log().map(std::path::Path::to_owned);
     let Some(place) = error.place() else { return Failure::from(error) };
     let hint = error.hint();
     let (name, source) = (&request.dockerfile.name, &request.dockerfile.bytes);
@@ -221,6 +230,9 @@ fn explain(context: &Context, request: &Request, error: BuildError) -> Failure {
         text.push_str("------\n");
         text.extend(tail.lines().map(|line| format!(" > {}\n", base::text::line(line))));
         text.push_str("------\n");
+    }
+    if let Some(whole) = whole {
+        text.push_str(&format!("all of its output: {}\n", base::text::path(&whole)));
     }
     text.push_str(&excerpt::render(
         name,

@@ -122,6 +122,14 @@ impl Shown for Bars {
             Event::Vertex(vertex) => self.vertex(&mut state, &vertex),
             Event::Status(status) => self.status(&mut state, &status),
             Event::Log(log) => self.log(&state, &log),
+            Event::Explanation(explanation) => {
+                let name = state.steps.get(&explanation.vertex).map(ProgressBar::prefix).unwrap_or_default();
+                // As for every line: a terminal that is gone shows nothing.
+                let _ = self.all.println(format!("? {name}"));
+                for reason in &explanation.reasons {
+                    let _ = self.all.println(format!("    {}", base::text::line(reason)));
+                }
+            }
             Event::Warning(warning) => self.all.suspend(|| warn(self.printer, &warning)),
         }
     }

@@ -56,6 +56,10 @@ fn describe(event: &Event) -> Value {
             "data": String::from_utf8_lossy(&log.data),
             "timestamp": time(log.timestamp),
         }}),
+        Event::Explanation(explanation) => json!({"explanation": {
+            "vertex": explanation.vertex.0,
+            "reasons": explanation.reasons,
+        }}),
         Event::Warning(warning) => json!({"warning": {
             "vertex": warning.vertex.map(|vertex| vertex.0),
             "short": warning.short,

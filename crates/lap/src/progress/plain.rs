@@ -12,6 +12,9 @@ use super::{Shown, seconds, warn};
 use crate::printer::Printer;
 use crate::units;
 
+/// A longer line is printed in pieces: it may never end.
+const LONGEST_LINE: usize = 64 << 10;
+
 /// Prints lines.
 pub struct Plain {
     printer: Printer,
@@ -50,6 +53,13 @@ impl Shown for Plain {
             Event::Vertex(vertex) => state.vertex(&vertex, &mut text),
             Event::Log(log) => state.log(&log, &mut text),
             Event::Status(status) => state.status(&status, &mut text),
+            Event::Explanation(explanation) => {
+                state.heading(explanation.vertex, &mut text);
+                for reason in &explanation.reasons {
+                    let line = format!("NOT CACHED: {}", base::text::line(reason));
+                    state.line(explanation.vertex, line.as_bytes(), &mut text);
+                }
+            }
             Event::Warning(warning) => warn(self.printer, &warning),
         }
         if !text.is_empty() {
@@ -92,7 +102,11 @@ impl State {
         let since = since.trim_end_matches('s').to_owned();
         let Some(pending) = step.pending.get_mut(index) else { return };
         pending.extend_from_slice(&log.data);
-        let Some(end) = pending.iter().rposition(|byte| *byte == b'\n') else { return };
+        let end = match pending.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => end,
+            None if pending.len() > LONGEST_LINE => pending.len() - 1,
+            None => return,
+        };
         let rest = pending.split_off(end + 1);
         let complete = std::mem::replace(pending, rest);
         for line in complete.split_inclusive(|byte| *byte == b'\n') {

@@ -194,6 +194,57 @@ fn a_dockerfile_from_standard_input() {
 }
 
 #[test]
+fn df_026_df_027_which_dockerfile() {
+    let lap = Environment::with_base();
+    let label = |name: &str| format!("FROM base:1\nLABEL from={name}\n");
+    let built_from = |arguments: &[&str]| {
+        lap.lap([&["build", "-t", "app"], arguments].concat()).success();
+        lap.inspect("app", ".Config.Labels.from")
+    };
+    lap.lap(["build", "context"]).failure(1, &["context"]);
+    lap.write("context/Containerfile", label("Containerfile"));
+    assert_eq!(built_from(&["context"]), "Containerfile");
+    lap.write("context/dockerfile", label("dockerfile"));
+    assert_eq!(built_from(&["context"]), "dockerfile");
+    lap.write("elsewhere/named", label("named"));
+    std::os::unix::fs::symlink("../elsewhere/named", lap.path("context/Dockerfile")).expect("a link");
+    assert_eq!(built_from(&["context"]), "named", "a link is followed");
+    lap.write("here", label("here"));
+    assert_eq!(built_from(&["-f", "here", "context"]), "here", "relative to the working directory");
+    lap.lap(["build", "-f", "missing", "context"]).failure(1, &["missing"]);
+}
+
+#[test]
+fn df_181_stages_that_are_built_again() {
+    let lap = Environment::with_base();
+    let text = "FROM base:1 AS one\nRUN echo 1 >/1\nFROM one AS two\nRUN echo 2 >/2\n";
+    lap.write("context/Dockerfile", text);
+    lap.lap(["build", "context"]).success();
+    let again = lap.lap(["build", "--no-cache-filter", "two,other", "context"]).success();
+    assert_eq!(cached(&again), 1, "{}", again.stderr);
+    assert!(again.stderr.contains("no stage is called other"), "{}", again.stderr);
+}
+
+#[test]
+fn p14_misses_are_explained() {
+    let lap = Environment::with_base();
+    lap.write("context/Dockerfile", "FROM base:1\nCOPY a /a\nRUN cat /a\n");
+    lap.write("context/a", "1");
+    lap.lap(["build", "context"]).success();
+    lap.write("context/a", "2");
+    let plain = lap.lap(["build", "--explain", "context"]).success();
+    assert!(plain.stderr.contains(" NOT CACHED: /a has other contents\n"), "{}", plain.stderr);
+    lap.write("context/a", "3");
+    let json = lap.lap(["build", "--explain", "--progress", "json", "context"]).success();
+    let lines = json.stderr.lines().filter(|line| line.starts_with('{'));
+    let lines: Vec<serde_json::Value> = lines.map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let explained: Vec<_> = lines.iter().filter(|line| !line["explanation"].is_null()).collect();
+    assert_eq!(explained.len(), 2, "{}", json.stderr);
+    assert_eq!(explained[0]["explanation"]["reasons"], serde_json::json!(["/a has other contents"]));
+    lap.check();
+}
+
+#[test]
 fn hardlinks_whiteouts_and_odd_files_survive() {
     let lap = Environment::with_base();
     lap.built(

@@ -153,3 +153,56 @@ fn df_064_df_046_warnings() {
         assert_eq!(warnings.iter().map(|warning| warning.text.as_str()).collect::<Vec<_>>(), [*expected]);
     }
 }
+
+#[test]
+fn df_047_df_048_which_words_expand() {
+    let head = "FROM debian\nENV v=x p=81\n";
+    let texts = |line: &str| {
+        let stage = target_of(&format!("{head}{line}\n"));
+        stage.history.last().map(|entry| entry.created_by.clone()).unwrap_or_default()
+    };
+    for (line, expected) in [
+        ("COPY a$v b$v/", "COPY ax bx/ # buildkit"),
+        ("COPY --chown=$p --chmod=6${p#8}4 a /", "COPY --chown=81 --chmod=614 a / # buildkit"),
+        ("WORKDIR /w$v", "WORKDIR /wx"),
+        ("RUN echo $v", "RUN /bin/sh -c echo $v # buildkit"),
+        ("RUN [\"echo\", \"$v\"]", "RUN echo $v # buildkit"),
+        ("ENV k$v=a$v", "ENV kx=ax"),
+        ("LABEL k$v=a$v", "LABEL kx=ax"),
+        ("EXPOSE $p", "EXPOSE [81/tcp]"),
+        ("USER u$v", "USER ux"),
+        ("VOLUME /d$v", "VOLUME [/dx]"),
+        ("STOPSIGNAL 1${p#8}", "STOPSIGNAL 11"),
+        ("ARG a=$v", "ARG a=x"),
+        ("CMD [\"$v\"]", "CMD [\"$v\"]"),
+        ("ENTRYPOINT [\"$v\"]", "ENTRYPOINT [\"$v\"]"),
+        ("SHELL [\"$v\"]", "SHELL [$v]"),
+        ("MAINTAINER $v", "MAINTAINER $v"),
+        ("HEALTHCHECK CMD $v", "HEALTHCHECK &{[\"CMD-SHELL\" \"$v\"] \"0s\" \"0s\" \"0s\" \"0s\" '\\x00'}"),
+    ] {
+        assert_eq!(texts(line), expected, "{line}");
+    }
+    let trigger = target_of(&format!("{head}ONBUILD RUN echo $v\n")).config.config.on_build;
+    assert_eq!(trigger, ["RUN echo $v"]);
+}
+
+#[test]
+fn df_062_arguments_that_steer_buildkit() {
+    let text = "FROM scratch\nRUN x\n";
+    for name in ["BUILDKIT_INLINE_CACHE", "BUILDKIT_MULTI_PLATFORM", "BUILDKIT_SANDBOX_HOSTNAME"] {
+        let plan = planned(&with_arguments(text, &[(name, "1")]));
+        assert!(plan.warnings.is_empty(), "{name}: {:?}", plan.warnings);
+        assert_eq!(environment(text, &[(name, "1")]), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn df_181_stages_that_there_are_not() {
+    let filter = |stage: &str| Request {
+        no_cache_stages: vec![stage.to_owned()],
+        ..request("FROM scratch AS Build\nFROM build\n")
+    };
+    assert!(planned(&filter("BUILD")).warnings.is_empty());
+    let warnings = planned(&filter("biuld")).warnings;
+    assert_eq!(warnings[0].text, "--no-cache-filter: no stage is called biuld (did you mean build?)");
+}
