@@ -19,7 +19,7 @@ pub struct Checked {
     pub findings: Vec<Finding>,
     /// What else looks like a mistake.
     pub warnings: Vec<BuildWarning>,
-    /// Why the build would fail before anything is executed.
+    /// Why the build would fail before anything is executed; broken rules are a reason when the Dockerfile says so.
     pub error: Option<BuildError>,
 }
 
@@ -35,9 +35,7 @@ pub fn check(
 ) -> Checked {
     let images = StoreImages::new(store, request, session, events, cancel);
     let plan::Examined { plan, findings, warnings } = plan::examine(request, &images, Scope::All);
-    // The findings themselves say it.
-    let error = plan.err().filter(|error| !matches!(error, BuildError::Checks(_)));
-    Checked { findings, warnings, error }
+    Checked { findings, warnings, error: plan.err() }
 }
 
 /// What the target takes.

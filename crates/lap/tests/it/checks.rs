@@ -98,6 +98,11 @@ fn df_216_check_as_json() {
         }])
     );
     assert_eq!(found["sources"][0]["data"], "RlJPTSBiYXNlOjEKRU5WIGEgXAogYgo=");
+
+    let ran = call(&lap, "# check=error=true\nFROM base:1\nENV a b\n", &["--call=check,format=json"]);
+    let found = document(&ran);
+    let message = "lint violation found for rules: LegacyKeyValueFormat";
+    assert_eq!((ran.code, &found["buildError"]), (1, &json!({"message": message, "location": {}})));
 }
 
 #[test]
@@ -117,7 +122,10 @@ FLAVOUR     sweet-1
     let outline = document(&ran);
     assert_eq!(outline["args"][0]["value"], "7");
     assert_eq!(outline["args"][1]["value"], "sweet-7");
-    assert_eq!(outline["args"][1]["location"], json!({"ranges": [{"start": {"line": 6}, "end": {"line": 6}}]}));
+    assert_eq!(
+        outline["args"][1]["location"],
+        json!({"ranges": [{"start": {"line": 6}, "end": {"line": 6}}]})
+    );
 
     let ran = call(&lap, DOCKERFILE, &["--call=targets"]).success();
     assert_eq!(ran.stdout, "TARGET      DESCRIPTION\ntools       makes tools\n(default)\n");

@@ -1,6 +1,5 @@
 //! Answers for machines, in docker's words; what is empty is left out, as docker leaves it out.
 
-use base::Classified;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use builder::{BuildError, Checked, DockerfileText, Outline, OutlineArgument, OutlineNeed, Target};
@@ -51,11 +50,7 @@ fn finding(finding: &Finding) -> Value {
 
 fn build_error(error: &BuildError) -> Value {
     let place = error.place().map(|place| location(place.span));
-    let mut value = json!({"message": message(error), "location": place.unwrap_or_else(|| json!({}))});
-    if let (Some(hint), Some(value)) = (error.hint(), value.as_object_mut()) {
-        value.insert("hint".to_owned(), hint.into());
-    }
-    value
+    json!({"message": message(error), "location": place.unwrap_or_else(|| json!({}))})
 }
 
 /// An error with its causes, in one line.
