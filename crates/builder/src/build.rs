@@ -1,13 +1,13 @@
 //! A build, from beginning to end.
 
-use base::events::{Event, Warning};
 use base::{Cancel, Events};
 use sandbox::Runner;
 use store::Store;
 
 use crate::error::BuildError;
 use crate::images::StoreImages;
-use crate::outcome::{BuildWarning, Outcome};
+use crate::outcome::Outcome;
+use crate::plan::Scope;
 use crate::request::Request;
 use crate::session::Session;
 use crate::{commit, export, plan, solve};
@@ -23,9 +23,10 @@ pub fn build(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Outcome, BuildError> {
-    let images = StoreImages { store, session, platform: &request.platform, events, cancel };
-    let plan = plan::plan(request, &images)?;
-    warn(events, request, &plan.warnings);
+    let images = StoreImages::new(store, request, session, events, cancel);
+    let examined = plan::examine(request, &images, Scope::Target);
+    session.warned(&examined.all_warnings());
+    let plan = examined.plan?;
     let lease = store.lease("build")?;
     let job = solve::Job { store, lease: &lease, request, session, runner, events, cancel };
     let solved = solve::solve(&job, &plan)?;
@@ -40,16 +41,4 @@ pub fn build(
         warnings: plan.warnings,
         steps: solved.count,
     })
-}
-
-fn warn(events: &Events, request: &Request, warnings: &[BuildWarning]) {
-    for warning in warnings {
-        let file = base::text::bytes(request.dockerfile.name.as_bytes());
-        let place = warning.span.map(|span| format!("{file}:{}", span.line));
-        events.send(Event::Warning(Warning {
-            vertex: None,
-            short: warning.text.clone(),
-            detail: place.into_iter().collect(),
-        }));
-    }
 }

@@ -68,6 +68,17 @@ pub enum BuildError {
         #[source]
         source: dockerfile::ignore::IgnoreError,
     },
+    /// Rules are broken, and that is an error (`check=error=true`).
+    #[error("lint violation found for rules: {}", .0.join(", "))]
+    Checks(Vec<&'static str>),
+    /// The build argument that says which rules apply.
+    #[error("the build argument {argument} is not valid: {reason}")]
+    CheckArgument {
+        /// Its name.
+        argument: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
     /// The build was cancelled.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -224,7 +235,9 @@ impl Classified for BuildError {
             BuildError::Export { source, .. } => source.kind(),
             BuildError::Context { source, .. } => Kind::of_io(source),
             BuildError::ContextFiles { source, .. } => source.kind(),
-            BuildError::Ignore { .. } => Kind::Invalid,
+            BuildError::Ignore { .. } | BuildError::Checks(_) | BuildError::CheckArgument { .. } => {
+                Kind::Invalid
+            }
             BuildError::Cancelled(error) => error.kind(),
             BuildError::Internal(_) => Kind::Internal,
         }
@@ -238,6 +251,12 @@ impl Classified for BuildError {
             BuildError::Store(error) => error.hint(),
             BuildError::Image(error) => error.hint(),
             BuildError::Export { source, .. } => source.hint(),
+            BuildError::Checks(_) => Some(
+                "mend what the warnings say, or name the rules in `# check=skip=…;error=true`".to_owned(),
+            ),
+            BuildError::CheckArgument { .. } => {
+                Some("write it like skip=RuleName,OtherRule;error=true".to_owned())
+            }
             _ => self.kind().hint().map(str::to_owned),
         }
     }

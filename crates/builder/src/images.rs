@@ -1,11 +1,15 @@
 //! What the plan wants to know of images and contexts, answered from the store and the session.
 
+use std::cell::OnceCell;
+
 use base::{Cancel, Events};
+use dockerfile::ignore::IgnoreFile;
 use image::config::Config;
 use image::{Platform, Reference};
 use store::{ImageRecord, Store, StoreError};
 
 use crate::plan::{BaseImage, Resolver, ResolverError};
+use crate::request::Request;
 use crate::session::{ImageRequest, Session};
 
 /// The images of a store and the contexts of a session.
@@ -15,9 +19,26 @@ pub(crate) struct StoreImages<'a> {
     pub platform: &'a Platform,
     pub events: &'a Events,
     pub cancel: &'a Cancel,
+    /// The ignore file of the main context, once it was asked for; none when it is not valid, which is an error elsewhere.
+    pub ignore: OnceCell<Option<IgnoreFile>>,
 }
 
-impl StoreImages<'_> {
+impl<'a> StoreImages<'a> {
+    pub fn new(
+        store: &'a Store,
+        request: &'a Request,
+        session: &'a dyn Session,
+        events: &'a Events,
+        cancel: &'a Cancel,
+    ) -> Self {
+        Self { store, session, platform: &request.platform, events, cancel, ignore: OnceCell::new() }
+    }
+
+    fn ignore_file(&self) -> Option<IgnoreFile> {
+        let context = self.session.context("").ok()??;
+        IgnoreFile::parse(&context.ignore?.bytes).ok()
+    }
+
     fn find(&self, name: &str) -> Result<Option<ImageRecord>, StoreError> {
         match self.store.images().resolve(name) {
             Ok(record) => Ok(Some(record)),
@@ -50,5 +71,10 @@ impl Resolver for StoreImages<'_> {
 
     fn has_context(&self, name: &str) -> Result<bool, ResolverError> {
         Ok(self.session.context(name)?.is_some())
+    }
+
+    fn is_ignored(&self, path: &str) -> bool {
+        let ignore = self.ignore.get_or_init(|| self.ignore_file());
+        ignore.as_ref().is_some_and(|ignore| ignore.leaves_out(path))
     }
 }

@@ -11,13 +11,15 @@
 //!                              commit::commit ─▶ config, history, manifest ─▶ names, exports
 //! ```
 //!
-//! [`build()`] is that sequence.
+//! [`build()`] is that sequence; [`check()`] goes as far as the plan, and says what it noticed.
 
 pub mod changes;
+pub mod check;
 pub mod context;
 pub mod copy;
 pub mod error;
 pub mod outcome;
+pub mod outline;
 pub mod plan;
 pub mod request;
 pub mod session;
@@ -32,8 +34,10 @@ mod solve;
 mod workdir;
 
 pub use build::build;
+pub use check::{Checked, check, outline};
 pub use error::{BuildError, ExportError, Place, StepError, StepFailure};
 pub use outcome::{BuildWarning, Named, Outcome, StepCount};
+pub use outline::{Outline, OutlineArgument, OutlineNeed, Target, targets};
 pub use request::{DockerfileText, Export, Network, Request};
 pub use run::RunError;
 pub use session::{IgnoreText, ImageRequest, LocalContext, NoImage, Session};

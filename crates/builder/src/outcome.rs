@@ -1,6 +1,7 @@
 //! What a build gave.
 
 use dockerfile::Span;
+use dockerfile::lint::{Finding, Rule};
 use image::{Descriptor, ImageId, Reference};
 
 /// A build that succeeded.
@@ -12,7 +13,7 @@ pub struct Outcome {
     pub manifest: Descriptor,
     /// The names that it got, and what they meant before.
     pub names: Vec<Named>,
-    /// What deserves a word. Each was sent as an event too.
+    /// What deserves a word. It was given to the session too, before anything was executed.
     pub warnings: Vec<BuildWarning>,
     /// How many steps there were, and how many of them were found in the cache.
     pub steps: StepCount,
@@ -39,8 +40,16 @@ pub struct StepCount {
 /// Something that looks like a mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildWarning {
+    /// The rule that is broken, if there is one for it.
+    pub rule: Option<Rule>,
     /// What, in one line.
     pub text: String,
     /// Where in the Dockerfile.
     pub span: Option<Span>,
+}
+
+impl From<Finding> for BuildWarning {
+    fn from(finding: Finding) -> Self {
+        Self { rule: Some(finding.rule), text: finding.message, span: Some(finding.span) }
+    }
 }

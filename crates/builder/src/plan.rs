@@ -9,7 +9,9 @@ mod execute;
 mod globals;
 mod graph;
 mod history;
+mod lint;
 mod metadata;
+mod outline;
 mod references;
 mod stage;
 mod variables;
@@ -19,7 +21,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use dockerfile::{Dockerfile, InstructionKind, Span};
+use dockerfile::lint::{CheckOptions, Finding, Linter, Rule};
+use dockerfile::{Dockerfile, InstructionKind, Span, WarningKind};
 
 pub use error::{PlanError, PlanProblem};
 pub use graph::{
@@ -28,6 +31,7 @@ pub use graph::{
 
 use crate::error::BuildError;
 use crate::outcome::BuildWarning;
+use crate::outline::Outline;
 use crate::request::Request;
 use globals::Globals;
 use references::References;
@@ -46,37 +50,122 @@ pub trait Resolver {
 
     /// Whether there is a context of this name; the main one's is empty.
     fn has_context(&self, name: &str) -> Result<bool, ResolverError>;
+
+    /// Whether the ignore file of the main context leaves out a path, and all that is below it.
+    fn is_ignored(&self, path: &str) -> bool {
+        let _ = path;
+        false
+    }
+}
+
+/// Which stages are planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Those that the target needs.
+    Target,
+    /// All, unless the request names a target: for checks.
+    All,
+}
+
+/// What comes of planning, whether it succeeds or not.
+#[derive(Debug)]
+pub struct Examined {
+    /// The plan.
+    pub plan: Result<Plan, BuildError>,
+    /// The rules that are broken, as far as it came.
+    pub findings: Vec<Finding>,
+    /// What else looks like a mistake.
+    pub warnings: Vec<BuildWarning>,
+}
+
+impl Examined {
+    fn failed(error: impl Into<BuildError>) -> Self {
+        Self { plan: Err(error.into()), findings: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// Findings and warnings.
+    pub fn all_warnings(&self) -> Vec<BuildWarning> {
+        let findings = self.findings.iter().cloned().map(BuildWarning::from);
+        findings.chain(self.warnings.iter().cloned()).collect()
+    }
 }
 
 /// Plans a build.
 pub fn plan(request: &Request, resolver: &dyn Resolver) -> Result<Plan, BuildError> {
-    let file = dockerfile::parse(&request.dockerfile.bytes)?;
-    refuse_other_syntax(&file)?;
-    let target = target(&file, request)?;
-    let globals = Globals::of(&file, request)?;
+    examine(request, resolver, Scope::Target).plan
+}
+
+/// Plans a build, and says what looks like a mistake.
+pub fn examine(request: &Request, resolver: &dyn Resolver, scope: Scope) -> Examined {
+    let file = match dockerfile::parse(&request.dockerfile.bytes) {
+        Ok(file) => file,
+        Err(error) => return Examined::failed(error),
+    };
+    let options = match lint::options(&file, request) {
+        Ok(options) => options,
+        Err(error) => return Examined::failed(error),
+    };
     let mut warnings = warnings_of(&file);
+    warnings.extend(unknown_rules(&options, &file));
     warnings.extend(unused_arguments(&file, request));
     warnings.extend(unknown_stages(&file, request));
+    let linter = Linter::new(options, &file);
+    dockerfile::lint::check(&file, &linter);
+    let plan = stages(&file, request, resolver, scope, &linter);
+    let mut examined = Examined { plan, findings: linter.findings(), warnings };
+    let warnings = examined.all_warnings();
+    if let Ok(plan) = &mut examined.plan {
+        plan.warnings = warnings;
+        if linter.is_strict() && !examined.findings.is_empty() {
+            examined.plan = Err(BuildError::Checks(lint::names_of(&examined.findings)));
+        }
+    }
+    examined
+}
+
+fn stages(
+    file: &Dockerfile,
+    request: &Request,
+    resolver: &dyn Resolver,
+    scope: Scope,
+    linter: &Linter,
+) -> Result<Plan, BuildError> {
+    refuse_other_syntax(file)?;
+    let target = target(file, request)?;
+    let globals = Globals::of(file, request)?;
+    lint::froms(file, request, &globals, linter);
     let epoch = globals.epoch(request)?;
-    let references = References::find(&file, target, &globals, resolver)?;
-    warnings.extend_from_slice(references.warnings());
-    let mut plan = Plan { stages: Vec::new(), images: references.images(), target: 0, epoch, warnings };
+    let targets = match scope {
+        Scope::All if request.target.is_none() => 0..=target,
+        _ => target..=target,
+    };
+    let references = References::find(file, targets, &globals, resolver)?;
+    let mut plan = Plan {
+        stages: Vec::new(),
+        images: references.images(),
+        target: 0,
+        epoch,
+        warnings: Vec::new(),
+        outline: Outline::default(),
+    };
     let mut planned: BTreeMap<usize, Planned> = BTreeMap::new();
     for index in references.needed() {
         let surroundings = stage::Surroundings {
             request,
-            file: &file,
+            file,
             globals: &globals,
             references: &references,
+            linter,
             planned: &planned,
         };
         let mut stage = stage::plan(&surroundings, index)?;
-        plan.warnings.append(&mut stage.warnings);
         plan.target = plan.stages.len();
         stage.place = plan.stages.len();
         plan.stages.push(stage.take());
         planned.insert(index, stage);
     }
+    let noted = planned.iter().map(|(index, stage)| (*index, &stage.noted));
+    plan.outline = outline::of_stages(file, &globals, noted);
     Ok(plan)
 }
 
@@ -113,10 +202,25 @@ fn refuse_other_syntax(file: &Dockerfile) -> Result<(), PlanError> {
 
 fn warnings_of(file: &Dockerfile) -> Vec<BuildWarning> {
     let warning = |warning: &dockerfile::Warning| BuildWarning {
+        rule: None,
         text: base::text::line(&warning.kind.to_string()).into_owned(),
         span: Some(warning.span),
     };
-    file.warnings.iter().map(warning).collect()
+    // That one is a rule.
+    let others =
+        file.warnings.iter().filter(|warning| !matches!(warning.kind, WarningKind::EmptyContinuation { .. }));
+    others.map(warning).collect()
+}
+
+/// Names in `skip=` and `experimental=` that no rule has.
+fn unknown_rules(options: &CheckOptions, file: &Dockerfile) -> Vec<BuildWarning> {
+    let warning = |name: &str| {
+        let suggestion = dockerfile::suggest::nearest(name, Rule::ALL.into_iter().map(Rule::name));
+        let suggestion = suggestion.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
+        let text = format!("there is no check {}{suggestion}", base::text::line(name));
+        BuildWarning { rule: None, text, span: file.directives.check.as_ref().map(|word| word.span) }
+    };
+    options.unknown().into_iter().map(warning).collect()
 }
 
 /// Build arguments that no ARG takes (DF-064).
@@ -141,7 +245,8 @@ fn unused_arguments(file: &Dockerfile, request: &Request) -> Vec<BuildWarning> {
         let suggestion = dockerfile::suggest::nearest(name, declared.iter().copied());
         let suggestion = suggestion.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
         let name = base::text::bytes(name.as_bytes());
-        BuildWarning { text: format!("the build argument {name} is not used{suggestion}"), span: None }
+        let text = format!("the build argument {name} is not used{suggestion}");
+        BuildWarning { rule: None, text, span: None }
     };
     names.into_iter().map(warning).collect()
 }
@@ -153,7 +258,7 @@ fn unknown_stages(file: &Dockerfile, request: &Request) -> Vec<BuildWarning> {
         let suggestion = dockerfile::suggest::nearest(name, names.iter().copied());
         let suggestion = suggestion.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
         let name = base::text::bytes(name.as_bytes());
-        BuildWarning { text: format!("--no-cache-filter: no stage is called {name}{suggestion}"), span: None }
+        BuildWarning { text: format!("--no-cache-filter: no stage is called {name}{suggestion}"), span: None, rule: None }
     };
     request.no_cache_stages.iter().filter(|name| file.stage_named(name).is_none()).map(warning).collect()
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use base::{Cancel, Events, Kind};
 use image::Platform;
 
+use crate::outcome::BuildWarning;
+
 /// The caller of a build: where files come from and where results go.
 ///
 /// It is asked from several threads.
@@ -19,6 +21,11 @@ pub trait Session: Send + Sync {
     fn image(&self, request: &ImageRequest<'_>) -> Result<(), NoImage> {
         let _ = request;
         Ok(())
+    }
+
+    /// Hears what looks like a mistake, once, before anything is executed; also when planning fails.
+    fn warned(&self, warnings: &[BuildWarning]) {
+        let _ = warnings;
     }
 
     /// The stream that the export at this place of the request's list writes to. It is asked for once, when everything else has succeeded.

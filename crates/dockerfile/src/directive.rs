@@ -1,7 +1,7 @@
 //! Parser directives: the `# key=value` lines at the top of a Dockerfile.
 
-use crate::check::CheckOptions;
 use crate::error::{Error, Problem, Result};
+use crate::lint::CheckOptions;
 use crate::span::Word;
 
 /// The character that continues lines and protects characters in words.

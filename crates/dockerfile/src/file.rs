@@ -38,6 +38,12 @@ impl Stage {
     pub fn name(&self) -> Option<&str> {
         self.from.name.as_ref().map(|name| name.name.as_str())
     }
+
+    /// What the comment above its FROM says about it (DF-024).
+    pub fn description(&self) -> Option<&str> {
+        let name = self.from.name.as_ref()?;
+        self.instruction.description(&name.name).or_else(|| self.instruction.description(name.word.as_str()))
+    }
 }
 
 impl Dockerfile {

@@ -202,6 +202,17 @@ impl IgnoreFile {
         Verdict { is_excluded: decided.is_some() && !is_exception, decided_by: decided }
     }
 
+    /// Whether a path, written as COPY has it, and all that is below it are ignored. No pattern of COPY is: it may match anything.
+    pub fn leaves_out(&self, path: &str) -> bool {
+        if path.contains(['*', '?', '[', '\\']) {
+            return false;
+        }
+        let path = clean(&[b"/", path.as_bytes()].concat());
+        let path = path.strip_prefix(b"/").unwrap_or(&path);
+        let verdict = self.verdict(path);
+        !path.is_empty() && verdict.is_excluded && !self.could_include_below_with(verdict, path)
+    }
+
     /// Whether something within an ignored directory could be in the context again, so that a walk has to look (DF-187).
     ///
     /// Never wrongly false.

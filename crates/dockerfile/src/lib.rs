@@ -4,7 +4,6 @@
 //! is a [`Word`] that knows its [`Span`]. Values stay as they are written until whoever builds knows the variables and
 //! asks an [`expand::Expander`]. Numbers like DF-033 name the rules of the format that a piece of code implements.
 
-pub mod check;
 pub mod directive;
 pub mod error;
 pub mod expand;
@@ -15,6 +14,7 @@ mod heredoc;
 pub mod ignore;
 pub mod instruction;
 mod json;
+pub mod lint;
 pub mod mount;
 mod reader;
 mod span;

@@ -68,6 +68,7 @@ enum Style {
 /// Progress that is being shown.
 pub struct Progress {
     shown: Arc<dyn Shown>,
+    is_for_machines: bool,
 }
 
 /// A way to show events.
@@ -92,7 +93,12 @@ impl Progress {
             Style::Quiet => Arc::new(Quiet(printer)),
             Style::Plain | Style::Auto => Arc::new(plain::Plain::new(printer)),
         };
-        Ok(Self { shown })
+        Ok(Self { shown, is_for_machines: style == Style::Json })
+    }
+
+    /// Whether everything has to be an event.
+    pub fn is_for_machines(&self) -> bool {
+        self.is_for_machines
     }
 
     /// Where to send events.

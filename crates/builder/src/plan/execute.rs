@@ -64,7 +64,8 @@ impl Builder<'_> {
     }
 
     pub(super) fn workdir(&mut self, instruction: &Instruction, path: &Word) -> Result<(), BuildError> {
-        let path = self.expand(path)?;
+        let (span, path) = (path.span, self.expand(path)?);
+        self.first_workdir(&path, span);
         let path = joined(&self.config.config.working_dir, &path);
         let created_by = format!("WORKDIR {path}");
         self.config.config.working_dir.clone_from(&path);
@@ -168,6 +169,9 @@ impl Builder<'_> {
         from: CopyFrom,
     ) -> Result<(), BuildError> {
         let sources = self.expanded_sources(parts)?;
+        if matches!(&from, CopyFrom::Context(name) if name.is_empty()) {
+            self.ignored_sources(&sources, parts.add);
+        }
         let destination = self.expand(parts.destination)?;
         let chown = match parts.chown {
             Some(word) => Some((self.expand(word)?, self.place(word.span))),
@@ -237,7 +241,7 @@ fn paths(sources: &[Source]) -> impl Iterator<Item = &Word> {
     })
 }
 
-fn is_remote(source: &str) -> bool {
+pub(super) fn is_remote(source: &str) -> bool {
     ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|start| source.starts_with(start))
 }
 

@@ -1,11 +1,13 @@
 //! What is known before the first FROM: build arguments, global ARGs, platforms (DF-055 … DF-062).
 
 use dockerfile::expand::{Expanded, Expander};
-use dockerfile::{Dockerfile, Escape, Span, Word};
+use dockerfile::instruction::ArgDeclaration;
+use dockerfile::{Dockerfile, Escape, Instruction, InstructionKind, Span, Word};
 use image::Platform;
 
 use super::error::{PlanError, PlanProblem};
 use super::variables::Variables;
+use crate::outline::OutlineArgument;
 use crate::request::Request;
 
 /// The variable that clamps times (DF-166).
@@ -39,6 +41,15 @@ pub(super) fn is_automatic(name: &str) -> bool {
     AUTOMATIC.contains(&name)
 }
 
+/// A global ARG.
+#[derive(Debug)]
+pub(super) struct Declared {
+    /// What it is called, and has.
+    pub argument: OutlineArgument,
+    /// The variables in its default.
+    pub used: Vec<String>,
+}
+
 /// Build arguments and global ARGs.
 #[derive(Debug)]
 pub(super) struct Globals {
@@ -46,6 +57,8 @@ pub(super) struct Globals {
     arguments: Variables,
     /// The automatic ones, then the global ARGs that have a value.
     values: Variables,
+    /// The global ARGs, each name once.
+    declared: Vec<Declared>,
     escape: Escape,
     /// Where the ARG of the epoch stands.
     epoch_span: Option<Span>,
@@ -54,27 +67,56 @@ pub(super) struct Globals {
 impl Globals {
     /// Evaluates the ARGs before the first FROM.
     pub fn of(file: &Dockerfile, request: &Request) -> Result<Self, dockerfile::Error> {
+        Self::with_arguments(file, request, &request.build_args)
+    }
+
+    /// Evaluates them with other build arguments than the request's.
+    pub fn with_arguments(
+        file: &Dockerfile,
+        request: &Request,
+        build_args: &[(String, String)],
+    ) -> Result<Self, dockerfile::Error> {
         let mut arguments = Variables::default();
-        for (name, value) in &request.build_args {
+        for (name, value) in build_args {
             arguments.set(name, value);
         }
         let values = automatic(file, request, &arguments);
-        let mut globals = Self { arguments, values, escape: file.escape(), epoch_span: None };
-        for declaration in file.global_args() {
-            let name = globals.expand(&declaration.name)?.text;
-            if name == EPOCH {
-                globals.epoch_span = Some(declaration.span);
-            }
-            let value = match (globals.argument(&name), &declaration.default) {
-                (Some(argument), _) => Some(argument.to_owned()),
-                (None, Some(default)) => Some(globals.expand(default)?.text),
-                (None, None) => None,
-            };
-            if let Some(value) = value {
-                globals.values.set(&name, &value);
+        let mut globals =
+            Self { arguments, values, declared: Vec::new(), escape: file.escape(), epoch_span: None };
+        for instruction in &file.globals {
+            let InstructionKind::Arg(arg) = &instruction.kind else { continue };
+            for declaration in &arg.declarations {
+                globals.declare(instruction, declaration)?;
             }
         }
         Ok(globals)
+    }
+
+    fn declare(
+        &mut self,
+        instruction: &Instruction,
+        declaration: &ArgDeclaration,
+    ) -> Result<(), dockerfile::Error> {
+        let name = self.expand(&declaration.name)?.text;
+        if name == EPOCH {
+            self.epoch_span = Some(declaration.span);
+        }
+        let (value, used) = match (self.argument(&name), &declaration.default) {
+            (Some(argument), _) => (Some(argument.to_owned()), Vec::new()),
+            (None, Some(default)) => {
+                let expanded = self.expand(default)?;
+                (Some(expanded.text), expanded.used)
+            }
+            (None, None) => (None, Vec::new()),
+        };
+        if let Some(value) = &value {
+            self.values.set(&name, value);
+        }
+        let description = instruction.description(&name).map(str::to_owned);
+        self.declared.retain(|declared| declared.argument.name != name);
+        let argument = OutlineArgument { name, description, value, span: instruction.span };
+        self.declared.push(Declared { argument, used });
+        Ok(())
     }
 
     /// What `--build-arg` says.
@@ -89,7 +131,22 @@ impl Globals {
 
     /// The names that FROM can use.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.values.names()
+        self.values.names().chain(self.declared.iter().map(|declared| declared.argument.name.as_str()))
+    }
+
+    /// The global ARGs.
+    pub fn declarations(&self) -> &[Declared] {
+        &self.declared
+    }
+
+    /// The global ARG of this name.
+    pub fn declaration(&self, name: &str) -> Option<&Declared> {
+        self.declared.iter().find(|declared| declared.argument.name == name)
+    }
+
+    /// Whether FROM can use a name, be it without a value.
+    pub fn declares(&self, name: &str) -> bool {
+        self.names().any(|known| known == name)
     }
 
     /// Expands a word of FROM, or of a global ARG.

@@ -5,6 +5,7 @@ use image::{Config, ImageId, Platform};
 
 use crate::copy::CopyStep;
 use crate::outcome::BuildWarning;
+use crate::outline::Outline;
 use crate::request::Network;
 
 /// What is to be done: the stages that the target needs, in the order of the file.
@@ -20,6 +21,8 @@ pub struct Plan {
     pub epoch: Option<i64>,
     /// What looks like a mistake.
     pub warnings: Vec<BuildWarning>,
+    /// What the target takes.
+    pub outline: Outline,
 }
 
 /// One stage.

@@ -8,6 +8,7 @@ use dockerfile::{CommandLine, Instruction, InstructionKind, Problem, Word};
 use image::config::Empty;
 
 use super::history::{Quoted, healthcheck_text, list};
+use super::lint;
 use super::stage::Builder;
 use crate::error::BuildError;
 
@@ -17,13 +18,13 @@ const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
 /// Plans an instruction that executes nothing.
 pub(super) fn instruction(builder: &mut Builder<'_>, instruction: &Instruction) -> Result<(), BuildError> {
     match &instruction.kind {
-        InstructionKind::Env(pairs) => env(builder, pairs),
-        InstructionKind::Label(pairs) => label(builder, pairs),
-        InstructionKind::Arg(arg) => declare(builder, arg),
-        InstructionKind::Cmd(command) => cmd(builder, command),
-        InstructionKind::Entrypoint(command) => entrypoint(builder, command),
+        InstructionKind::Env(pairs) => env(builder, instruction, pairs),
+        InstructionKind::Label(pairs) => label(builder, instruction, pairs),
+        InstructionKind::Arg(arg) => declare(builder, instruction, arg),
+        InstructionKind::Cmd(command) => cmd(builder, instruction, command),
+        InstructionKind::Entrypoint(command) => entrypoint(builder, instruction, command),
         InstructionKind::Expose(expose) => ports(builder, expose),
-        InstructionKind::Healthcheck(check) => healthcheck(builder, check),
+        InstructionKind::Healthcheck(check) => healthcheck(builder, instruction, check),
         InstructionKind::Maintainer(author) => maintainer(builder, author),
         InstructionKind::Onbuild(onbuild) => onbuild_trigger(builder, onbuild),
         InstructionKind::Shell(words) => shell(builder, words),
@@ -38,11 +39,15 @@ pub(super) fn instruction(builder: &mut Builder<'_>, instruction: &Instruction) 
 /// All values are expanded before any is set (DF-050).
 fn expanded(
     builder: &mut Builder<'_>,
+    instruction: &Instruction,
     pairs: &Pairs,
-    keyword: &'static str,
 ) -> Result<Vec<(String, String)>, BuildError> {
+    let keyword = instruction.keyword.as_str();
     let mut all = Vec::with_capacity(pairs.pairs.len());
     for pair in &pairs.pairs {
+        if pairs.is_legacy {
+            builder.legacy_format(instruction, pair.span);
+        }
         let key = builder.expand(&pair.key)?;
         if key.is_empty() {
             return Err(dockerfile::Error::new(Problem::BlankName { keyword }, pair.key.span).into());
@@ -52,8 +57,11 @@ fn expanded(
     Ok(all)
 }
 
-fn env(builder: &mut Builder<'_>, pairs: &Pairs) -> Result<(), BuildError> {
-    let pairs = expanded(builder, pairs, "ENV")?;
+fn env(builder: &mut Builder<'_>, instruction: &Instruction, written: &Pairs) -> Result<(), BuildError> {
+    let pairs = expanded(builder, instruction, written)?;
+    for ((name, _), pair) in pairs.iter().zip(&written.pairs) {
+        builder.secret("ENV", name, pair.key.span);
+    }
     let environment = &mut builder.config.config.env;
     for (name, value) in &pairs {
         let prefix = format!("{name}=");
@@ -68,8 +76,8 @@ fn env(builder: &mut Builder<'_>, pairs: &Pairs) -> Result<(), BuildError> {
     Ok(())
 }
 
-fn label(builder: &mut Builder<'_>, pairs: &Pairs) -> Result<(), BuildError> {
-    let pairs = expanded(builder, pairs, "LABEL")?;
+fn label(builder: &mut Builder<'_>, instruction: &Instruction, pairs: &Pairs) -> Result<(), BuildError> {
+    let pairs = expanded(builder, instruction, pairs)?;
     builder.config.config.labels.extend(pairs.iter().cloned());
     builder.described(format!("LABEL {}", joined_pairs(&pairs)));
     Ok(())
@@ -81,16 +89,18 @@ fn joined_pairs(pairs: &[(String, String)]) -> String {
 }
 
 /// `--build-arg`, else the default, else the global value, else nothing (DF-057).
-fn declare(builder: &mut Builder<'_>, arg: &Arg) -> Result<(), BuildError> {
+fn declare(builder: &mut Builder<'_>, instruction: &Instruction, arg: &Arg) -> Result<(), BuildError> {
     let mut texts = Vec::with_capacity(arg.declarations.len());
     for declaration in &arg.declarations {
         let name = builder.expand(&declaration.name)?;
+        builder.secret("ARG", &name, declaration.name.span);
         let globals = builder.around.globals;
         let value = match (globals.argument(&name), &declaration.default) {
             (Some(argument), _) => Some(argument.to_owned()),
             (None, Some(default)) => Some(builder.expand(default)?),
             (None, None) => globals.value(&name).map(str::to_owned),
         };
+        builder.note_argument(instruction, declaration, &name, value.as_deref());
         match value {
             Some(value) => {
                 builder.variables.set(&name, &value);
@@ -114,7 +124,13 @@ pub(super) fn shell_of(builder: &Builder<'_>) -> Vec<String> {
     }
 }
 
-fn cmd(builder: &mut Builder<'_>, command: &CommandLine) -> Result<(), BuildError> {
+fn cmd(
+    builder: &mut Builder<'_>,
+    instruction: &Instruction,
+    command: &CommandLine,
+) -> Result<(), BuildError> {
+    builder.only_last(instruction, lint::command);
+    builder.shell_form(instruction, command);
     let arguments = command.arguments(&shell_of(builder));
     builder.described(format!("CMD {}", Quoted(&arguments)));
     let settings = &mut builder.config.config;
@@ -124,7 +140,13 @@ fn cmd(builder: &mut Builder<'_>, command: &CommandLine) -> Result<(), BuildErro
     Ok(())
 }
 
-fn entrypoint(builder: &mut Builder<'_>, command: &CommandLine) -> Result<(), BuildError> {
+fn entrypoint(
+    builder: &mut Builder<'_>,
+    instruction: &Instruction,
+    command: &CommandLine,
+) -> Result<(), BuildError> {
+    builder.only_last(instruction, lint::entrypoint);
+    builder.shell_form(instruction, command);
     let arguments = command.arguments(&shell_of(builder));
     builder.described(format!("ENTRYPOINT {}", Quoted(&arguments)));
     let settings = &mut builder.config.config;
@@ -142,10 +164,7 @@ fn ports(builder: &mut Builder<'_>, expose: &Expose) -> Result<(), BuildError> {
     for word in words {
         for text in builder.expand_words(word)? {
             let spec = parse_port(&text).map_err(|error| dockerfile::Error::new(error.into(), word.span))?;
-            if spec.has_host {
-                let text = base::text::line(&text).into_owned();
-                builder.warn(format!("EXPOSE {text}: only the port of the container counts"), word.span);
-            }
+            builder.port(&text, &spec, word.span);
             all.extend(spec.expanded());
         }
     }
@@ -170,7 +189,12 @@ fn volumes(builder: &mut Builder<'_>, volume: &Volume) -> Result<(), BuildError>
     Ok(())
 }
 
-fn healthcheck(builder: &mut Builder<'_>, check: &Healthcheck) -> Result<(), BuildError> {
+fn healthcheck(
+    builder: &mut Builder<'_>,
+    instruction: &Instruction,
+    check: &Healthcheck,
+) -> Result<(), BuildError> {
+    builder.only_last(instruction, lint::healthcheck);
     let nanoseconds = |duration: Option<std::time::Duration>| {
         duration.map_or(0, |duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
     };

@@ -10,7 +10,6 @@ use super::globals::Globals;
 use super::graph::BaseImage;
 use super::{Resolver, ResolverError, at_from, unresolved};
 use crate::error::BuildError;
-use crate::outcome::BuildWarning;
 
 /// What a stage stands on.
 #[derive(Debug, Clone)]
@@ -41,26 +40,19 @@ pub(super) struct References<'a> {
     bases: BTreeMap<usize, BaseReference>,
     triggers: BTreeMap<usize, Vec<Instruction>>,
     images: Vec<BaseImage>,
-    warnings: Vec<BuildWarning>,
 }
 
 impl<'a> References<'a> {
-    /// Follows all references from a target.
+    /// Follows all references from some stages.
     pub fn find(
         file: &'a Dockerfile,
-        target: usize,
+        targets: impl IntoIterator<Item = usize>,
         globals: &Globals,
         resolver: &'a dyn Resolver,
     ) -> Result<Self, BuildError> {
-        let mut references = Self {
-            file,
-            resolver,
-            bases: BTreeMap::new(),
-            triggers: BTreeMap::new(),
-            images: Vec::new(),
-            warnings: Vec::new(),
-        };
-        let mut needed = BTreeSet::from([target]);
+        let mut references =
+            Self { file, resolver, bases: BTreeMap::new(), triggers: BTreeMap::new(), images: Vec::new() };
+        let mut needed: BTreeSet<usize> = targets.into_iter().collect();
         while let Some(index) = needed.pop_last() {
             references.stage(index, globals, &mut needed)?;
         }
@@ -75,11 +67,6 @@ impl<'a> References<'a> {
     /// The images that files are copied from.
     pub fn images(&self) -> Vec<BaseImage> {
         self.images.clone()
-    }
-
-    /// What looks like a mistake.
-    pub fn warnings(&self) -> &[BuildWarning] {
-        &self.warnings
     }
 
     /// What a stage that is needed stands on.
@@ -112,6 +99,11 @@ impl<'a> References<'a> {
             Some(place) => Ok(Source::Image(place)),
             None => Err(self.no_image(text, name.span, index)),
         }
+    }
+
+    /// Whether the ignore file of the main context leaves out a path, and all that is below it.
+    pub fn is_ignored(&self, path: &str) -> bool {
+        self.resolver.is_ignored(path)
     }
 
     /// Whether there is a main context.
@@ -186,7 +178,6 @@ impl<'a> References<'a> {
     fn base_of(&mut self, stage: &dockerfile::Stage, globals: &Globals) -> Result<BaseReference, BuildError> {
         let word = &stage.from.image;
         let expanded = globals.expand(word)?;
-        self.warn_undefined(&expanded.undefined, word.span, globals);
         let name = expanded.text;
         if name.is_empty() {
             let hint = "give the ARG a default, or a value with --build-arg";
@@ -210,17 +201,6 @@ impl<'a> References<'a> {
         match self.resolver.image(&name).map_err(failed)? {
             Some(image) => Ok(BaseReference::Image(Box::new(image))),
             None => Err(self.no_image(&name, word.span, stage.index).into()),
-        }
-    }
-
-    /// Only ARGs before the first FROM count in FROM (DF-229).
-    fn warn_undefined(&mut self, names: &[String], span: Span, globals: &Globals) {
-        for name in names {
-            let suggestion = suggest::nearest(name, globals.names());
-            let suggestion = suggestion.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
-            let name = base::text::line(name);
-            let text = format!("FROM uses {name}, which no ARG before the first FROM declares{suggestion}");
-            self.warnings.push(BuildWarning { text, span: Some(span) });
         }
     }
 

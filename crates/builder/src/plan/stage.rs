@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use base::text;
-use dockerfile::expand::{Expanded, Expander};
-use dockerfile::{Dockerfile, Heredoc, Instruction, InstructionKind, Span, Word, suggest};
+use dockerfile::expand::Expander;
+use dockerfile::lint::Linter;
+use dockerfile::{Dockerfile, Heredoc, Instruction, InstructionKind, Span, Word};
 use image::{Config, Platform, Reference};
 
 use super::error::PlanError;
 use super::globals::Globals;
-use super::graph::{Base, BaseImage, HistoryEntry, Operation, Stage, Step};
+use super::graph::{Base, HistoryEntry, Operation, Stage, Step};
+use super::outline::Noted;
 use super::references::{BaseReference, References};
 use super::variables::Variables;
-use super::{at_from, metadata};
+use super::{at_from, lint, metadata};
 use crate::error::BuildError;
-use crate::outcome::BuildWarning;
 use crate::request::Request;
 
 /// The search path of images that have none (DF-162).
@@ -27,6 +28,8 @@ pub(super) struct Surroundings<'a> {
     pub file: &'a Dockerfile,
     pub globals: &'a Globals,
     pub references: &'a References<'a>,
+    /// Hears of rules that are broken.
+    pub linter: &'a Linter,
     /// The stages before this one that are needed, by number.
     pub planned: &'a BTreeMap<usize, Planned>,
 }
@@ -38,9 +41,11 @@ pub(super) struct Planned {
     config: Config,
     /// Its place in the plan.
     pub place: usize,
-    pub warnings: Vec<BuildWarning>,
+    /// What it takes.
+    pub noted: Noted,
     variables: Variables,
     arguments: Vec<String>,
+    has_workdir: bool,
 }
 
 impl Planned {
@@ -89,6 +94,14 @@ pub(super) struct Builder<'a> {
     /// Whether this stage has had a CMD (DF-155).
     pub has_command: bool,
     pub platform: Platform,
+    /// The instruction that is being planned.
+    pub instruction: Span,
+    /// Whether this stage, or one below it in the file, has had a WORKDIR (DF-230).
+    pub has_workdir: bool,
+    /// What it takes.
+    pub noted: Noted,
+    /// What counts so far of the instructions that count once (DF-232).
+    pub last: lint::Last,
     /// The FROM whose trigger is being planned.
     trigger: Option<Span>,
     base: Base,
@@ -96,7 +109,6 @@ pub(super) struct Builder<'a> {
     names: StepNames,
     steps: Vec<Step>,
     history: Vec<HistoryEntry>,
-    warnings: Vec<BuildWarning>,
 }
 
 impl<'a> Builder<'a> {
@@ -116,19 +128,26 @@ impl<'a> Builder<'a> {
             arguments: foundation.arguments,
             has_command: false,
             platform,
+            instruction: source.instruction.span,
+            has_workdir: foundation.has_workdir,
+            noted: Noted::default(),
+            last: lint::Last::default(),
             trigger: None,
             base: foundation.base,
             from: foundation.from.map(|title| names.next(&title)),
             names,
             steps: Vec::new(),
             history: Vec::new(),
-            warnings: foundation.warning.into_iter().collect(),
         })
     }
 
     fn instruction(&mut self, instruction: &Instruction) -> Result<(), BuildError> {
+        self.instruction = instruction.span;
         match &instruction.kind {
-            InstructionKind::Run(run) => self.run(instruction, run),
+            InstructionKind::Run(run) => {
+                self.note_mounts(instruction, run)?;
+                self.run(instruction, run)
+            }
             InstructionKind::Copy(copy) => self.copy(instruction, copy),
             InstructionKind::Add(add) => self.add(instruction, add),
             InstructionKind::Workdir(path) => self.workdir(instruction, path),
@@ -150,9 +169,10 @@ impl<'a> Builder<'a> {
             stage: Some(stage),
             config: self.config,
             place: 0,
-            warnings: self.warnings,
+            noted: self.noted,
             variables: self.variables,
             arguments: self.arguments,
+            has_workdir: self.has_workdir,
         }
     }
 
@@ -164,42 +184,32 @@ impl<'a> Builder<'a> {
     /// Expands a word with the stage's variables.
     pub fn expand(&mut self, word: &Word) -> Result<String, dockerfile::Error> {
         let expanded = self.with_expander(|expander| expander.word(word))?;
-        self.warn_undefined(&expanded.undefined, word.span);
+        self.undefined(&expanded.undefined, word);
         Ok(expanded.text)
+    }
+
+    /// Expands a word that is expanded and reported elsewhere.
+    pub fn expand_quietly(&self, word: &Word) -> Result<String, dockerfile::Error> {
+        Ok(self.with_expander(|expander| expander.word(word))?.text)
     }
 
     /// Expands a word and splits what comes out (DF-051).
     pub fn expand_words(&mut self, word: &Word) -> Result<Vec<String>, dockerfile::Error> {
         let expanded = self.with_expander(|expander| expander.words(word))?;
-        self.warn_undefined(&expanded.undefined, word.span);
+        self.undefined(&expanded.undefined, word);
         Ok(expanded.words)
     }
 
     /// Expands what stands in a heredoc.
     pub fn expand_heredoc(&mut self, heredoc: &Heredoc) -> Result<String, dockerfile::Error> {
-        let expanded: Expanded = self.with_expander(|expander| expander.heredoc(heredoc))?;
-        self.warn_undefined(&expanded.undefined, heredoc.body.span);
+        let expanded = self.with_expander(|expander| expander.heredoc(heredoc))?;
+        self.undefined(&expanded.undefined, &heredoc.body);
         Ok(expanded.text)
     }
 
     fn with_expander<T>(&self, expand: impl FnOnce(&Expander<'_>) -> T) -> T {
         let lookup = |name: &str| self.variables.get(name).map(str::to_owned);
         expand(&Expander::new(self.around.file.escape(), &lookup))
-    }
-
-    fn warn_undefined(&mut self, names: &[String], span: Span) {
-        for name in names {
-            let suggestion = suggest::nearest(name, self.variables.names());
-            let suggestion = suggestion.map_or_else(String::new, |name| format!(" (did you mean ${name}?)"));
-            let warning = format!("usage of undefined variable '${}'{suggestion}", text::line(name));
-            self.warn(warning, span);
-        }
-    }
-
-    /// Notes a warning.
-    pub fn warn(&mut self, text: String, span: Span) {
-        let span = Some(self.place(span));
-        self.warnings.push(BuildWarning { text, span });
     }
 
     /// Adds what only describes the image to the history.
@@ -225,7 +235,7 @@ struct Foundation {
     arguments: Vec<String>,
     /// What people call the step that looks up an image.
     from: Option<String>,
-    warning: Option<BuildWarning>,
+    has_workdir: bool,
 }
 
 impl Foundation {
@@ -240,7 +250,7 @@ impl Foundation {
             variables: None,
             arguments: Vec::new(),
             from: None,
-            warning: None,
+            has_workdir: false,
         };
         Ok(match around.references.base(source.index) {
             None | Some(BaseReference::Scratch) => plain(Base::Scratch, of_scratch(platform)),
@@ -254,14 +264,18 @@ impl Foundation {
                 Self {
                     variables: Some(variables),
                     arguments: below.arguments.clone(),
+                    has_workdir: below.has_workdir,
                     ..plain(Base::Stage(below.place), below.config.clone())
                 }
             }
-            Some(BaseReference::Image(image)) => Self {
-                from: Some(format!("FROM {}", shown(&image.name))),
-                warning: other_platform(image, platform, source.from.image.span),
-                ..plain(Base::Image(image.clone()), of_image(&image.config, platform))
-            },
+            Some(BaseReference::Image(image)) => {
+                let own = image.config.platform();
+                lint::base_platform(&image.name, &own, platform, source, around.linter);
+                Self {
+                    from: Some(format!("FROM {}", shown(&image.name))),
+                    ..plain(Base::Image(image.clone()), of_image(&image.config, platform))
+                }
+            }
         })
     }
 }
@@ -357,16 +371,6 @@ fn set_platform(config: &mut Config, platform: &Platform) {
     config.variant.clone_from(&platform.variant);
     config.os_version.clone_from(&platform.os_version);
     config.os_features.clone_from(&platform.os_features);
-}
-
-/// An image for another platform than the one that is asked for: its own is kept (DF-076, DF-234).
-fn other_platform(image: &BaseImage, wanted: &Platform, span: Span) -> Option<BuildWarning> {
-    let own = image.config.platform();
-    let differs =
-        !own.architecture.is_empty() && (own.os != wanted.os || own.architecture != wanted.architecture);
-    let name = shown(&image.name);
-    let text = format!("the base image {name} is for {own}, and the build is for {wanted}");
-    differs.then_some(BuildWarning { text, span: Some(span) })
 }
 
 /// An image's name as BuildKit shows it: whole.

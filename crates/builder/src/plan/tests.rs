@@ -2,6 +2,7 @@
 
 mod config;
 mod errors;
+mod lints;
 mod stages;
 mod variables;
 
@@ -17,6 +18,8 @@ use crate::request::DockerfileText;
 struct World {
     images: BTreeMap<String, Config>,
     contexts: Vec<String>,
+    /// The ignore file of the main context.
+    ignore: &'static str,
 }
 
 impl World {
@@ -49,6 +52,11 @@ impl Resolver for World {
 
     fn has_context(&self, name: &str) -> Result<bool, ResolverError> {
         Ok(self.contexts.iter().any(|known| known == name))
+    }
+
+    fn is_ignored(&self, path: &str) -> bool {
+        let ignore = dockerfile::ignore::IgnoreFile::parse(self.ignore.as_bytes());
+        ignore.expect("an ignore file").leaves_out(path)
     }
 }
 

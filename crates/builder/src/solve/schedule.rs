@@ -102,6 +102,7 @@ fn dependencies(node: &Node) -> impl Iterator<Item = usize> {
 
 #[cfg(test)]
 mod tests {
+    use crate::outline::Outline;
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -129,7 +130,14 @@ mod tests {
             history: Vec::new(),
         };
         let stages = stages.iter().map(stage).collect();
-        Graph::of(&Plan { stages, images: Vec::new(), target: 0, epoch: None, warnings: Vec::new() })
+        Graph::of(&Plan {
+            stages,
+            images: Vec::new(),
+            target: 0,
+            epoch: None,
+            warnings: Vec::new(),
+            outline: Outline::default(),
+        })
     }
 
     #[test]

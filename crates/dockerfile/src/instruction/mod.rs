@@ -45,6 +45,13 @@ pub struct Instruction {
     pub kind: InstructionKind,
 }
 
+impl Instruction {
+    /// What the comments directly above say about a stage or argument: what follows its name on the line that begins with it (DF-024).
+    pub fn description(&self, name: &str) -> Option<&str> {
+        self.comments.iter().find_map(|comment| comment.raw.strip_prefix(name)?.strip_prefix(' '))
+    }
+}
+
 /// What an instruction says.
 ///
 /// A [`Word`] is not expanded yet, unless its documentation says that it never is.

@@ -74,7 +74,7 @@ fn parse(text: &str) -> Result<PortSpec, &'static str> {
     if let Some(host) = host {
         mapping(host, &ports)?;
     }
-    Ok(PortSpec { ports, protocol, has_host: host.is_some(), unusual_case })
+    Ok(PortSpec { ports, protocol, has_host: host.is_some_and(|host| !host.is_empty()), unusual_case })
 }
 
 /// Checks what stands before the container's port.
@@ -127,6 +127,7 @@ mod tests {
             ("127.0.0.1:8080:80/tcp", vec!["80/tcp"], true, false),
             ("127.0.0.1::80", vec!["80/tcp"], true, false),
             ("[::1]:8080:80", vec!["80/tcp"], true, false),
+            (":80", vec!["80/tcp"], false, false),
             ("65535", vec!["65535/tcp"], false, false),
         ] {
             let port = parse_port(text).expect(text);

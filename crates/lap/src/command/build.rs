@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use archive::save::Item;
+use base::events::{Event, Warning};
 use base::{Cancel, Classified, Events, IoContext, Kind};
-use builder::{BuildError, DockerfileText, Network, Outcome as Built, Request};
+use builder::{BuildError, BuildWarning, DockerfileText, Network, Outcome as Built, Request};
 use distribution::push::Pushed;
 use image::{Platform, Reference};
 use layer::Encoding;
@@ -18,6 +19,7 @@ use crate::network::{Fetcher, Policy};
 use crate::progress::{self, Progress};
 use crate::{command, environment, excerpt, identity, network, signals};
 
+mod call;
 mod inputs;
 mod outputs;
 
@@ -33,7 +35,8 @@ Examples:
   lap build -t app -f docker/Dockerfile --target test --build-arg VERSION=1.2 .
   lap build -o type=oci,dest=app.tar .     an OCI image layout in a tar
   lap build -o rootfs .                    the root filesystem in a directory
-  lap build -t app - <Dockerfile           a Dockerfile without a context")]
+  lap build -t app - <Dockerfile           a Dockerfile without a context
+  lap build --check .                      what looks like a mistake, without building")]
 pub struct Args {
     /// The name of the image; may be repeated
     #[arg(short, long, value_name = "NAME[:TAG]")]
@@ -86,6 +89,12 @@ pub struct Args {
     /// Fetch the base images from their registries, also when they are there
     #[arg(long)]
     pull: bool,
+    /// Look for mistakes instead of building: the same as --call=check
+    #[arg(long, conflicts_with = "call")]
+    check: bool,
+    /// What to do with the Dockerfile: build, check, outline (what the target takes), targets; with ,format=json as JSON
+    #[arg(long, value_name = "METHOD[,format=FORMAT]", default_value = "build", value_parser = call::parse)]
+    call: call::Call,
     /// Push the image to the registries that its names say
     #[arg(long, requires = "tag")]
     push: bool,
@@ -104,6 +113,10 @@ pub struct Args {
 
 pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     let inputs = inputs::read(&args.context, args.file.as_deref())?;
+    let call = if args.check { call::Call::check() } else { args.call };
+    if !call.builds() {
+        return call::run(context, &args, call, inputs);
+    }
     let outputs = outputs::parse(&args.output)?;
     let request = request(&args, inputs.dockerfile.clone(), &outputs)?;
     if args.push && !request.keeps_image() {
@@ -123,11 +136,13 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     }
     let progress = Progress::start(&progress, context.printer)?;
     let built = builder::build(&store, &request, &session, &runner, &progress.events(), &cancel);
+    let warnings = session.take_warnings();
     let pushed = match &built {
         Ok(built) if args.push => push(&store, &args, &request, built, &progress.events(), &cancel),
         _ => Ok(Vec::new()),
     };
     progress.finish();
+    say_warnings(context, &progress, &request, &warnings);
     let built = built.map_err(|error| explain(context, &request, error))?;
     session.commit()?;
     report(context, &args, &request, &built)?;
@@ -213,6 +228,29 @@ fn epoch(args: &Args) -> Outcome<Option<i64>> {
             )
         }),
         _ => Ok(None),
+    }
+}
+
+/// Says what looks like a mistake, with its place in the Dockerfile.
+fn say_warnings(context: &Context, progress: &Progress, request: &Request, warnings: &[BuildWarning]) {
+    let (name, source) = (&request.dockerfile.name, &request.dockerfile.bytes);
+    for warning in warnings {
+        let text = match warning.rule {
+            Some(rule) => format!("{rule}: {}", warning.text),
+            None => warning.text.clone(),
+        };
+        let see = warning.rule.map(|rule| rule.url());
+        if progress.is_for_machines() {
+            let place = warning.span.map(|span| format!("{}:{}", base::text::line(name), span.line));
+            let detail = place.into_iter().chain(see).collect();
+            progress.events().send(Event::Warning(Warning { vertex: None, short: text, detail }));
+        } else if let Some(span) = warning.span {
+            let excerpt =
+                excerpt::warning(name, source, &text, span, see.as_deref(), context.printer.colours());
+            context.printer.note(format!("{}\n", excerpt.trim_end()));
+        } else {
+            context.printer.warning(text);
+        }
     }
 }
 

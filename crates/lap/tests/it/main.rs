@@ -4,6 +4,7 @@ mod archives;
 mod bad_input;
 mod build;
 mod chance;
+mod checks;
 mod clock;
 mod concurrency;
 mod disk;

@@ -113,8 +113,8 @@ fn df_075_platforms_of_stages() {
     let plan = planned(&request("FROM --platform=linux/arm64 debian\n"));
     assert_eq!(plan.stages[0].config.architecture, "amd64", "the image is what it is");
     assert_eq!(
-        plan.warnings[0].text,
-        "the base image docker.io/library/debian:latest is for linux/amd64, and the build is for linux/arm64"
+        plan.warnings[1].text,
+        "Base image debian was pulled with platform \"linux/amd64\", expected \"linux/arm64\" for current build"
     );
 }
 

@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use base::{Classified, IoContext, Kind};
-use builder::{DockerfileText, IgnoreText, ImageRequest, LocalContext, NoImage, Session};
+use builder::{BuildWarning, DockerfileText, IgnoreText, ImageRequest, LocalContext, NoImage, Session};
 
 use super::outputs::Outputs;
 use super::{Stream, read_limited};
@@ -116,17 +116,23 @@ pub struct CommandSession {
     context: Option<LocalContext>,
     fetcher: Fetcher,
     outputs: Mutex<Outputs>,
+    warnings: Mutex<Vec<BuildWarning>>,
 }
 
 impl CommandSession {
     /// From what was read and asked for.
     pub fn new(inputs: Inputs, fetcher: Fetcher, outputs: Outputs) -> Self {
-        Self { context: inputs.context, fetcher, outputs: Mutex::new(outputs) }
+        Self { context: inputs.context, fetcher, outputs: Mutex::new(outputs), warnings: Mutex::default() }
+    }
+
+    /// What the build looked askance at.
+    pub fn take_warnings(&self) -> Vec<BuildWarning> {
+        std::mem::take(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The build has succeeded: the outputs get their names.
     pub fn commit(self) -> Outcome {
-        self.outputs.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).commit()
+        self.outputs.into_inner().unwrap_or_else(PoisonError::into_inner).commit()
     }
 }
 
@@ -144,7 +150,11 @@ impl Session for CommandSession {
         })
     }
 
+    fn warned(&self, warnings: &[BuildWarning]) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(warnings);
+    }
+
     fn output(&self, export: usize) -> io::Result<Stream> {
-        self.outputs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).stream(export)
+        self.outputs.lock().unwrap_or_else(PoisonError::into_inner).stream(export)
     }
 }

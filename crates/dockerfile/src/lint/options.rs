@@ -1,5 +1,6 @@
-//! The `check` directive: which lint rules apply (DF-017, DF-018).
+//! The `check` directive: which rules apply (DF-017, DF-018).
 
+use super::Rule;
 use crate::error::{Error, Problem, Result};
 use crate::span::Word;
 
@@ -41,15 +42,36 @@ impl Rules {
     }
 
     /// Whether a rule is among them.
-    pub fn contains(&self, rule: &str) -> bool {
+    pub fn contains(&self, rule: Rule) -> bool {
         match self {
             Rules::All => true,
-            Rules::Some(names) => names.iter().any(|name| name == rule),
+            Rules::Some(names) => names.iter().any(|name| name == rule.name()),
         }
     }
 }
 
 impl CheckOptions {
+    /// Whether a rule applies to an instruction, with what stands above it.
+    ///
+    /// As in BuildKit, `skip` leaves experimental rules alone: they apply when they are asked for.
+    pub(super) fn applies<'o>(&'o self, rule: Rule, above: impl Iterator<Item = &'o Self>) -> bool {
+        let mut all = std::iter::once(self).chain(above);
+        if rule.is_experimental() {
+            all.any(|options| options.experimental.contains(rule))
+        } else {
+            !all.any(|options| options.skip.contains(rule))
+        }
+    }
+
+    /// The names that no rule has.
+    pub fn unknown(&self) -> Vec<&str> {
+        let named = [&self.skip, &self.experimental].into_iter().filter_map(|rules| match rules {
+            Rules::All => None,
+            Rules::Some(names) => Some(names),
+        });
+        named.flatten().map(String::as_str).filter(|name| Rule::of(name).is_none()).collect()
+    }
+
     /// Reads the directive's value: `skip=RULE,…;error=true;experimental=all`.
     pub fn parse(value: &Word) -> Result<Self> {
         let mut options = Self::default();
@@ -99,6 +121,31 @@ mod tests {
             let error = CheckOptions::parse(&Word::unplaced(value)).expect_err(value);
             assert!(error.to_string().contains(message), "{value}: {error}");
         }
-        assert!(Rules::All.contains("X") && !rules(&["x"]).contains("X"));
+        let casing = Rule::FromAsCasing;
+        assert!(Rules::All.contains(casing) && !rules(&["fromascasing"]).contains(casing));
+    }
+
+    #[test]
+    fn df_017_which_rules_apply() {
+        let (usual, experimental) = (Rule::FromAsCasing, Rule::InvalidDefinitionDescription);
+        for (value, rule, expected) in [
+            ("skip=X", usual, true),
+            ("skip=X", experimental, false),
+            ("skip=all", usual, false),
+            ("skip=FromAsCasing", usual, false),
+            ("skip=all;experimental=all", experimental, true),
+            (
+                "skip=InvalidDefinitionDescription;experimental=InvalidDefinitionDescription",
+                experimental,
+                true,
+            ),
+            ("experimental=all", usual, true),
+        ] {
+            let options = CheckOptions::parse(&Word::unplaced(value)).expect(value);
+            assert_eq!(options.applies(rule, std::iter::empty()), expected, "{value}");
+        }
+        let options =
+            CheckOptions::parse(&Word::unplaced("skip=FromAsCasing,Fromas;experimental=x")).expect("options");
+        assert_eq!(options.unknown(), ["Fromas", "x"]);
     }
 }
