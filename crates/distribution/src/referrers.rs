@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use base::Cancel;
-use image::{Descriptor, Digest, Document, MediaType, Reference};
+use image::{Descriptor, Digest, Document, Index, MediaType, Raw, Reference};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 
 use crate::client::Client;
@@ -20,6 +20,8 @@ const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied
 /// How much of an algorithm and of a digest stands in a tag.
 const TAG_ALGORITHM: usize = 32;
 const TAG_ENCODED: usize = 64;
+/// How often an entry is written that somebody else overwrites.
+const ATTEMPTS_AT_ADDING: usize = 4;
 
 /// What is about a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +138,33 @@ fn by_tag(registry: &Registry<'_>, reference: &Reference, subject: &Digest) -> R
         Ok(_) | Err(DistributionError::NotFound { .. }) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
+}
+
+/// Adds a manifest to the list under the tag, for a registry that keeps none (RC-093).
+///
+/// Somebody else may do the same at the same time, and the one who writes last wins: it is looked whether the entry is there, and written again if not.
+pub(crate) fn add(registry: &Registry<'_>, subject: &Digest, referrer: &Descriptor) -> Result<()> {
+    let by = tag(subject);
+    let name = format!("{}:{by}", registry.full_name());
+    let reference = Reference::parse(&name)
+        .map_err(|_| registry.strange("list the referrers", "the tag for them is no tag"))?;
+    for _ in 0..ATTEMPTS_AT_ADDING {
+        let mut all = by_tag(registry, &reference, subject)?;
+        if all.iter().any(|known| known.digest == referrer.digest) {
+            return Ok(());
+        }
+        all.push(referrer.clone());
+        let index = Raw::write(Index::oci(all)).map_err(|source| DistributionError::Document {
+            what: format!("the list of referrers of {subject} cannot be written"),
+            source,
+        })?;
+        manifests::put(registry, &by, &index.descriptor(MediaType::OCI_INDEX), index.bytes())?;
+    }
+    let all = by_tag(registry, &reference, subject)?;
+    if all.iter().any(|known| known.digest == referrer.digest) {
+        return Ok(());
+    }
+    Err(registry.strange("keep the list of referrers", "somebody else writes it again and again"))
 }
 
 #[cfg(test)]

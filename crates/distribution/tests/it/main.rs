@@ -4,6 +4,7 @@
 mod support;
 
 mod access;
+mod copy;
 mod lab;
 mod pull;
 mod push;
