@@ -192,6 +192,24 @@ pub enum DistributionError {
         /// Why.
         reason: String,
     },
+    /// A layer that registries need not have cannot be got from where its manifest says that it is.
+    #[error("the layer {digest} cannot be got from the addresses in its manifest: {reason}")]
+    Foreign {
+        /// Its digest.
+        digest: Box<image::Digest>,
+        /// Why.
+        reason: String,
+    },
+    /// What was to be copied is not what the destination says that it should be.
+    #[error("{what} is {is}, and the name that it is copied to wants {wanted}")]
+    OtherDigest {
+        /// The image.
+        what: String,
+        /// Its digest.
+        is: Box<image::Digest>,
+        /// The one in the name.
+        wanted: Box<image::Digest>,
+    },
     /// A text is not a registry.
     #[error("{} is not the name of a registry", base::text::bytes(.0.as_bytes()))]
     NoHost(String),
@@ -217,9 +235,10 @@ impl Classified for DistributionError {
             DistributionError::PulledLayer { source, .. } => source.kind(),
             DistributionError::Proxy { .. }
             | DistributionError::File { .. }
+            | DistributionError::OtherDigest { .. }
             | DistributionError::NoHost(_) => Kind::Invalid,
             DistributionError::Login { .. } | DistributionError::Denied { .. } => Kind::Denied,
-            DistributionError::NotFound { .. } => Kind::NotFound,
+            DistributionError::NotFound { .. } | DistributionError::Foreign { .. } => Kind::NotFound,
             DistributionError::Throttled { .. } => Kind::Busy,
             DistributionError::Helper { .. } => Kind::Failed,
             DistributionError::Answer { code: 507 | 413, .. } => Kind::NoSpace,
@@ -251,6 +270,13 @@ impl Classified for DistributionError {
             DistributionError::Denied { .. } => {
                 Some("check the name, and that this user has the right to it".to_owned())
             }
+            DistributionError::OtherDigest { .. } => {
+                Some("leave out the digest behind the @, or name a tag".to_owned())
+            }
+            DistributionError::Foreign { .. } => Some(
+                "only https addresses are asked, without credentials; ask whoever publishes the image for the layer"
+                    .to_owned(),
+            ),
             DistributionError::NotFound { .. } => Some("check the name and the tag".to_owned()),
             DistributionError::Throttled { .. } => {
                 Some("repeat the command then; what has come is kept".to_owned())

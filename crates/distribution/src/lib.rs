@@ -1,4 +1,4 @@
-//! The registry client: names → hosts, credentials, transport, pull, push.
+//! The registry client: names → hosts, credentials, transport, pull, push, copy.
 //!
 //! ```text
 //!              pull          push          login          one visible sequence for each command
@@ -18,8 +18,12 @@
 //!   looks at a [`base::Cancel`].
 //! - `retry`: which failures pass, how long to wait, and the gate that stops all requests to a host that asked for a pause.
 //! - `registry`: one request to a repository, as often as it takes.
+//! - `pages`: lists that come in pages.
 //! - [`manifests`]: documents, byte for byte, verified, limited in size.
+//! - [`referrers`]: which manifests are about another one.
 //! - `download`: a blob as a stream that goes on behind interruptions.
+//! - `source`: where images come from; `foreign`: layers that registries need not have.
+//! - [`copy`]: from one place to another, through memory.
 //! - `upload`: a blob on its way out, by chunks that go on behind interruptions, also in the next process.
 //!
 //! # How bytes flow
@@ -37,6 +41,7 @@
 //! (RC-029). A login that is rejected is an error; nothing is tried again as nobody (RC-030).
 
 pub mod config;
+pub mod copy;
 pub mod credentials;
 pub mod error;
 pub mod host;
@@ -44,15 +49,19 @@ pub mod login;
 pub mod manifests;
 pub mod pull;
 pub mod push;
+pub mod referrers;
 
 mod answer;
 mod authn;
 mod client;
 mod download;
+mod foreign;
 mod http;
+mod pages;
 mod parallel;
 mod registry;
 mod retry;
+mod source;
 mod upload;
 
 pub use client::Client;

@@ -1,7 +1,7 @@
 //! Manifests and indexes: byte for byte, verified, limited in size (RC-080 … RC-089).
 
 use image::manifest::MAX_MANIFEST_SIZE;
-use image::{Descriptor, Digest, Digester, Document, MediaType, Platform, Reference};
+use image::{Descriptor, Digest, Digester, Document, MediaType, Reference};
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
@@ -13,8 +13,9 @@ const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, application/vnd
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 /// Where a registry says what a manifest's digest is.
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
-/// Indexes in indexes in indexes: nobody needs more (RC-088).
-const MAX_DEPTH: usize = 8;
+
+/// Where a registry says that it has seen the subject of a manifest.
+const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 
 /// A document of a registry.
 #[derive(Debug, Clone)]
@@ -65,6 +66,27 @@ pub(crate) fn get(registry: &Registry<'_>, reference: &Reference) -> Result<Fetc
     Ok(Fetched { document, descriptor })
 }
 
+/// What a tag or a digest means, without the document where the registry can say it (RC-085).
+pub(crate) fn resolve(registry: &Registry<'_>, reference: &Reference) -> Result<Descriptor> {
+    let digest = reference.digest();
+    let by =
+        digest.map_or_else(|| reference.tag().unwrap_or("latest").to_owned(), |digest| digest.to_string());
+    let call = call(registry, Method::HEAD, &by, format!("say what {} is", reference.familiar()));
+    let answer = registry.send(&call)?;
+    let said = answer.header(CONTENT_DIGEST).and_then(|text| Digest::parse(text).ok());
+    let media_type = answer.header(CONTENT_TYPE).map(media_type);
+    match (answer.status().as_u16(), said, media_type, answer.length()) {
+        (200, Some(said), Some(media_type), Some(size))
+            if digest.is_none_or(|digest| digest == said)
+                && (media_type.is_manifest() || media_type.is_index()) =>
+        {
+            Ok(Descriptor::new(media_type, said, size))
+        }
+        // The answer to a HEAD says neither what is wrong nor, from some registries, what is right.
+        _ => Ok(get(registry, reference)?.descriptor),
+    }
+}
+
 /// A document that a descriptor of another one names.
 pub(crate) fn get_described(
     registry: &Registry<'_>,
@@ -83,26 +105,34 @@ pub(crate) fn get_described(
     Ok(fetched)
 }
 
-/// The manifest for a platform, from an index to the next. Gives it with all indexes on the way.
-pub(crate) fn choose(
-    registry: &Registry<'_>,
-    reference: &Reference,
-    first: Fetched,
-    platform: &Platform,
-) -> Result<Vec<Fetched>> {
-    let mut way = vec![first];
-    for _ in 0..MAX_DEPTH {
-        let Some(Fetched { document: Document::Index(index), .. }) = way.last() else { return Ok(way) };
-        let chosen = image::choice::require(index.value(), platform)
-            .map_err(|source| DistributionError::Platform { what: shown(reference), source })?
-            .clone();
-        way.push(get_described(registry, reference, &chosen)?);
+/// Puts a document under a tag, or under its digest. A registry that keeps no list of referrers has one kept for it (RC-093).
+pub(crate) fn publish(registry: &Registry<'_>, by: &str, fetched: &Fetched) -> Result<()> {
+    let has_list = put(registry, by, &fetched.descriptor, fetched.bytes())?;
+    let subject = match &fetched.document {
+        Document::Manifest(raw) => raw.value().subject.as_ref(),
+        Document::Index(raw) => raw.value().subject.as_ref(),
+    };
+    match subject {
+        Some(subject) if !has_list => crate::referrers::add(registry, &subject.digest, &entry(fetched)),
+        _ => Ok(()),
     }
-    Err(registry.strange("give the manifest", "its indexes lead from one to the next without an end"))
 }
 
-/// Puts a document under a tag, or under its digest.
-pub(crate) fn put(registry: &Registry<'_>, by: &str, descriptor: &Descriptor, bytes: &[u8]) -> Result<()> {
+/// A document as a list of referrers names it (RC-091).
+fn entry(fetched: &Fetched) -> Descriptor {
+    let (kind, annotations) = match &fetched.document {
+        Document::Manifest(raw) => {
+            let value = raw.value();
+            let kind = value.artifact_type.clone().or_else(|| Some(value.config.media_type.clone()));
+            (kind, &value.annotations)
+        }
+        Document::Index(raw) => (raw.value().artifact_type.clone(), &raw.value().annotations),
+    };
+    Descriptor { artifact_type: kind, annotations: annotations.clone(), ..fetched.descriptor.clone() }
+}
+
+/// Puts a document under a tag, or under its digest. Says whether the registry keeps the list of what is about the document's subject.
+pub(crate) fn put(registry: &Registry<'_>, by: &str, descriptor: &Descriptor, bytes: &[u8]) -> Result<bool> {
     let mut call = call(registry, Method::PUT, by, format!("take the manifest {by}"));
     call.scopes = registry.scope("pull,push");
     let media_type = HeaderValue::from_str(descriptor.media_type.as_str())
@@ -127,8 +157,9 @@ pub(crate) fn put(registry: &Registry<'_>, by: &str, descriptor: &Descriptor, by
             found: found.to_string(),
         });
     }
+    let has_list = answer.headers().contains_key(SUBJECT);
     answer.drain();
-    Ok(())
+    Ok(has_list)
 }
 
 fn call<'a>(registry: &Registry<'_>, method: Method, by: &str, action: String) -> Call<'a> {
@@ -173,6 +204,6 @@ fn describe(document: &Document, digest: Option<Digest>, says: Option<&MediaType
 }
 
 /// A type without its parameters.
-fn media_type(text: &str) -> MediaType {
+pub(crate) fn media_type(text: &str) -> MediaType {
     MediaType::new(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }

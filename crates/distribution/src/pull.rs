@@ -19,10 +19,9 @@ use layer::ingest::{ExpectedBlob, continue_ingest, ingest_blob};
 use store::{Layer, Lease, NameRecord, Origin, Store};
 
 use crate::client::Client;
-use crate::download::Download;
-use crate::manifests::{self, Fetched};
+use crate::manifests::Fetched;
 use crate::parallel::in_parallel;
-use crate::registry::{Registry, shown};
+use crate::source::{self, Remote, Source, mismatch, strange};
 use crate::{DistributionError, Result};
 
 /// How many layers come at a time (RC-067). Each is decompressed and indexed while it comes.
@@ -66,13 +65,27 @@ pub fn pull(
 ) -> Result<Pulled> {
     let reference = reference.clone().or_latest();
     let registry = client.repository(&reference, cancel)?;
-    let first = manifests::get(&registry, &reference)?;
+    let source = Remote { registry, reference: reference.clone() };
+    pull_as(&source, store, lease, &reference, platform, events, cancel)
+}
+
+/// Takes the image that a source has into the store, under a name.
+pub(crate) fn pull_as(
+    source: &dyn Source,
+    store: &Store,
+    lease: &Lease,
+    reference: &Reference,
+    platform: &Platform,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Pulled> {
+    let first = source.first()?;
     let target = first.descriptor.clone();
-    let way = manifests::choose(&registry, &reference, first, platform)?;
+    let way = source::choose(source, first, platform)?;
     let Some(Fetched { document: Document::Manifest(manifest), descriptor }) = way.into_iter().last() else {
-        return Err(registry.strange("give the image", "its indexes end without a manifest"));
+        return Err(strange(source, "give the image", "its indexes end without a manifest"));
     };
-    let pull = Pull { registry: &registry, store, lease, reference: &reference, events, cancel };
+    let pull = Pull { source, store, lease, events, cancel };
     let image = pull.image(&manifest, &descriptor, platform)?;
     // A tag beside a digest is a remark: it does not get to mean this image here (RC-007).
     let name = match reference.digest() {
@@ -86,10 +99,9 @@ pub fn pull(
 }
 
 struct Pull<'a> {
-    registry: &'a Registry<'a>,
+    source: &'a dyn Source,
     store: &'a Store,
     lease: &'a Lease,
-    reference: &'a Reference,
     events: &'a Events,
     cancel: &'a Cancel,
 }
@@ -105,7 +117,7 @@ impl Pull<'_> {
         let described = &manifest.value().config;
         if ![MediaType::OCI_CONFIG, MediaType::DOCKER_CONFIG].contains(&described.media_type) {
             return Err(DistributionError::Unsupported {
-                what: shown(self.reference),
+                what: self.source.called(),
                 action: "pulled",
                 reason: format!("it is no image, but an artifact ({})", described.media_type),
             });
@@ -115,7 +127,7 @@ impl Pull<'_> {
         let (layers, diff_ids) = (&manifest.value().layers, &config.value().rootfs.diff_ids);
         if layers.len() != diff_ids.len() {
             let reason = format!("its manifest has {} layers, its config {}", layers.len(), diff_ids.len());
-            return Err(self.registry.strange("give the image", &reason));
+            return Err(strange(self.source, "give the image", &reason));
         }
         // The same layer may be there several times. The largest ones begin: they take longest.
         let mut seen = HashSet::new();
@@ -138,18 +150,18 @@ impl Pull<'_> {
 
     fn config(&self, described: &Descriptor) -> Result<Raw<Config>> {
         let document = |source| DistributionError::Document {
-            what: format!("the config of {} cannot be used", self.reference.familiar()),
+            what: format!("the config of {} cannot be used", self.source.called()),
             source,
         };
         if described.size > MAX_CONFIG_SIZE {
-            let what = format!("the config of {}", self.reference.familiar());
+            let what = format!("the config of {}", self.source.called());
             return Err(DistributionError::TooLarge { what, limit: MAX_CONFIG_SIZE });
         }
         if self.store.blobs().size(&described.digest)? == Some(described.size) {
             let bytes = self.store.blobs().read(&described.digest, MAX_CONFIG_SIZE)?;
             return Raw::parse("config", bytes).map_err(document);
         }
-        let mut download = Download::new(self.registry, described, 0);
+        let mut download = self.source.blob(described, 0)?;
         let mut bytes = Vec::new();
         let read = download.read_to_end(&mut bytes);
         if let Err(source) = read {
@@ -159,7 +171,8 @@ impl Pull<'_> {
         digester.update(&bytes);
         let found = digester.finish();
         if found != described.digest {
-            return Err(self.mismatch(&described.digest, &found));
+            let (expected, found) = (described.digest.to_string(), found.to_string());
+            return Err(mismatch(self.source, format!("the blob {expected}"), expected, found));
         }
         Raw::parse("config", bytes).map_err(document)
     }
@@ -172,21 +185,12 @@ impl Pull<'_> {
         Ok(())
     }
 
-    fn mismatch(&self, expected: &Digest, found: &Digest) -> DistributionError {
-        DistributionError::Mismatch {
-            host: self.registry.host.name().to_owned(),
-            what: format!("the blob {expected}"),
-            expected: expected.to_string(),
-            found: found.to_string(),
-        }
-    }
-
     /// An image that is not in an index may be for another platform than the one that is wanted: that is told, as docker does it.
     fn compare(&self, config: &Config, wanted: &Platform) {
         let is = Platform::new(&config.os, &config.architecture, config.variant.as_deref()).normalized();
         let wanted = wanted.normalized();
         if (&is.os, &is.architecture) != (&wanted.os, &wanted.architecture) {
-            self.events.warn(format!("{} is for {is}, not for {wanted}", self.reference.familiar()));
+            self.events.warn(format!("{} is for {is}, not for {wanted}", self.source.called()));
         }
     }
 
@@ -238,7 +242,10 @@ impl Pull<'_> {
             task.say(&format!("resumed at {there} of {size} bytes"));
             count.set(there);
         }
-        let download = Download::new(self.registry, described, there);
+        let download = match self.source.blob(described, there) {
+            Ok(download) => download,
+            Err(error) => return (Err(LayerError::Cancelled(base::Cancelled)), Some(error)),
+        };
         let mut counted = Counted { inner: download, count };
         let expected = ExpectedBlob { digest, size, diff_id: Some(diff_id) };
         let ingested = continue_ingest(self.store, self.lease, partial, &mut counted, expected, self.cancel);

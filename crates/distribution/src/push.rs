@@ -14,13 +14,13 @@ use std::sync::{Mutex, PoisonError};
 use archive::save::{Item, Options, plan};
 use base::task::Task;
 use base::{Cancel, Events};
-use image::{Descriptor, Digest, Reference};
+use image::{Descriptor, Digest, Document, Reference};
 use store::{Lease, Origin, Store};
 
 use crate::client::Client;
-use crate::manifests;
+use crate::manifests::{self, Fetched};
 use crate::registry::Registry;
-use crate::upload::{Arrival, Upload};
+use crate::upload::{Arrival, Upload, stored};
 use crate::{DistributionError, Result};
 
 /// How many blobs are sent at a time (RC-067).
@@ -83,7 +83,9 @@ pub fn push(
     let planned = planned?;
     for name in &item.names {
         let by = name.tag().map_or_else(|| planned.manifest_descriptor.digest.to_string(), str::to_owned);
-        manifests::put(&registry, &by, &planned.manifest_descriptor, planned.manifest.bytes())?;
+        let document = Document::Manifest(planned.manifest.clone());
+        let fetched = Fetched { document, descriptor: planned.manifest_descriptor.clone() };
+        manifests::publish(&registry, &by, &fetched)?;
     }
     Ok(Pushed { manifest: planned.manifest_descriptor, sent: done.sent, spared: done.spared })
 }
@@ -130,8 +132,9 @@ impl Push<'_> {
     fn blob(&self, blob: &Descriptor) -> Result<Arrival> {
         Task::run(self.events, format!("push {}", blob.digest.short()), |task| {
             let from = self.origins.get(&blob.digest).map(String::as_str);
-            let (registry, store, lease) = (self.registry, self.store, self.lease);
-            let arrival = Upload { registry, store, lease, descriptor: blob, from, task }.run()?;
+            let (registry, store) = (self.registry, self.store);
+            let content = stored(store, self.lease, blob.digest);
+            let arrival = Upload { registry, store, content, descriptor: blob, from, task }.run()?;
             match (arrival, from) {
                 (Arrival::There, _) => task.say("is there already"),
                 (Arrival::Mounted, Some(from)) => task.say(&format!("taken over from {from}")),

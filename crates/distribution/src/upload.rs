@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base::IoContext;
 use base::task::{Count, Task};
-use image::Descriptor;
+use image::{Descriptor, Digest};
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
 use reqwest::{Method, Url};
 use store::{Lease, Store};
@@ -39,11 +39,25 @@ pub(crate) enum Arrival {
     Sent,
 }
 
+/// The bytes of a blob from a place on, as often as they are needed.
+pub(crate) type Content = Arc<dyn Fn(u64) -> Result<Box<dyn Read + Send>> + Send + Sync>;
+
+/// A blob of the store.
+pub(crate) fn stored(store: &Store, lease: &Lease, digest: Digest) -> Content {
+    let (store, lease) = (store.clone(), lease.clone());
+    Arc::new(move |begin| {
+        let mut blob = store.blobs().open(&lease, &digest)?;
+        blob.file.seek(SeekFrom::Start(begin)).context("seek in", store.blobs().path(&digest))?;
+        Ok(Box::new(blob.file))
+    })
+}
+
 /// One blob, to one repository.
 pub(crate) struct Upload<'a> {
     pub registry: &'a Registry<'a>,
+    /// Where sessions are noted.
     pub store: &'a Store,
-    pub lease: &'a Lease,
+    pub content: Content,
     pub descriptor: &'a Descriptor,
     /// Another repository of the registry that may have it.
     pub from: Option<&'a str>,
@@ -78,6 +92,29 @@ struct Session {
     chunk: u64,
 }
 
+/// Whether a repository has a blob (RC-075). A registry that does not say so clearly gets it again.
+pub(crate) fn is_there(registry: &Registry<'_>, blob: &Descriptor, rights: &str) -> Result<bool> {
+    let call = Call {
+        method: Method::HEAD,
+        url: registry.url(&format!("blobs/{}", blob.digest)),
+        headers: HeaderMap::new(),
+        body: None,
+        scopes: registry.scope(rights),
+        action: format!("say whether it has the blob {}", blob.digest),
+        again: false,
+    };
+    let answer = registry.send(&call)?;
+    match answer.status().as_u16() {
+        200 => Ok(answer.length().is_none_or(|length| length == blob.size)),
+        status if retry::passes(status) => {
+            let what = format!("the repository {}", registry.full_name());
+            Err(registry.refused(answer, &call, &what))
+        }
+        // The answer to a HEAD has no body that would say more; what follows is refused as well, and says it.
+        _ => Ok(false),
+    }
+}
+
 impl Upload<'_> {
     /// Gets the blob there.
     pub(crate) fn run(&self) -> Result<Arrival> {
@@ -108,7 +145,7 @@ impl Upload<'_> {
     }
 
     fn attempt(&self, count: &Arc<Mutex<Count>>, reached: &mut u64) -> Result<Arrival, Failure> {
-        if self.is_there()? {
+        if is_there(self.registry, self.descriptor, "pull,push")? {
             self.forget()?;
             return Ok(Arrival::There);
         }
@@ -154,18 +191,6 @@ impl Upload<'_> {
     fn refused(&self, answer: Answer<'_>, call: &Call<'_>) -> DistributionError {
         let what = format!("the repository {}", self.registry.full_name());
         self.registry.refused(answer, call, &what)
-    }
-
-    /// Whether the repository has it (RC-075). A registry that does not say so clearly gets it again.
-    fn is_there(&self) -> Result<bool, Failure> {
-        let call = self.call(Method::HEAD, self.registry.url(&format!("blobs/{}", self.descriptor.digest)));
-        let answer = self.registry.send(&call)?;
-        match answer.status().as_u16() {
-            200 => Ok(answer.length().is_none_or(|length| length == self.descriptor.size)),
-            status if retry::passes(status) => Err(self.refused(answer, &call).into()),
-            // The answer to a HEAD has no body that would say more; what follows is refused as well, and says it.
-            _ => Ok(false),
-        }
     }
 
     /// The session of an earlier attempt, if the registry still knows it.
@@ -289,14 +314,11 @@ impl Upload<'_> {
         if begin == end {
             return Body::empty();
         }
-        let (store, lease, digest) = (self.store.clone(), self.lease.clone(), self.descriptor.digest);
-        let count = count.clone();
+        let (content, count) = (self.content.clone(), count.clone());
         let open = move || -> Result<Box<dyn Read + Send>> {
-            let mut blob = store.blobs().open(&lease, &digest)?;
-            let path = || store.blobs().path(&digest);
-            blob.file.seek(SeekFrom::Start(begin)).context("seek in", path())?;
+            let bytes = content(begin)?;
             count.lock().unwrap_or_else(PoisonError::into_inner).set(begin);
-            Ok(Box::new(Told { inner: blob.file.take(end - begin), count: count.clone() }))
+            Ok(Box::new(Told { inner: bytes.take(end - begin), count: count.clone() }))
         };
         Body::Stream { length: end - begin, open: Box::new(open) }
     }

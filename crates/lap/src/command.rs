@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod completions;
+pub mod copy;
 pub mod doctor;
 pub mod help;
 pub mod history;

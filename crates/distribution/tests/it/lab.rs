@@ -6,6 +6,7 @@ use std::time::Duration;
 use archive::save::{Item, Options};
 use base::{Cancel, Events};
 use distribution::config::{AuthFile, Config, Patience};
+use distribution::copy::{Copied, Copier, From, To, Wish};
 use distribution::pull::{Pulled, pull};
 use distribution::push::{Pushed, push};
 use distribution::{Client, DistributionError};
@@ -72,6 +73,19 @@ impl Lab {
         let item = Item { image: image.image, manifest: image.manifest.clone(), names: names.to_vec() };
         let options = Options { encoding: layer::Encoding::DEFAULT, threads: 2, docker: false };
         push(&self.client(), &self.store, &lease, &item, options, &Events::none(), &Cancel::new())
+    }
+
+    /// Copies from one name to another.
+    pub fn copy(&self, from: &Reference, to: &Reference, wish: &Wish) -> Result<Copied, DistributionError> {
+        self.copy_to(&From::Registry(from.clone()), To::Registry(to.clone()), wish)
+    }
+
+    pub fn copy_to(&self, from: &From, to: To, wish: &Wish) -> Result<Copied, DistributionError> {
+        let lease = self.store.lease("test").expect("a lease");
+        let (client, events, cancel) = (self.client(), Events::none(), Cancel::new());
+        let copier =
+            Copier { client: &client, store: &self.store, lease: &lease, events: &events, cancel: &cancel };
+        copier.copy(from, to, wish)
     }
 
     /// How many sessions of uploads are noted.

@@ -4,6 +4,8 @@
 mod support;
 
 mod access;
+mod copy;
 mod lab;
 mod pull;
 mod push;
+mod referrers;

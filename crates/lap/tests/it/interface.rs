@@ -25,6 +25,7 @@ fn the_whole_reference_is_a_snapshot() {
         "image",
         "completions",
         "man",
+        "copy",
         "help",
         "help exit-codes",
         "help environment",

@@ -82,6 +82,40 @@ fn skopeo_reads_what_is_pushed_and_what_it_pushes_is_pulled() {
 }
 
 #[test]
+fn rc_083_copies_arrive_as_they_are_and_skopeo_reads_them() {
+    let lap = Environment::with_base();
+    let (one, two) = (
+        DockerRegistry::start(&lap, "one", &Setup::default()),
+        DockerRegistry::start(&lap, "two", &Setup::default()),
+    );
+    let source = format!("{}/app:1", one.host());
+    let copied = lap.lap(["copy", "-q", "store:base:1", &source]).success();
+    let digest = copied.stdout.trim().to_owned();
+    let mirror = format!("{}/mirror/app:2", two.host());
+    let copied = lap.lap(["copy", &format!("docker://{source}"), &mirror]).success();
+    assert_eq!(copied.stdout, format!("Digest: {digest}\n"));
+    assert!(copied.stderr.contains("copied 1 manifest to "), "{}", copied.stderr);
+    let image = format!("docker://{mirror}");
+    let inspected = skopeo(&lap, &["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &image]);
+    assert_eq!(inspected.trim(), digest);
+    let directory = format!("dir:{}", lap.path("copied").display());
+    skopeo(&lap, &["copy", "--src-tls-verify=false", &image, &directory]);
+    // Again, and to another repository: nothing is sent.
+    let again = lap.lap(["copy", &source, &mirror]).success();
+    assert!(again.stderr.contains(" is up to date"), "{}", again.stderr);
+    let other = lap.lap(["copy", &mirror, &format!("{}/third:1", two.host())]).success();
+    assert!(other.stderr.contains("taken over from mirror/app"), "{}", other.stderr);
+    assert!(other.stderr.contains(": 0B sent"), "{}", other.stderr);
+    // Into the store, under another name, where it runs.
+    let fresh = Environment::new();
+    fresh.lap(["copy", &mirror, "store:mine"]).success();
+    assert_eq!(fresh.sh("mine", "echo it runs"), "it runs\n");
+    fresh.check();
+    fresh.lap(["copy", "dir:/x", &mirror]).failure(1, &["lap load"]);
+    fresh.lap(["copy", "--all", &mirror, "store:x"]).failure(1, &["--platform"]);
+}
+
+#[test]
 fn builds_fetch_their_bases_and_push_their_results() {
     let lap = Environment::with_base();
     let registry = DockerRegistry::start(&lap, "registry", &Setup::default());
