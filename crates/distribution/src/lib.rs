@@ -18,7 +18,9 @@
 //!   looks at a [`base::Cancel`].
 //! - `retry`: which failures pass, how long to wait, and the gate that stops all requests to a host that asked for a pause.
 //! - `registry`: one request to a repository, as often as it takes.
+//! - `pages`: lists that come in pages.
 //! - [`manifests`]: documents, byte for byte, verified, limited in size.
+//! - [`referrers`]: which manifests are about another one.
 //! - `download`: a blob as a stream that goes on behind interruptions.
 //! - `upload`: a blob on its way out, by chunks that go on behind interruptions, also in the next process.
 //!
@@ -44,12 +46,14 @@ pub mod login;
 pub mod manifests;
 pub mod pull;
 pub mod push;
+pub mod referrers;
 
 mod answer;
 mod authn;
 mod client;
 mod download;
 mod http;
+mod pages;
 mod parallel;
 mod registry;
 mod retry;

@@ -65,6 +65,27 @@ pub(crate) fn get(registry: &Registry<'_>, reference: &Reference) -> Result<Fetc
     Ok(Fetched { document, descriptor })
 }
 
+/// What a tag or a digest means, without the document where the registry can say it (RC-085).
+pub(crate) fn resolve(registry: &Registry<'_>, reference: &Reference) -> Result<Descriptor> {
+    let digest = reference.digest();
+    let by =
+        digest.map_or_else(|| reference.tag().unwrap_or("latest").to_owned(), |digest| digest.to_string());
+    let call = call(registry, Method::HEAD, &by, format!("say what {} is", reference.familiar()));
+    let answer = registry.send(&call)?;
+    let said = answer.header(CONTENT_DIGEST).and_then(|text| Digest::parse(text).ok());
+    let media_type = answer.header(CONTENT_TYPE).map(media_type);
+    match (answer.status().as_u16(), said, media_type, answer.length()) {
+        (200, Some(said), Some(media_type), Some(size))
+            if digest.is_none_or(|digest| digest == said)
+                && (media_type.is_manifest() || media_type.is_index()) =>
+        {
+            Ok(Descriptor::new(media_type, said, size))
+        }
+        // The answer to a HEAD says neither what is wrong nor, from some registries, what is right.
+        _ => Ok(get(registry, reference)?.descriptor),
+    }
+}
+
 /// A document that a descriptor of another one names.
 pub(crate) fn get_described(
     registry: &Registry<'_>,
@@ -173,6 +194,6 @@ fn describe(document: &Document, digest: Option<Digest>, says: Option<&MediaType
 }
 
 /// A type without its parameters.
-fn media_type(text: &str) -> MediaType {
+pub(crate) fn media_type(text: &str) -> MediaType {
     MediaType::new(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }

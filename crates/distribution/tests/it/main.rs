@@ -7,3 +7,4 @@ mod access;
 mod lab;
 mod pull;
 mod push;
+mod referrers;

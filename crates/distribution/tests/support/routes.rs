@@ -120,6 +120,9 @@ fn route(state: &State, request: &Request, body: Vec<u8>) -> Answer {
     if let Some((repository, upload)) = rest.split_once("/blobs/uploads/") {
         return self::upload(state, request, (repository, upload), body);
     }
+    if let Some((repository, subject)) = rest.split_once("/referrers/") {
+        return referrers(state, (repository, subject));
+    }
     match rest.split_once("/blobs/") {
         Some((repository, digest)) => blob(state, request, (repository, digest)),
         None => plain(404),
@@ -219,6 +222,26 @@ fn manifest(state: &State, request: &Request, (repository, name): (&str, &str), 
             .header("Content-Type", media_type)
             .header("Docker-Content-Digest", image::Digest::sha256(bytes)),
     }
+}
+
+/// All manifests of the repository that have the subject.
+fn referrers(state: &State, (repository, subject): (&str, &str)) -> Answer {
+    let manifests = state.manifests.lock().expect("no panic");
+    let mut found = Vec::new();
+    for ((_, name), (media_type, bytes)) in manifests.iter().filter(|((other, _), _)| other == repository) {
+        let document: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+        if name.starts_with("sha256:") && document["subject"]["digest"] == subject {
+            found.push(serde_json::json!({
+                "mediaType": media_type, "digest": name, "size": bytes.len(),
+                "artifactType": document["artifactType"],
+            }));
+        }
+    }
+    let index = serde_json::json!({
+        "schemaVersion": 2, "mediaType": super::OCI_INDEX, "manifests": found,
+    });
+    Answer { status: 200, headers: Vec::new(), body: index.to_string().into_bytes() }
+        .header("Content-Type", super::OCI_INDEX)
 }
 
 fn blob(state: &State, request: &Request, (repository, digest): (&str, &str)) -> Answer {
