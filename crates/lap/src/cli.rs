@@ -56,6 +56,8 @@ enum Command {
     History(command::history::Args),
     Pull(command::pull::Args),
     Push(command::push::Args),
+    Search(command::search::Args),
+    Registry(command::registry::Args),
     Login(command::login::LoginArgs),
     Logout(command::login::LogoutArgs),
     Save(command::save::Args),
@@ -78,6 +80,8 @@ impl Command {
             Command::Doctor(_)
                 | Command::Login(_)
                 | Command::Logout(_)
+                | Command::Search(_)
+                | Command::Registry(_)
                 | Command::Completions(_)
                 | Command::Man(_)
                 | Command::Help(_)
@@ -178,6 +182,8 @@ fn run(command: Command, context: &Context) -> Outcome<u8> {
         Command::History(args) => command::history::run(context, &args),
         Command::Pull(args) => command::pull::run(context, &args),
         Command::Push(args) => command::push::run(context, &args),
+        Command::Search(args) => command::search::run(context, &args),
+        Command::Registry(args) => command::registry::run(context, &args),
         Command::Login(args) => command::login::login(context, &args),
         Command::Logout(args) => command::login::logout(context, &args),
         Command::Save(args) => command::save::run(context, &args),

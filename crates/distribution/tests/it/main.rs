@@ -5,6 +5,7 @@ mod support;
 
 mod access;
 mod lab;
+mod listing;
 mod pull;
 mod push;
 mod referrers;
