@@ -258,7 +258,11 @@ fn unknown_stages(file: &Dockerfile, request: &Request) -> Vec<BuildWarning> {
         let suggestion = dockerfile::suggest::nearest(name, names.iter().copied());
         let suggestion = suggestion.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
         let name = base::text::bytes(name.as_bytes());
-        BuildWarning { text: format!("--no-cache-filter: no stage is called {name}{suggestion}"), span: None, rule: None }
+        BuildWarning {
+            text: format!("--no-cache-filter: no stage is called {name}{suggestion}"),
+            span: None,
+            rule: None,
+        }
     };
     request.no_cache_stages.iter().filter(|name| file.stage_named(name).is_none()).map(warning).collect()
 }

@@ -49,6 +49,11 @@ impl Host {
         if self.name == HUB { HUB_KEY } else { &self.name }
     }
 
+    /// Whether it is Docker Hub.
+    pub fn is_hub(&self) -> bool {
+        self.name == HUB
+    }
+
     /// Whether it is this machine, where plain HTTP does no harm.
     pub fn is_loopback(&self) -> bool {
         is_loopback(self.name_without_port())

@@ -20,6 +20,7 @@
 //! - `registry`: one request to a repository, as often as it takes.
 //! - `pages`: lists that come in pages.
 //! - [`manifests`]: documents, byte for byte, verified, limited in size.
+//! - [`listing`], [`search`], [`delete`]: tags and repositories.
 //! - [`referrers`]: which manifests are about another one.
 //! - `download`: a blob as a stream that goes on behind interruptions.
 //! - `source`: where images come from; `foreign`: layers that registries need not have.
@@ -43,13 +44,16 @@
 pub mod config;
 pub mod copy;
 pub mod credentials;
+pub mod delete;
 pub mod error;
 pub mod host;
+pub mod listing;
 pub mod login;
 pub mod manifests;
 pub mod pull;
 pub mod push;
 pub mod referrers;
+pub mod search;
 
 mod answer;
 mod authn;

@@ -1,11 +1,14 @@
 //! Manifests and indexes: byte for byte, verified, limited in size (RC-080 … RC-089).
 
+use base::Cancel;
 use image::manifest::MAX_MANIFEST_SIZE;
-use image::{Descriptor, Digest, Digester, Document, MediaType, Reference};
+use image::{Descriptor, Digest, Digester, Document, MediaType, Platform, Reference};
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
+use crate::client::Client;
 use crate::registry::{Call, Registry, shown};
+use crate::source::{self, Remote, Source as _};
 use crate::{DistributionError, Result};
 
 /// One header: some servers read only the first (RC-080).
@@ -36,6 +39,35 @@ impl Fetched {
     }
 }
 
+/// What a name means on its registry; with a platform, the manifest for it that an index leads to.
+pub fn fetch(
+    client: &Client,
+    reference: &Reference,
+    platform: Option<&Platform>,
+    cancel: &Cancel,
+) -> Result<Fetched> {
+    let reference = reference.clone().or_latest();
+    let source = Remote { registry: client.repository(&reference, cancel)?, reference };
+    let first = source.first()?;
+    let Some(platform) = platform else { return Ok(first) };
+    let mut way = source::choose(&source, first, platform)?;
+    way.pop().ok_or_else(|| source::strange(&source, "give the manifest", "there is none"))
+}
+
+/// Type, digest and size of what a name means, or of the manifest for a platform.
+pub fn describe(
+    client: &Client,
+    reference: &Reference,
+    platform: Option<&Platform>,
+    cancel: &Cancel,
+) -> Result<Descriptor> {
+    if platform.is_some() {
+        return fetch(client, reference, platform, cancel).map(|fetched| fetched.descriptor);
+    }
+    let reference = reference.clone().or_latest();
+    resolve(&client.repository(&reference, cancel)?, &reference)
+}
+
 /// What a tag or a digest means.
 pub(crate) fn get(registry: &Registry<'_>, reference: &Reference) -> Result<Fetched> {
     let digest = reference.digest();
@@ -62,7 +94,7 @@ pub(crate) fn get(registry: &Registry<'_>, reference: &Reference) -> Result<Fetc
         what: format!("the manifest of {} cannot be used", reference.familiar()),
         source,
     })?;
-    let descriptor = describe(&document, digest.or(promised), says.as_ref());
+    let descriptor = described(&document, digest.or(promised), says.as_ref());
     Ok(Fetched { document, descriptor })
 }
 
@@ -190,7 +222,7 @@ fn check(registry: &Registry<'_>, what: &str, expected: &Digest, bytes: &[u8]) -
 }
 
 /// The type that a document says itself, else the one of the answer, else what it looks like (RC-081).
-fn describe(document: &Document, digest: Option<Digest>, says: Option<&MediaType>) -> Descriptor {
+fn described(document: &Document, digest: Option<Digest>, says: Option<&MediaType>) -> Descriptor {
     let (own, usual, bytes, sha256) = match document {
         Document::Manifest(raw) => {
             (&raw.value().media_type, MediaType::OCI_MANIFEST, raw.bytes(), raw.digest())

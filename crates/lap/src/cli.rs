@@ -57,6 +57,8 @@ enum Command {
     Pull(command::pull::Args),
     Push(command::push::Args),
     Copy(command::copy::Args),
+    Search(command::search::Args),
+    Registry(command::registry::Args),
     Login(command::login::LoginArgs),
     Logout(command::login::LogoutArgs),
     Save(command::save::Args),
@@ -79,6 +81,8 @@ impl Command {
             Command::Doctor(_)
                 | Command::Login(_)
                 | Command::Logout(_)
+                | Command::Search(_)
+                | Command::Registry(_)
                 | Command::Completions(_)
                 | Command::Man(_)
                 | Command::Help(_)
@@ -180,6 +184,8 @@ fn run(command: Command, context: &Context) -> Outcome<u8> {
         Command::Pull(args) => command::pull::run(context, &args),
         Command::Push(args) => command::push::run(context, &args),
         Command::Copy(args) => command::copy::run(context, &args),
+        Command::Search(args) => command::search::run(context, &args),
+        Command::Registry(args) => command::registry::run(context, &args),
         Command::Login(args) => command::login::login(context, &args),
         Command::Logout(args) => command::login::logout(context, &args),
         Command::Save(args) => command::save::run(context, &args),

@@ -8,6 +8,7 @@ mod exit;
 mod failure;
 mod identity;
 mod json;
+mod natural;
 mod network;
 mod partial;
 mod printer;

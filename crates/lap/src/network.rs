@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use base::{Cancel, Events};
 use distribution::config::{AuthFile, Config, Patience, Proxies};
+use distribution::host::Host;
 use distribution::{Client, DistributionError, config};
 use image::{Digest, Platform, Reference};
 use store::{Lease, Store};
@@ -57,6 +58,11 @@ impl Args {
     pub fn login_file(&self) -> Option<PathBuf> {
         self.authfile.clone().or_else(environment::login_file)
     }
+}
+
+/// The registry that a user names.
+pub fn host(text: &str) -> Outcome<Host> {
+    Ok(Host::parse(text).ok_or_else(|| DistributionError::NoHost(text.to_owned()))?)
 }
 
 /// When images are fetched that a command needs.

@@ -6,6 +6,7 @@ mod support;
 mod access;
 mod copy;
 mod lab;
+mod listing;
 mod pull;
 mod push;
 mod referrers;

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use base::Kind;
 use distribution::credentials::{Saved, erase};
-use distribution::host::Host;
-use distribution::{DistributionError, login};
+use distribution::login;
 
 use crate::cli::Context;
 use crate::failure::{Failure, Outcome};
@@ -52,7 +51,7 @@ pub struct LogoutArgs {
 }
 
 pub fn login(context: &Context, args: &LoginArgs) -> Outcome<u8> {
-    let host = host(&args.registry)?;
+    let host = network::host(&args.registry)?;
     let file = file(&args.network)?;
     let client = args.network.client()?;
     let cancel = signals::cancel_on_signal()?;
@@ -94,7 +93,7 @@ pub fn login(context: &Context, args: &LoginArgs) -> Outcome<u8> {
 }
 
 pub fn logout(context: &Context, args: &LogoutArgs) -> Outcome<u8> {
-    let host = host(&args.registry)?;
+    let host = network::host(&args.registry)?;
     let cancel = signals::cancel_on_signal()?;
     if erase(&file(&args.network)?, &host, &cancel)? {
         context.printer.line(format!("Removing login credentials for {}", host.key()))?;
@@ -102,10 +101,6 @@ pub fn logout(context: &Context, args: &LogoutArgs) -> Outcome<u8> {
         context.printer.note(format!("Not logged in to {}", host.key()));
     }
     Ok(0)
-}
-
-fn host(text: &str) -> Outcome<Host> {
-    Ok(Host::parse(text).ok_or_else(|| DistributionError::NoHost(text.to_owned()))?)
 }
 
 fn file(network: &network::Args) -> Outcome<PathBuf> {

@@ -310,3 +310,48 @@ fn rc_034_logins_are_checked_kept_and_forgotten() {
     run(&["pull", &name], b"").failure(1, &["anybody without a login"]);
     assert!(run(&["logout", &host], b"").success().stderr.contains("Not logged in"));
 }
+
+#[test]
+fn rc_110_rc_112_a_registry_is_looked_at_and_tags_are_deleted_alone() {
+    let lap = Environment::with_base();
+    let registry = DockerRegistry::start(&lap, "registry", &Setup::default());
+    let name = |rest: &str| format!("{}/{rest}", registry.host());
+    for tag in ["team/app:1.9", "team/app:1.10", "team/app:old"] {
+        lap.lap(["tag", "base:1", &name(tag)]).success();
+        lap.lap(["push", &name(tag)]).success();
+    }
+    let said = |arguments: &[&str]| lap.lap(arguments).success().stdout;
+    let repository = name("team/app");
+    assert_eq!(said(&["registry", "tags", "--sort", "natural", &repository]), "1.9\n1.10\nold\n");
+    assert_eq!(said(&["registry", "ls", "--limit", "1", &repository]).lines().count(), 1);
+    let listed: serde_json::Value =
+        serde_json::from_str(&said(&["registry", "tags", "--format", "json", &repository])).expect("JSON");
+    assert_eq!(
+        (&listed["Repository"], listed["Tags"].as_array().map(Vec::len)),
+        (&repository.as_str().into(), Some(3))
+    );
+    assert_eq!(said(&["registry", "catalog", &registry.host()]), "team/app\n");
+    assert!(said(&["search", &name("app")]).contains(&repository));
+
+    let digest = said(&["registry", "digest", &name("team/app:old")]);
+    let manifest = said(&["registry", "manifest", &name("team/app:old")]);
+    assert_eq!(digest.trim(), image_digest(manifest.as_bytes()));
+    assert_eq!(said(&["registry", "referrers", &name("team/app:old")]), "ARTIFACT TYPE   DIGEST   SIZE\n");
+
+    assert_eq!(
+        said(&["registry", "delete", &name("team/app:old")]),
+        format!("Untagged: {}\n", name("team/app:old"))
+    );
+    assert_eq!(said(&["registry", "tags", "--sort", "natural", &repository]), "1.9\n1.10\n");
+    assert_eq!(said(&["registry", "digest", &name("team/app:1.9")]), digest);
+    said(&["registry", "delete", &format!("{repository}@{}", digest.trim())]);
+    lap.lap(["registry", "digest", &name("team/app:1.9")]).failure(1, &["does not exist"]);
+    lap.lap(["registry", "delete", &repository]).failure(1, &["has neither tag nor digest"]);
+}
+
+/// A digest, as it is printed.
+fn image_digest(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    let hex: String = sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
