@@ -48,6 +48,7 @@ fn step() -> CopyStep {
         chown: None,
         chmod: None,
         parents: false,
+        link: false,
         exclude: Vec::new(),
         add: false,
         span: Span::default(),

@@ -126,7 +126,7 @@ fn copy_document(copy: &CopyStep, from: &CopyFrom) -> Value {
         "chmod": copy.chmod.as_ref().map(|mode| mode.bits().map_or_else(|| format!("{mode:?}"), |bits| format!("{bits:o}"))),
         "parents": copy.parents,
         "exclude": copy.exclude,
-        "inputs": ["below", match from {
+        "inputs": [if copy.link { "nothing" } else { "below" }, match from {
             CopyFrom::Nothing => "nothing",
             CopyFrom::Context(_) => "context",
             CopyFrom::Stage(_) | CopyFrom::Image(_) => "layers",

@@ -28,6 +28,9 @@ pub(super) struct Finder<'a> {
     excluded: usize,
 }
 
+/// How files from above the context get into a build.
+const OUTSIDE: &str = "`..` ends at the top of the build context: build with the directory above as the context and name this Dockerfile with -f";
+
 /// One match of a source: the path as it was named, and what it leads to.
 struct Match {
     named: Vec<u8>,
@@ -107,6 +110,12 @@ impl<'a> Finder<'a> {
         Ok(())
     }
 
+    /// What is to be said of a source that would lie above the context: it was looked for in the context (DF-116).
+    fn outside(&self, source: &Source<'_>) -> Option<String> {
+        let is_context = matches!(self.input, Tree::Context(_));
+        (is_context && is_outside(source.written)).then(|| OUTSIDE.to_owned())
+    }
+
     /// A source without wildcards: it has to be there (DF-114).
     fn literal(&self, source: &Source<'_>, path: &[u8]) -> Result<Match, CopyError> {
         let in_input = join(&source.pattern.pivot, path);
@@ -133,7 +142,7 @@ impl<'a> Finder<'a> {
                 source_path: source.written.to_owned(),
                 place: self.input.place(),
                 suggestion: if detail.is_none() { self.suggestion(&directory, &name) } else { None },
-                detail,
+                detail: detail.or_else(|| self.outside(source)),
                 span: source.span,
             }),
         }
@@ -338,4 +347,18 @@ fn compile(source: &Source<'_>, components: &[Component]) -> Result<Vec<NamePatt
     };
     debug_assert!(components.is_empty() || is_pattern(source.written.as_bytes()));
     components.iter().map(compile_one).collect()
+}
+
+/// Whether a path leaves the directory that it starts in.
+fn is_outside(path: &str) -> bool {
+    let mut depth = 0_usize;
+    for name in path.split('/') {
+        depth = match name {
+            "" | "." => depth,
+            ".." if depth == 0 => return true,
+            ".." => depth - 1,
+            _ => depth + 1,
+        };
+    }
+    false
 }

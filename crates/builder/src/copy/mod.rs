@@ -10,6 +10,9 @@
 //! The layer holds what is new and, once each, the directories above it: those that exist in the base with the base's metadata, the others
 //! as they are made. It never needs what lies below to be unpacked.
 //!
+//! With `--link` the base is an empty one (DF-127): the layer, and its key, are the same whatever lies below. Directories above what is copied are
+//! new ones, links at the destination are replaced by them, and owners are numbers.
+//!
 //! Where this differs from BuildKit on purpose:
 //!
 //! - A wildcard that matches nothing, with no other source, is an error, as in classic docker and buildah (DF-114): BuildKit makes an empty layer.
@@ -17,6 +20,7 @@
 //! - Several files onto one file are an error, as the documentation says (DF-112): BuildKit keeps the last.
 //! - `--exclude` counts for sources that are files too, as the documentation says (DF-129): BuildKit never excludes those.
 //! - Created parents have the mode 0755 whatever `--chmod` says (DF-120): BuildKit makes directories of mode 0644 that nobody can enter.
+//! - `--link` counts with `--chmod` too (DF-127): BuildKit ignores it then.
 
 mod archive;
 mod collect;
@@ -66,6 +70,8 @@ pub struct CopyStep {
     pub parents: bool,
     /// `--exclude`, patterns.
     pub exclude: Vec<String>,
+    /// `--link`: the layer is made without a look at what lies below it (DF-127).
+    pub link: bool,
     /// Whether it is ADD (archives are unpacked) and not COPY.
     pub add: bool,
     /// The instruction.

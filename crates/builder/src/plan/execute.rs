@@ -79,11 +79,6 @@ impl Builder<'_> {
     }
 
     pub(super) fn copy(&mut self, instruction: &Instruction, copy: &Copy) -> Result<(), BuildError> {
-        if copy.link {
-            let hint =
-                "leave --link out: the result has the same files, in a layer that depends on those below it";
-            return Err(PlanError::unsupported("COPY --link", flag_span(instruction, "link"), hint).into());
-        }
         for path in paths(&copy.sources) {
             if is_remote(path.as_str()) {
                 let reason = "COPY takes no URLs".to_owned();
@@ -113,6 +108,7 @@ impl Builder<'_> {
             chmod: copy.chmod.as_ref(),
             excludes: &copy.excludes,
             parents: copy.parents,
+            link: copy.link,
             add: false,
         };
         self.files(instruction, &parts, from)
@@ -128,6 +124,7 @@ impl Builder<'_> {
             chmod: add.chmod.as_ref(),
             excludes: &add.excludes,
             parents: false,
+            link: add.link,
             add: true,
         };
         self.files(instruction, &parts, from)
@@ -191,6 +188,7 @@ impl Builder<'_> {
             chmod: chmod.filter(|(mode, _)| !mode.is_empty()).map(mode).transpose()?,
             parents: parts.parents,
             exclude: parts.excludes.iter().map(|word| word.raw.clone()).collect(),
+            link: parts.link,
             add: parts.add,
             span: self.place(instruction.span),
         };
@@ -207,6 +205,7 @@ struct Parts<'a> {
     chmod: Option<&'a Word>,
     excludes: &'a [Word],
     parents: bool,
+    link: bool,
     add: bool,
 }
 
@@ -267,7 +266,6 @@ fn refuse_of_add(instruction: &Instruction, add: &Add) -> Result<(), PlanError> 
         return Err(remote(path.span));
     }
     let refused = [
-        ("link", add.link),
         ("checksum", add.checksum.is_some()),
         ("keep-git-dir", add.keep_git_dir.is_some()),
         ("unpack", add.unpack.is_some()),

@@ -14,7 +14,7 @@ use super::{Solver, Stack};
 use crate::copy::{self, CopyStep, Input, Selection};
 use crate::error::StepFailure;
 use crate::plan::{CopyFrom, Operation};
-use crate::record::Record;
+use crate::record::{Record, empty_stack};
 use crate::run::{self, Surroundings};
 use crate::workdir;
 
@@ -122,7 +122,12 @@ impl Solver<'_> {
         let nothing = View::new(&[]);
         let input = self.input(from, source.map_or(&nothing, |stack| &stack.view))?;
         let selection = Selection::find(input, step, stop)?;
-        let inputs = |content| [attempt.below.content, content];
+        // DF-127: a layer of its own, which knows nothing of those below it.
+        let (base, below) = match step.link {
+            true => (&nothing, empty_stack()),
+            false => (&attempt.below.view, attempt.below.content),
+        };
+        let inputs = |content| [below, content];
         let mut content = None;
         if self.may_be_found(attempt)? {
             let key = selection.content_key(stop)?;
@@ -141,8 +146,7 @@ impl Solver<'_> {
                 return Ok(made);
             }
         }
-        let (layer, learned) =
-            copy::execute(store, lease, step, &selection, &attempt.below.view, self.options(), stop)?;
+        let (layer, learned) = copy::execute(store, lease, step, &selection, base, self.options(), stop)?;
         self.explain(attempt, &inputs(learned), Some(&layer))?;
         self.keep(attempt, &inputs(learned), Some(layer))
     }

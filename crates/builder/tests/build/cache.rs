@@ -12,6 +12,8 @@ pub fn trials() -> Vec<Trial> {
         trial("df_173_the_second_build_executes_nothing", the_second_build_executes_nothing),
         trial("df_174_what_makes_a_copy_again", df_174_what_makes_a_copy_again),
         trial("df_178_a_base_counts_by_its_contents", df_178_a_base_counts_by_its_contents),
+        trial("df_127_linked_copies_know_nothing_below", df_127_linked_copies_know_nothing_below),
+        trial("df_127_linked_copies_replace_what_is_there", df_127_linked_copies_replace_what_is_there),
         trial("df_180_descriptions_do_not_count", df_180_descriptions_do_not_count),
         trial("df_181_no_cache", df_181_no_cache),
         trial("df_181_no_cache_of_some_stages", df_181_no_cache_of_some_stages),
@@ -53,6 +55,45 @@ fn df_174_what_makes_a_copy_again() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(lab.context().join("b"), mode).expect("a mode");
     assert_eq!(executed(), 2, "modes do");
+}
+
+fn df_127_linked_copies_know_nothing_below() {
+    let lab = Lab::new();
+    lab.file("a", "a");
+    for instruction in ["COPY --link", "ADD --link", "COPY --link --chmod=600 --chown=5:6"] {
+        let build = |below: &str| lab.build(&format!("FROM busybox\nRUN {below}\n{instruction} a /w/x/\n"));
+        let (first, _) = build("mkdir -m 700 -p /w/x");
+        let (second, heard) = build(&format!("echo '{instruction}' > /other"));
+        assert_eq!((second.steps.executed, second.steps.cached), (1, 1), "{:?}", heard.executed());
+        let last = |image| lab.config(image).rootfs.diff_ids.last().copied().expect("a layer");
+        assert_eq!(last(first.image), last(second.image), "{instruction}");
+        let view = lab.view(first.image);
+        let directory = view.find(b"w/x").expect("the directory");
+        assert_eq!(view.entry(directory).mode, 0o755, "{instruction}: a new one");
+        assert_eq!(lab.read(first.image, "w/x/a").as_deref(), Some("a"));
+        lab.file("a", "changed");
+        assert_eq!(build("mkdir -m 700 -p /w/x").0.steps.executed, 1, "{instruction}: contents count");
+        lab.file("a", "a");
+    }
+    let (linked, plain) =
+        (lab.build("FROM busybox\nCOPY --link a /y\n"), lab.build("FROM busybox\nCOPY a /y\n"));
+    assert_eq!((linked.0.steps.executed, plain.0.steps.executed), (1, 1), "they are different steps");
+    let (error, _) = lab.fail("FROM busybox\nCOPY --link --chown=me a /z\n");
+    assert!(crate::lab::chain(&error).contains("--chown=me"), "names are not known without what is below");
+}
+
+/// A link at the destination is not followed, and a file gives way, in the tables and for the commands of a later RUN.
+fn df_127_linked_copies_replace_what_is_there() {
+    let lab = Lab::new();
+    lab.file("a", "a");
+    let (outcome, heard) = lab.build(
+        "FROM busybox\nRUN mkdir /real && echo kept > /real/kept && ln -s /real /l && echo file > /f\n\
+         COPY --link a /l/\nCOPY --link a /f/\nRUN test ! -L /l && test ! -e /real/a && test ! -e /l/kept && cat /l/a /f/a /real/kept\n",
+    );
+    assert_eq!(heard.output(), "aakept\n");
+    assert_eq!(lab.read(outcome.image, "l/a").as_deref(), Some("a"));
+    assert_eq!(lab.read(outcome.image, "f/a").as_deref(), Some("a"));
+    assert_eq!(lab.read(outcome.image, "real/a"), None);
 }
 
 fn df_180_descriptions_do_not_count() {

@@ -38,6 +38,14 @@ fn df_114_missing_sources_say_what_is_near() {
             Some("package.json is a file, not a directory"),
         ),
         (
+            "../shared/x /n/",
+            "there is no ../shared/x in the build context",
+            Some(
+                "`..` ends at the top of the build context: build with the directory above as the context and name this Dockerfile with -f",
+            ),
+        ),
+        ("src/../else /n/", "there is no src/../else in the build context", None),
+        (
             "no*thing /n/",
             "nothing in the build context matches no*thing",
             Some("`*` and `?` do not cross a `/`, and `**` works with --parents only"),

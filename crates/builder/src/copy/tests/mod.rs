@@ -194,6 +194,7 @@ pub fn copy(words: &str) -> CopyStep {
         chown: None,
         chmod: None,
         parents: false,
+        link: false,
         exclude: Vec::new(),
         add: false,
         span: Span::default(),

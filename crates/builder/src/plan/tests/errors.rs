@@ -113,7 +113,6 @@ fn what_is_not_done_yet_is_refused() {
             "",
         ),
         ("DF-106", "FROM debian\nRUN --device=a/b x\n", 2, "RUN --device is not supported yet", ""),
-        ("DF-127", "FROM debian\nCOPY --link a b\n", 2, "COPY --link is not supported yet", "leave"),
         (
             "DF-138",
             "FROM debian\nADD https://x/y /z\n",
