@@ -10,6 +10,7 @@ mod globals;
 mod graph;
 mod history;
 mod metadata;
+mod mounts;
 mod references;
 mod stage;
 mod variables;
@@ -23,7 +24,8 @@ use dockerfile::{Dockerfile, InstructionKind, Span};
 
 pub use error::{PlanError, PlanProblem};
 pub use graph::{
-    Base, BaseImage, CopyFrom, HistoryEntry, Operation, Plan, RunStep, Script, Stage, Step, WorkdirStep,
+    Base, BaseImage, CopyFrom, HistoryEntry, MountKind, Operation, Plan, RunMount, RunStep, Script, Stage,
+    Step, WorkdirStep,
 };
 
 use crate::error::BuildError;

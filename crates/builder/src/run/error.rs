@@ -1,6 +1,7 @@
 //! What can go wrong with a command.
 
 use base::{Cancelled, Classified, IoError, Kind};
+use dockerfile::Span;
 use engine::EngineError;
 use engine::users::UserError;
 use layer::LayerError;
@@ -20,6 +21,16 @@ pub enum RunError {
         status: Status,
         /// The end of what it wrote.
         tail: Vec<u8>,
+    },
+    /// A secret cannot be had. What is in it is never said.
+    #[error("cannot use the secret {}: {reason}", base::text::bytes(.id.as_bytes()))]
+    Secret {
+        /// Which.
+        id: String,
+        /// Why not.
+        reason: String,
+        /// The mount in the Dockerfile.
+        span: Span,
     },
     /// The user is not in the image.
     #[error(transparent)]
@@ -45,6 +56,14 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Where in the Dockerfile it is, when that is narrower than the instruction.
+    pub fn span(&self) -> Option<Span> {
+        match self {
+            RunError::Secret { span, .. } => Some(*span),
+            _ => None,
+        }
+    }
+
     /// The end of what the command wrote.
     pub fn log_tail(&self) -> &[u8] {
         match self {
@@ -58,6 +77,7 @@ impl Classified for RunError {
     fn kind(&self) -> Kind {
         match self {
             RunError::Failed { .. } => Kind::Failed,
+            RunError::Secret { .. } => Kind::NotFound,
             RunError::User(error) => error.kind(),
             RunError::Sandbox(error) => error.kind(),
             RunError::Engine(error) => error.kind(),
@@ -72,6 +92,10 @@ impl Classified for RunError {
         match self {
             RunError::Failed { status, .. } => hint_of(*status).map(str::to_owned),
             RunError::User(error) => error.hint(),
+            RunError::Secret { id, .. } => Some(format!(
+                "give it with --secret id={0},src=FILE or --secret id={0},env=VARIABLE",
+                base::text::bytes(id.as_bytes())
+            )),
             RunError::Sandbox(error) if error.is_command() => {
                 Some("is the base image one that has this command (and a shell)?".to_owned())
             }

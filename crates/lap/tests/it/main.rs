@@ -21,6 +21,7 @@ mod interface;
 mod kill;
 mod left;
 mod listing;
+mod mounts;
 mod ordinary;
 mod real;
 mod registries;

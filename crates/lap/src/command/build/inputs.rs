@@ -9,6 +9,7 @@ use base::{Classified, IoContext, Kind};
 use builder::{DockerfileText, IgnoreText, ImageRequest, LocalContext, NoImage, Session};
 
 use super::outputs::Outputs;
+use super::secrets::Secrets;
 use super::{Stream, read_limited};
 use crate::failure::{Failure, Outcome};
 use crate::network::Fetcher;
@@ -116,12 +117,13 @@ pub struct CommandSession {
     context: Option<LocalContext>,
     fetcher: Fetcher,
     outputs: Mutex<Outputs>,
+    secrets: Secrets,
 }
 
 impl CommandSession {
     /// From what was read and asked for.
-    pub fn new(inputs: Inputs, fetcher: Fetcher, outputs: Outputs) -> Self {
-        Self { context: inputs.context, fetcher, outputs: Mutex::new(outputs) }
+    pub fn new(inputs: Inputs, fetcher: Fetcher, outputs: Outputs, secrets: Secrets) -> Self {
+        Self { context: inputs.context, fetcher, outputs: Mutex::new(outputs), secrets }
     }
 
     /// The build has succeeded: the outputs get their names.
@@ -142,6 +144,10 @@ impl Session for CommandSession {
             hint: error.hint(),
             reason: Failure::from(error).message(),
         })
+    }
+
+    fn secret(&self, id: &str) -> io::Result<Option<Vec<u8>>> {
+        self.secrets.read(id)
     }
 
     fn output(&self, export: usize) -> io::Result<Stream> {
