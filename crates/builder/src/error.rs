@@ -217,6 +217,7 @@ impl StepError {
     fn place(&self) -> Place {
         let narrower = match &self.cause {
             StepFailure::Copy(error) => error.span(),
+            StepFailure::Run(error) => error.span(),
             _ => None,
         };
         Place { span: narrower.unwrap_or(self.span), label: None, notes: Vec::new() }

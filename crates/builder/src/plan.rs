@@ -11,6 +11,7 @@ mod graph;
 mod history;
 mod lint;
 mod metadata;
+mod mounts;
 mod outline;
 mod references;
 mod stage;
@@ -26,7 +27,8 @@ use dockerfile::{Dockerfile, InstructionKind, Span, WarningKind};
 
 pub use error::{PlanError, PlanProblem};
 pub use graph::{
-    Base, BaseImage, CopyFrom, HistoryEntry, Operation, Plan, RunStep, Script, Stage, Step, WorkdirStep,
+    Base, BaseImage, CopyFrom, HistoryEntry, MountKind, Operation, Plan, RunMount, RunStep, Script, Stage,
+    Step, WorkdirStep,
 };
 
 use crate::error::BuildError;

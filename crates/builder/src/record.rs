@@ -11,7 +11,7 @@ use store::table::ContentDigest;
 use store::{Layer, StepKey, StepRecord};
 
 use crate::copy::{CopySource, CopyStep};
-use crate::plan::{CopyFrom, Operation, RunStep, Step, WorkdirStep};
+use crate::plan::{CopyFrom, MountKind, Operation, RunMount, RunStep, Step, WorkdirStep};
 
 /// Changes whenever a step with the same record would give another layer, or the record's form changes.
 const VERSION: u32 = 1;
@@ -106,8 +106,24 @@ fn run_document(run: &RunStep) -> Value {
         "user": run.user,
         "network": run.network.name(),
         "hostname": crate::run::HOSTNAME,
+        "mounts": run.mounts.iter().map(mount_document).collect::<Vec<_>>(),
         "inputs": ["below"],
     })
+}
+
+/// Where something is mounted, and what sort of thing it is: neither what is in it nor who uses it at the same time (DF-176).
+fn mount_document(mount: &RunMount) -> Value {
+    match &mount.kind {
+        MountKind::Tmpfs { read_only, .. } => {
+            json!({ "kind": "tmpfs", "target": mount.target, "read_only": read_only })
+        }
+        MountKind::Secret { id, env, mode, uid, gid, .. } => {
+            json!({ "kind": "secret", "target": mount.target, "id": id, "env": env, "mode": mode, "uid": uid, "gid": gid })
+        }
+        MountKind::Cache { read_only, .. } => {
+            json!({ "kind": "cache", "target": mount.target, "read_only": read_only })
+        }
+    }
 }
 
 fn copy_document(copy: &CopyStep, from: &CopyFrom) -> Value {
@@ -162,6 +178,7 @@ mod tests {
             directory: "/".to_owned(),
             user: String::new(),
             network: Network::Host,
+            mounts: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod error;
 mod log;
+mod mounts;
 mod script;
 
 use std::os::fd::BorrowedFd;
@@ -16,13 +17,15 @@ use engine::users::{Account, Users};
 use layer::View;
 use layer::packer::PackOptions;
 use sandbox::{Exit, Files, Process, Runner, Spec, Stdio, User};
-use store::{Layer, Lease, StepKey, Store};
+use store::{CacheDirectory, Layer, Lease, StepKey, Store};
 
 pub use error::RunError;
 use log::{Output, Written, pump};
+use mounts::Mounts;
 
 use crate::plan::RunStep;
 use crate::request::Network;
+use crate::session::Session;
 
 /// The name of the machine inside, as BuildKit gives it (DF-090).
 pub(crate) const HOSTNAME: &str = "buildkitsandbox";
@@ -38,6 +41,7 @@ pub(crate) struct Surroundings<'a> {
     pub snapshots: &'a Snapshots,
     pub view: &'a View,
     pub options: PackOptions,
+    pub session: &'a dyn Session,
     pub events: &'a Events,
     pub vertex: VertexId,
     pub cancel: &'a Cancel,
@@ -51,11 +55,15 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
     let account = Users::read(store, lease, around.view).account(&step.user)?;
     let snapshot = snapshots.prepare(store, lease, around.view, around.cancel).map_err(Box::new)?;
     snapshot.ensure_directory(&step.directory).map_err(Box::new)?;
+    let Mounts { mounts, env, caches } = mounts::prepare(around, &step.mounts)?;
+    let mut process = process(step, &account);
+    process.env.extend(env);
+    let script = script::mount(snapshot.place(), step.script.as_ref())?;
     let spec = Spec {
         root: snapshot.root(),
         read_only_root: false,
-        process: process(step, &account),
-        mounts: script::mount(snapshot.place(), step.script.as_ref())?.into_iter().collect(),
+        process,
+        mounts: script.into_iter().chain(mounts).collect(),
         hostname: HOSTNAME.to_owned(),
         network: match step.network {
             Network::Host => sandbox::Network::Host,
@@ -65,8 +73,11 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
         files: files(step.network)?,
         isolation: snapshots.isolation(),
         single_id: snapshot.single_id(),
+        shared_memory: None,
     };
-    let (exit, written) = execute(around, &spec)?;
+    let (exit, written) = execute(around, &spec, &caches)?;
+    drop(caches);
+    around.cancel.check()?;
     if !exit.status.is_success() {
         let Written { tail, whole } = written;
         return Err(RunError::Failed { command: step.arguments.clone(), status: exit.status, tail, whole });
@@ -77,8 +88,13 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
 }
 
 /// Starts the command, passes on what it writes, and waits for its end.
-fn execute(around: &Surroundings<'_>, spec: &Spec) -> Result<(Exit, Written), RunError> {
-    let holds: Vec<BorrowedFd<'_>> = around.view.layers().iter().map(Layer::hold).collect();
+fn execute(
+    around: &Surroundings<'_>,
+    spec: &Spec,
+    caches: &[CacheDirectory],
+) -> Result<(Exit, Written), RunError> {
+    let layers = around.view.layers().iter().map(Layer::hold);
+    let holds: Vec<BorrowedFd<'_>> = layers.chain(caches.iter().map(CacheDirectory::hold)).collect();
     let mut running = sandbox::spawn(around.runner, spec, Stdio::default(), &holds)?;
     let (stdout, stderr) = (running.take_stdout(), running.take_stderr());
     let output = Output::to(around.store.logs().begin()?);

@@ -28,6 +28,12 @@ pub trait Session: Send + Sync {
         let _ = warnings;
     }
 
+    /// A secret (`--secret`), read when a step needs it; `None` when there is none of this name.
+    fn secret(&self, id: &str) -> io::Result<Option<Vec<u8>>> {
+        let _ = id;
+        Ok(None)
+    }
+
     /// The stream that the export at this place of the request's list writes to. It is asked for once, when everything else has succeeded.
     fn output(&self, export: usize) -> io::Result<Box<dyn Write + Send>>;
 }

@@ -50,8 +50,8 @@ pub use probe::{Cgroups, Facts, probe};
 pub use running::{CreatedMountPoint, Exit, Input, Output, OwnerClaim, Runner, Running, Status, Stdio};
 pub use spawn::spawn;
 pub use spec::{
-    Files, Mount, MountSource, Network, Process, Resource, Rlimit, Root, Security, SingleId, Spec, Terminal,
-    User,
+    Files, Hidden, Mount, MountSource, Network, Process, Resource, Rlimit, Root, Security, SingleId, Spec,
+    Terminal, User,
 };
 pub use ways::Isolation;
 

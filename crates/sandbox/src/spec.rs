@@ -42,6 +42,9 @@ pub struct Spec {
     /// Files whose contents the host decides, bind-mounted over what the root has.
     #[serde(default)]
     pub files: Files,
+    /// How many bytes `/dev/shm` holds at most; `None` for docker's 64 MiB.
+    #[serde(default)]
+    pub shared_memory: Option<u64>,
     /// There is but one user id, that of root: what would need others is answered as if there were, and told in
     /// [`crate::Exit::owners`].
     #[serde(default)]
@@ -305,6 +308,28 @@ pub enum MountSource {
         path: PathBuf,
         /// Whether what is mounted below it comes along.
         recursive: bool,
+        /// Whether it is the caller's alone, and lies on the filesystem of the root: where nothing can be mounted, it is moved to the target, and back
+        /// when the process has ended.
+        movable: bool,
+    },
+    /// Something in a filesystem that is made as a root is. What is written to it goes where the root says.
+    Snapshot {
+        /// The filesystem.
+        root: Root,
+        /// Which file or directory of it: a path without links, relative to its top.
+        #[serde(with = "crate::wire::path")]
+        path: PathBuf,
+    },
+    /// A file in memory that nothing else sees, and that cannot be written.
+    Secret {
+        /// What is in it.
+        contents: Hidden,
+        /// Its mode.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
     },
     /// Memory.
     Tmpfs {
@@ -318,7 +343,7 @@ pub enum MountSource {
 impl Mount {
     /// A bind mount, recursive as docker's are, writable.
     pub fn bind(path: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
-        Self::new(target, MountSource::Bind { path: path.into(), recursive: true })
+        Self::new(target, MountSource::Bind { path: path.into(), recursive: true, movable: false })
     }
 
     /// A tmpfs as docker's `--tmpfs` makes it: no set-user-ID, nothing executable, mode 1777.
@@ -327,7 +352,8 @@ impl Mount {
         Self { no_suid: true, no_exec: true, ..mount }
     }
 
-    fn new(target: impl Into<PathBuf>, source: MountSource) -> Self {
+    /// Anything, writable.
+    pub fn new(target: impl Into<PathBuf>, source: MountSource) -> Self {
         Self {
             target: target.into(),
             source,
@@ -336,6 +362,17 @@ impl Mount {
             no_exec: false,
             devices: false,
         }
+    }
+}
+
+/// Bytes that no message shows.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(pub Vec<u8>);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("****")
     }
 }
 

@@ -71,6 +71,7 @@ impl Store {
         let mut check =
             Check { store: self, depth, events, cancel, findings: Vec::new(), bad: HashMap::new(), done: 0 };
         check.strays()?;
+        check.mounts()?;
         check.blobs()?;
         check.layers()?;
         check.chains()?;
@@ -136,6 +137,14 @@ impl Check<'_> {
             if !Algorithm::ALL.iter().any(|algorithm| name == algorithm.name()) {
                 self.stray(&self.store.at("blobs").join(name));
             }
+        }
+        Ok(())
+    }
+
+    /// What is in a cache is the steps' own: only what is around it can be wrong.
+    fn mounts(&mut self) -> Result<()> {
+        for stray in self.store.mounts().strays()? {
+            self.stray(&stray);
         }
         Ok(())
     }

@@ -46,6 +46,8 @@ pub struct Report {
     pub manifests: Vec<(RepositoryName, Digest)>,
     /// How many records of the build cache.
     pub records: u64,
+    /// How many directories of cache mounts.
+    pub mounts: u64,
     /// How many layers.
     pub layers: u64,
     /// How many blobs.
@@ -147,6 +149,9 @@ impl Collection<'_> {
             self.take(path, &format!("stage-{number}"))?;
         }
         self.take_logs()?;
+        if self.policy.cache {
+            self.take_mounts()?;
+        }
         self.take_layers()?;
         self.take_chains()?;
         if self.policy.derived {
@@ -302,6 +307,20 @@ impl Collection<'_> {
                     self.take(&path, &format!("layer-{}", diff_id.0.hex()))?;
                     self.report.layers += 1;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Directories of cache mounts that no step has.
+    fn take_mounts(&mut self) -> Result<()> {
+        let mounts = self.store.mounts();
+        for key in mounts.keys()? {
+            self.cancel.check()?;
+            // Locked until it has gone; nobody else begins to use it while this process has the store's lock alone.
+            if let Some(_locks) = mounts.alone(&key)? {
+                self.take(&mounts.path(&key), &format!("mount-{key}"))?;
+                self.report.mounts += 1;
             }
         }
         Ok(())

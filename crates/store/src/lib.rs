@@ -21,6 +21,7 @@
 //!   repositories/<path>/       what was pushed to `lap serve`: see [`repositories`]
 //!   cache/<definition>/<key>   records of steps that were built
 //!   contexts/<key>             digests of files in build contexts, remembered
+//!   mounts/<key>/              directories of RUN --mount=type=cache: see [`mounts`]
 //!   steps/<key>                locked while a step is executed
 //!   logs/<key>                 what a step wrote
 //!   stages/<key>               which steps a stage had when it was last built
@@ -71,6 +72,7 @@ pub mod images;
 pub mod layers;
 pub mod lease;
 pub mod logs;
+pub mod mounts;
 pub mod names;
 pub mod partial;
 pub mod repositories;
@@ -106,6 +108,7 @@ pub use ids::Ownership;
 pub use images::{ImageRecord, Images, Origin};
 pub use layers::{Layer, LayerBlob, Layers};
 pub use lease::Lease;
+pub use mounts::{CacheDirectory, CacheMounts};
 pub use names::{NameRecord, Names};
 pub use partial::PartialBlob;
 pub use repositories::{Repositories, Repository, RepositoryName};
@@ -193,6 +196,11 @@ impl Store {
     /// Images by name.
     pub fn names(&self) -> Names {
         Names::new(self.clone())
+    }
+
+    /// Directories of cache mounts.
+    pub fn mounts(&self) -> CacheMounts {
+        CacheMounts::new(self.clone())
     }
 
     /// Records of built steps.

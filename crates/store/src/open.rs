@@ -15,7 +15,7 @@ const TITLE: &str = "lapstrake store ";
 const VERSION: u32 = 1;
 
 /// What a store has at its top, besides `version` and `lock`.
-pub(crate) const DIRECTORIES: [&str; 17] = [
+pub(crate) const DIRECTORIES: [&str; 18] = [
     "blobs",
     "blobs/sha256",
     "layers",
@@ -25,6 +25,7 @@ pub(crate) const DIRECTORIES: [&str; 17] = [
     "repositories",
     "cache",
     "contexts",
+    "mounts",
     "steps",
     "stages",
     "logs",

@@ -32,7 +32,7 @@ pub struct Usage {
     pub images: Line,
     /// Containers.
     pub containers: Line,
-    /// Build cache: layers that only records of the cache refer to.
+    /// Build cache: layers that only records of the cache refer to, and the directories of cache mounts.
     pub cache: Line,
     /// Temporary directories of running processes, trash, and what nothing refers to.
     pub temporary: Line,
@@ -75,6 +75,7 @@ impl Store {
             usage.cache.size += room;
             usage.cache.reclaimable += room;
         }
+        self.add_mounts(&mut usage.cache)?;
         self.add_temporary(&mut usage.temporary)?;
         Ok(usage)
     }
@@ -122,6 +123,19 @@ impl Store {
             rooms.insert(Thing::Layer(diff_id), room);
         }
         Ok(rooms)
+    }
+
+    fn add_mounts(&self, line: &mut Line) -> Result<()> {
+        let mut measure = Measure::default();
+        for key in self.mounts().keys()? {
+            let room = measure.room(&self.mounts().path(&key))?;
+            let is_free = self.mounts().alone(&key)?.is_some();
+            line.count += 1;
+            line.size += room;
+            line.active += u64::from(!is_free);
+            line.reclaimable += if is_free { room } else { 0 };
+        }
+        Ok(())
     }
 
     fn add_temporary(&self, line: &mut Line) -> Result<()> {

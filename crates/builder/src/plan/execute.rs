@@ -45,6 +45,7 @@ impl Builder<'_> {
             directory: joined("/", &self.config.config.working_dir),
             user: self.config.config.user.clone(),
             network,
+            mounts: self.mounts(run)?,
         };
         self.executed(instruction, created_by, Operation::Run(step));
         Ok(())
@@ -280,10 +281,6 @@ fn refuse_of_add(instruction: &Instruction, add: &Add) -> Result<(), PlanError> 
 }
 
 fn refuse_of_run(run: &Run) -> Result<(), PlanError> {
-    if let Some(mount) = run.mounts.first() {
-        let hint = "copy the files with COPY, and remove what the image must not keep in the same RUN";
-        return Err(PlanError::unsupported("RUN --mount", mount.text.span, hint));
-    }
     if let Some((SecurityMode::Insecure, span)) = run.security {
         let hint = "leave the flag out: the command runs with docker's default capabilities";
         return Err(PlanError::unsupported("RUN --security=insecure", span, hint));

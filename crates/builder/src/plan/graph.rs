@@ -1,6 +1,7 @@
 //! What a plan is: stages of steps, everything expanded, nothing executed.
 
 use dockerfile::Span;
+use dockerfile::mount::Sharing;
 use image::{Config, ImageId, Platform};
 
 use crate::copy::CopyStep;
@@ -116,6 +117,61 @@ pub struct RunStep {
     pub user: String,
     /// The network.
     pub network: Network,
+    /// What is mounted, by target.
+    pub mounts: Vec<RunMount>,
+}
+
+/// One thing that a command sees besides its root filesystem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunMount {
+    /// Where, absolute; none for a secret that is a variable only.
+    pub target: Option<String>,
+    /// The mount in the Dockerfile.
+    pub span: Span,
+    /// What.
+    pub kind: MountKind,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountKind {
+    /// Memory.
+    Tmpfs {
+        /// How many bytes it holds at most.
+        size: Option<u64>,
+        /// Whether it cannot be written.
+        read_only: bool,
+    },
+    /// A secret.
+    Secret {
+        /// Which.
+        id: String,
+        /// The variable that has it.
+        env: Option<String>,
+        /// Whether it has to be there.
+        required: bool,
+        /// The file's mode.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
+    /// A directory that outlives the build.
+    Cache {
+        /// Which.
+        id: String,
+        /// Who may use it at the same time.
+        sharing: Sharing,
+        /// Its mode when it is new.
+        mode: u32,
+        /// Its owner when it is new.
+        uid: u32,
+        /// Its group when it is new.
+        gid: u32,
+        /// Whether it cannot be written.
+        read_only: bool,
+    },
 }
 
 /// A script that is shown to a command as a read-only file.

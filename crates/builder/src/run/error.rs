@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use base::{Cancelled, Classified, IoError, Kind};
+use dockerfile::Span;
 use engine::EngineError;
 use engine::users::UserError;
 use layer::LayerError;
@@ -24,6 +25,16 @@ pub enum RunError {
         tail: Vec<u8>,
         /// Where all of it is, when there is more.
         whole: Option<PathBuf>,
+    },
+    /// A secret cannot be had. What is in it is never said.
+    #[error("cannot use the secret {}: {reason}", base::text::bytes(.id.as_bytes()))]
+    Secret {
+        /// Which.
+        id: String,
+        /// Why not.
+        reason: String,
+        /// The mount in the Dockerfile.
+        span: Span,
     },
     /// The user is not in the image.
     #[error(transparent)]
@@ -57,6 +68,14 @@ impl RunError {
         }
     }
 
+    /// Where in the Dockerfile it is, when that is narrower than the instruction.
+    pub fn span(&self) -> Option<Span> {
+        match self {
+            RunError::Secret { span, .. } => Some(*span),
+            _ => None,
+        }
+    }
+
     /// The end of what the command wrote.
     pub fn log_tail(&self) -> &[u8] {
         match self {
@@ -70,6 +89,7 @@ impl Classified for RunError {
     fn kind(&self) -> Kind {
         match self {
             RunError::Failed { .. } => Kind::Failed,
+            RunError::Secret { .. } => Kind::NotFound,
             RunError::User(error) => error.kind(),
             RunError::Sandbox(error) => error.kind(),
             RunError::Engine(error) => error.kind(),
@@ -84,6 +104,10 @@ impl Classified for RunError {
         match self {
             RunError::Failed { status, .. } => hint_of(*status).map(str::to_owned),
             RunError::User(error) => error.hint(),
+            RunError::Secret { id, .. } => Some(format!(
+                "give it with --secret id={0},src=FILE or --secret id={0},env=VARIABLE",
+                base::text::bytes(id.as_bytes())
+            )),
             RunError::Sandbox(error) if error.is_command() => {
                 Some("is the base image one that has this command (and a shell)?".to_owned())
             }

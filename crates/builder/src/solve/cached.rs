@@ -74,6 +74,7 @@ impl Solver<'_> {
                     snapshots: self.snapshots()?,
                     view: &below.view,
                     options: self.options(),
+                    session: self.job.session,
                     events: self.job.events,
                     vertex: vertex_id(task),
                     cancel: self.stop,

@@ -22,6 +22,7 @@ use crate::{command, environment, excerpt, identity, network, signals};
 mod call;
 mod inputs;
 mod outputs;
+mod secrets;
 
 pub use outputs::compression;
 
@@ -50,6 +51,9 @@ pub struct Args {
     /// Set an ARG; without a value: take it over from the environment
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<String>,
+    /// A secret for RUN --mount=type=secret: id=NAME with src=FILE or env=VARIABLE
+    #[arg(long, value_name = "id=NAME[,src=FILE|,env=VARIABLE]")]
+    secret: Vec<String>,
     /// Set a label
     #[arg(long, value_name = "NAME=VALUE")]
     label: Vec<String>,
@@ -118,6 +122,7 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
         return call::run(context, &args, call, inputs);
     }
     let outputs = outputs::parse(&args.output)?;
+    let secrets = secrets::parse(&args.secret)?;
     let request = request(&args, inputs.dockerfile.clone(), &outputs)?;
     if args.push && !request.keeps_image() {
         return Err(Failure::new(Kind::Invalid, "an image that is not kept in the store cannot be pushed")
@@ -129,7 +134,7 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     outputs.clear(|text| progress.note(context.printer, text));
     let policy = if args.pull { Policy::Always } else { Policy::Missing };
     let fetcher = Fetcher::new(&store, &args.registries, policy)?;
-    let session = inputs::CommandSession::new(inputs, fetcher, outputs);
+    let session = inputs::CommandSession::new(inputs, fetcher, outputs, secrets);
     let cancel = signals::cancel_on_signal()?;
     if !args.quiet {
         identity::say_what_is_given_up(context);

@@ -122,6 +122,10 @@ fn prune(context: &Context, args: &Prune) -> Outcome<u8> {
         report.blobs,
         if args.dry_run { "would go" } else { "removed" }
     ));
+    if report.mounts > 0 {
+        let verb = if args.dry_run { "would go" } else { "removed" };
+        printer.note(format!("{} directories of cache mounts {verb}", report.mounts));
+    }
     let verb = if args.dry_run { "Would reclaim" } else { "Total reclaimed space:" };
     printer.line(format!("{verb} {}", units::size(report.bytes)))?;
     Ok(0)

@@ -121,6 +121,12 @@ impl State {
 
     /// Only ends of transfers: everything else would be noise in a log.
     fn status(&mut self, status: &Status, text: &mut Vec<u8>) {
+        // What a step waits for is said when it begins to wait: nobody should wonder why nothing happens.
+        if !status.completed && status.current == 0 && status.name.starts_with("waiting for ") {
+            self.heading(status.vertex, text);
+            self.line(status.vertex, base::text::line(&status.name).as_bytes(), text);
+            return;
+        }
         if !status.completed || status.current == 0 {
             return;
         }

@@ -42,7 +42,7 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("a bad variable", "FROM base:1\nENV A=${B:=x}\n", &["context/Dockerfile:2"]),
     (
         "what is not done yet",
-        "FROM base:1\nRUN --mount=type=cache,target=/c true\n",
+        "FROM base:1\nRUN --mount=type=bind,target=/c true\n",
         &["--mount", "not supported", "context/Dockerfile:2"],
     ),
     (

@@ -23,6 +23,7 @@ mod kill;
 mod left;
 mod listing;
 mod logs;
+mod mounts;
 mod ordinary;
 mod real;
 mod registries;

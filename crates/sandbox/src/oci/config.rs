@@ -106,6 +106,7 @@ mod tests {
             files: Files::default(),
             isolation: crate::ways::Isolation::Namespaces,
             single_id: None,
+            shared_memory: None,
         }
     }
 

@@ -54,14 +54,26 @@ fn fill(spec: &Spec, root: &OwnedFd, placed: &mut Placed) -> Result<Option<Pty>,
     ];
     for (path, contents) in files {
         if let Some(contents) = contents {
-            placed.file(root, path.as_ref(), contents.as_bytes(), 0o644)?;
+            placed.file(root, path.as_ref(), contents.as_bytes(), 0o644, None)?;
         }
     }
     for mount in &spec.mounts {
-        // What is not a file was refused.
-        if let MountSource::Bind { path, .. } = &mount.source {
-            let contents = std::fs::read(path).doing_to("read", path)?;
-            placed.file(root, &mount.target, &contents, 0o755)?;
+        let target = &mount.target;
+        // What is neither of these was refused.
+        match &mount.source {
+            MountSource::Bind { path, movable: true, .. } => placed.moved(root, target, path)?,
+            MountSource::Bind { path, .. } => {
+                let contents = std::fs::read(path).doing_to("read", path)?;
+                placed.file(root, target, &contents, 0o755, None)?;
+            }
+            MountSource::Snapshot { root: Root::Directory(top), path } => {
+                placed.moved(root, target, &top.join(path))?;
+            }
+            MountSource::Secret { contents, mode, uid, gid } => {
+                placed.file(root, target, &contents.0, *mode, Some((*uid, *gid)))?;
+            }
+            MountSource::Tmpfs { mode, .. } => placed.scratch(root, target, *mode)?,
+            MountSource::Snapshot { .. } => {}
         }
     }
     spec.process.terminal.map(device::terminal).transpose()
@@ -83,10 +95,20 @@ fn refuse(spec: &Spec) -> Result<(), Error> {
     }
     for mount in &spec.mounts {
         match &mount.source {
+            MountSource::Bind { movable: true, .. } if mount.read_only => {
+                return refused("a read-only mount");
+            }
+            MountSource::Bind { movable: true, .. } => {}
             MountSource::Bind { path, .. } if path.is_file() && mount.read_only => {}
             MountSource::Bind { .. } => return refused("a volume"),
-            MountSource::Tmpfs { .. } => return refused("a tmpfs"),
+            MountSource::Tmpfs { size: Some(_), .. } => return refused("a tmpfs with a size"),
+            MountSource::Tmpfs { .. } if mount.read_only => return refused("a read-only tmpfs"),
+            MountSource::Snapshot { root: Root::Overlay { .. }, .. } => return refused("an overlay"),
+            MountSource::Snapshot { .. } | MountSource::Secret { .. } | MountSource::Tmpfs { .. } => {}
         }
+    }
+    if spec.shared_memory.is_some() {
+        return refused("a /dev/shm with a size");
     }
     if spec.single_id.is_some() {
         return refused("a single user id");

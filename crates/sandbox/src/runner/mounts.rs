@@ -87,7 +87,11 @@ pub(super) fn clone_path(path: &Path, recursive: bool) -> Result<OwnedFd, Errno>
 }
 
 /// A detached copy of what is mounted at an open path.
-pub(super) fn clone_at(place: impl AsFd, path: &str, recursive: bool) -> Result<OwnedFd, Errno> {
+pub(super) fn clone_at(
+    place: impl AsFd,
+    path: impl rustix::path::Arg,
+    recursive: bool,
+) -> Result<OwnedFd, Errno> {
     open_tree(place, path, clone_flags(recursive) | OpenTreeFlags::AT_EMPTY_PATH)
 }
 

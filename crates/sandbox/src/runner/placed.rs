@@ -7,8 +7,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Timestamps, fchmod, makedev, mkdirat, mknodat, openat, renameat,
-    statat, unlinkat, utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timestamps, Uid, fchmod, fchown, makedev, mkdirat, mknodat,
+    openat, renameat, statat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -43,6 +43,17 @@ struct Point {
     times: Times,
     /// What was there before has this name beside the root.
     before: Option<String>,
+    end: End,
+}
+
+/// What becomes of something that was placed.
+enum End {
+    /// It goes, unless it is a directory with something in it.
+    Removed,
+    /// It goes, with all that is in it.
+    Emptied,
+    /// It goes back to where it came from.
+    Returned(PathBuf),
 }
 
 impl Placed {
@@ -66,7 +77,7 @@ impl Placed {
             let device = makedev(major, minor);
             let mode = Mode::from(0o666);
             match mknodat(&parent, file, FileType::CharacterDevice, mode, device) {
-                Ok(()) => self.note(path, false, (before, &parent), None)?,
+                Ok(()) => self.note(path, false, (before, &parent), None, End::Removed)?,
                 // Whatever forbids it forbids it to the command as well: it does without, as it would have to anyway.
                 Err(Errno::PERM | Errno::ACCESS) => {}
                 Err(errno) => return Err(errno).doing_to("create, in the root,", path),
@@ -85,24 +96,57 @@ impl Placed {
         path: &Path,
         contents: &[u8],
         mode: u32,
+        owner: Option<(u32, u32)>,
     ) -> Result<(), Error> {
-        let place = resolve::place(root, path)?;
-        let parents: Vec<PathBuf> = place.path.ancestors().skip(1).map(Path::to_owned).collect();
+        let Cleared { path: inside, parent, times, aside } = self.clear(root, path)?;
+        let name = inside.file_name().unwrap_or_default();
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = openat(&parent, name, flags, Mode::from_raw_mode(mode));
+        self.note(&inside, false, (times, &parent), aside, End::Removed)?;
+        let file = file.doing_to("create, in the root,", path)?;
+        if let Some((uid, gid)) = owner {
+            fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                .doing_to("set the owner of, in the root,", path)?;
+        }
+        fchmod(&file, Mode::from_raw_mode(mode)).doing_to("set the mode of, in the root,", path)?;
+        std::fs::File::from(file).write_all(contents).doing_to("write, in the root,", path)
+    }
+
+    /// Puts something that lies on the same filesystem where the path leads, until the command has ended.
+    pub(super) fn moved(&mut self, root: &OwnedFd, path: &Path, source: &Path) -> Result<(), Error> {
+        let metadata = std::fs::symlink_metadata(source).doing_to("examine", source)?;
+        let place = self.clear(root, path)?;
+        let moved = renameat(CWD, source, &place.parent, place.name());
+        let end = match moved {
+            Ok(()) => End::Returned(source.to_owned()),
+            Err(_) => End::Removed,
+        };
+        self.note(&place.path, metadata.is_dir(), (place.times, &place.parent), place.aside, end)?;
+        moved.doing_to("move into the root", source)
+    }
+
+    /// Puts an empty directory where the path leads; what the command makes in it goes.
+    pub(super) fn scratch(&mut self, root: &OwnedFd, path: &Path, mode: u32) -> Result<(), Error> {
+        let place = self.clear(root, path)?;
+        let made = mkdirat(&place.parent, place.name(), Mode::from_raw_mode(mode));
+        self.note(&place.path, true, (place.times, &place.parent), place.aside, End::Emptied)?;
+        made.doing_to("create, in the root,", path)
+    }
+
+    /// Makes what leads to a path, and puts aside what is there.
+    fn clear(&mut self, root: &OwnedFd, path: &Path) -> Result<Cleared, Error> {
+        let path = resolve::place(root, path)?.path;
+        let parents: Vec<PathBuf> = path.ancestors().skip(1).map(Path::to_owned).collect();
         for parent in parents.iter().rev().filter(|parent| !parent.as_os_str().is_empty()) {
             self.directory(root, parent, 0o755)?;
         }
-        let (parent, name, times) = self.parent(root, &place.path)?;
+        let (parent, name, times) = self.parent(root, &path)?;
         let aside = match renameat(&parent, name, &self.aside, self.name_aside()) {
             Ok(()) => Some(self.name_aside()),
             Err(Errno::NOENT) => None,
             Err(errno) => return Err(errno).doing_to("put aside, in the root,", path),
         };
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        let file = openat(&parent, name, flags, Mode::from_raw_mode(mode));
-        self.note(&place.path, false, (times, &parent), aside)?;
-        let file = file.doing_to("create, in the root,", path)?;
-        fchmod(&file, Mode::from_raw_mode(mode)).doing_to("set the mode of, in the root,", path)?;
-        std::fs::File::from(file).write_all(contents).doing_to("write, in the root,", path)
+        Ok(Cleared { parent, times, aside, path })
     }
 
     fn name_aside(&self) -> String {
@@ -112,7 +156,7 @@ impl Placed {
     fn directory(&mut self, root: &OwnedFd, path: &Path, mode: u32) -> Result<(), Error> {
         let (parent, name, before) = self.parent(root, path)?;
         match mkdirat(&parent, name, Mode::from_raw_mode(mode)) {
-            Ok(()) => self.note(path, true, (before, &parent), None),
+            Ok(()) => self.note(path, true, (before, &parent), None, End::Removed),
             Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(errno).doing_to("create, in the root,", path),
         }
@@ -135,9 +179,10 @@ impl Placed {
         is_directory: bool,
         (times, parent): (Timestamps, &OwnedFd),
         before: Option<String>,
+        end: End,
     ) -> Result<(), Error> {
         let times = Times::since(times, parent).doing_to("examine, in the root, the parent of", path)?;
-        self.points.push(Point { path: path.to_owned(), is_directory, times, before });
+        self.points.push(Point { path: path.to_owned(), is_directory, times, before, end });
         Ok(())
     }
 
@@ -151,23 +196,46 @@ impl Placed {
     fn remove_point(&self, root: &OwnedFd, point: &Point) -> Result<(), Errno> {
         let (parent, name) = parent_of(root, &point.path)?;
         let times = point.times.to_restore(&parent)?;
-        if point.is_directory && MEMORY.iter().any(|path| point.path == Path::new(path)) {
-            empty(&parent, name)?;
-        }
+        let is_memory = point.is_directory && MEMORY.iter().any(|path| point.path == Path::new(path));
         let flags = if point.is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-        match unlinkat(&parent, name, flags) {
-            // A command may remove what was placed, and make something else of that name.
-            Err(Errno::NOENT) => {}
-            Err(Errno::ISDIR) => {
-                empty(&parent, name)?;
-                unlinkat(&parent, name, AtFlags::REMOVEDIR)?;
+        match &point.end {
+            End::Returned(source) => renameat(&parent, name, CWD, source)?,
+            end => {
+                if is_memory || matches!(end, End::Emptied) {
+                    empty(&parent, name)?;
+                }
+                match unlinkat(&parent, name, flags) {
+                    // A command may remove what was placed, and make something else of that name.
+                    Err(Errno::NOENT) => {}
+                    Err(Errno::ISDIR) => {
+                        empty(&parent, name)?;
+                        unlinkat(&parent, name, AtFlags::REMOVEDIR)?;
+                    }
+                    result => result?,
+                }
             }
-            result => result?,
         }
         if let Some(before) = &point.before {
             renameat(&self.aside, before.as_str(), &parent, name)?;
         }
         utimensat(&parent, ".", &times, AtFlags::empty())
+    }
+}
+
+/// A place where nothing is any more.
+struct Cleared {
+    /// Without links.
+    path: PathBuf,
+    parent: OwnedFd,
+    /// The parent's, before.
+    times: Timestamps,
+    /// What was there has this name beside the root.
+    aside: Option<String>,
+}
+
+impl Cleared {
+    fn name(&self) -> &std::ffi::OsStr {
+        self.path.file_name().unwrap_or_default()
     }
 }
 

@@ -4,12 +4,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, unlinkat};
+use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::process::{chdir, fchdir, pivot_root};
 
 use super::created::Created;
 use super::device::{self, Pty};
-use super::mounts::{self, Filesystem, READ_ONLY};
+use super::mounts::{self, Filesystem, INERT, READ_ONLY};
 use super::overlay::{self, Layers, Upper};
 use super::scaffold::Scaffold;
 use super::stubs::{PointKind, Stubs};
@@ -102,23 +103,7 @@ fn assemble(spec: &Spec) -> Result<(Scaffold, OwnedFd, Filled), Error> {
     let scaffold = Scaffold::new()?;
     let points = points(spec, &scaffold)?;
     let place = scaffold.directory(ROOT)?;
-    let (root, upper) = match &spec.root {
-        Root::Directory(path) => (directory_root(path)?, overlay::open(path)?),
-        Root::Overlay { lowers, .. } if lowers.len() > overlay::LOWERS => {
-            let (count, most) = (lowers.len(), overlay::LOWERS);
-            return Err(Error::Invalid(format!("a root of {count} layers: {most} can be mounted at most")));
-        }
-        Root::Overlay { lowers, upper, work, user_attributes, volatile } => {
-            let open = Open {
-                lowers: lowers.iter().map(|lower| overlay::open(lower)).collect::<Result<_, _>>()?,
-                upper: overlay::open(upper)?,
-                work: overlay::open(work)?,
-                user_attributes: *user_attributes,
-                volatile: *volatile,
-            };
-            (overlay_root(&open, &points, &scaffold, attributes(spec.security))?, open.upper)
-        }
-    };
+    let (root, upper) = filesystem(&spec.root, &points, "stubs", spec.security, &scaffold)?;
     mounts::attach(&root, &place).doing("mount the root")?;
     if let Root::Directory(path) = &spec.root {
         mounts::restrict(&root, true, attributes(spec.security))
@@ -129,6 +114,33 @@ fn assemble(spec: &Spec) -> Result<(Scaffold, OwnedFd, Filled), Error> {
         mounts::restrict(&filled.root, false, READ_ONLY).doing("make the root read-only")?;
     }
     Ok((scaffold, upper, filled))
+}
+
+/// A detached mount of a filesystem, with stubs of this name for the points that it lacks; and where changes go.
+fn filesystem(
+    root: &Root,
+    points: &[Point],
+    name: &str,
+    security: Security,
+    scaffold: &Scaffold,
+) -> Result<(OwnedFd, OwnedFd), Error> {
+    match root {
+        Root::Directory(path) => Ok((directory_root(path)?, overlay::open(path)?)),
+        Root::Overlay { lowers, .. } if lowers.len() > overlay::LOWERS => {
+            let (count, most) = (lowers.len(), overlay::LOWERS);
+            Err(Error::Invalid(format!("a root of {count} layers: {most} can be mounted at most")))
+        }
+        Root::Overlay { lowers, upper, work, user_attributes, volatile } => {
+            let open = Open {
+                lowers: lowers.iter().map(|lower| overlay::open(lower)).collect::<Result<_, _>>()?,
+                upper: overlay::open(upper)?,
+                work: overlay::open(work)?,
+                user_attributes: *user_attributes,
+                volatile: *volatile,
+            };
+            Ok((overlay_root(&open, points, name, scaffold, attributes(security))?, open.upper))
+        }
+    }
 }
 
 fn attributes(security: Security) -> MountAttrFlags {
@@ -150,32 +162,44 @@ fn points(spec: &Spec, scaffold: &Scaffold) -> Result<Vec<Point>, Error> {
     ];
     for (name, contents) in files {
         if let Some(contents) = contents {
-            let what = What::Detached(scaffold.file(name, contents)?);
+            let what = What::Detached(scaffold.file(name, contents.as_bytes(), 0o644, None)?);
             points.push(Point { target: Path::new("/etc").join(name), kind: PointKind::File, what });
         }
     }
-    for mount in &spec.mounts {
-        points.push(asked_for(mount)?);
+    for (number, mount) in spec.mounts.iter().enumerate() {
+        points.push(asked_for(mount, number, spec, scaffold)?);
     }
     Ok(points)
 }
 
 /// A mount that the caller asks for, detached.
-fn asked_for(mount: &Mount) -> Result<Point, Error> {
+fn asked_for(mount: &Mount, number: usize, spec: &Spec, scaffold: &Scaffold) -> Result<Point, Error> {
     let mut attributes = MountAttrFlags::empty();
     attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, !mount.devices);
     attributes.set(MountAttrFlags::MOUNT_ATTR_NOSUID, mount.no_suid);
     attributes.set(MountAttrFlags::MOUNT_ATTR_NOEXEC, mount.no_exec);
     attributes.set(READ_ONLY, mount.read_only);
     let (what, kind) = match &mount.source {
-        MountSource::Bind { path, recursive } => {
+        MountSource::Bind { path, recursive, .. } => {
             let detached = mounts::clone_path(path, *recursive).doing_to("bind-mount", path)?;
-            let stat = fstat(&detached).doing_to("examine", path)?;
-            let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-            (
-                What::Bind { mount: detached, recursive: *recursive, attributes },
-                if is_directory { PointKind::Directory } else { PointKind::File },
-            )
+            let kind = kind_of(&detached).doing_to("examine", path)?;
+            (What::Bind { mount: detached, recursive: *recursive, attributes }, kind)
+        }
+        MountSource::Snapshot { root, path } => {
+            let top = snapshot(root, number, spec.security, scaffold)?;
+            let detached = match path.as_os_str().is_empty() {
+                true => top,
+                false => mounts::clone_at(&top, path, false).doing_to("bind-mount", path)?,
+            };
+            let kind = kind_of(&detached).doing_to("examine", path)?;
+            (What::Bind { mount: detached, recursive: false, attributes }, kind)
+        }
+        MountSource::Secret { contents, mode, uid, gid } => {
+            // With a single id everything is root's, and the process believes otherwise.
+            let owner = spec.single_id.is_none().then_some((*uid, *gid));
+            let mount = scaffold.file(&format!("secret-{number}"), &contents.0, *mode, owner)?;
+            let attributes = attributes.union(READ_ONLY).union(INERT);
+            (What::Bind { mount, recursive: false, attributes }, PointKind::File)
         }
         MountSource::Tmpfs { size, mode } => {
             let mut tmpfs = Filesystem::new("tmpfs")?.with("mode", &format!("{mode:o}"))?;
@@ -186,6 +210,22 @@ fn asked_for(mount: &Mount) -> Result<Point, Error> {
         }
     };
     Ok(Point { target: mount.target.clone(), kind, what })
+}
+
+fn kind_of(mount: &OwnedFd) -> Result<PointKind, Errno> {
+    let is_directory = FileType::from_raw_mode(fstat(mount)?.st_mode) == FileType::Directory;
+    Ok(if is_directory { PointKind::Directory } else { PointKind::File })
+}
+
+/// A filesystem besides the root: a detached mount of its top.
+fn snapshot(root: &Root, number: usize, security: Security, scaffold: &Scaffold) -> Result<OwnedFd, Error> {
+    let nothing = Vec::new();
+    let (mount, _) = filesystem(root, &nothing, &format!("snapshot-{number}"), security, scaffold)?;
+    // What is to be copied in part has to be attached somewhere, before Linux 6.15.
+    let name = format!("top-{number}");
+    let place = scaffold.directory(&name)?;
+    mounts::attach(&mount, &place).doing("mount a snapshot")?;
+    mounts::clone_at(scaffold.place(&name)?, "", false).doing("bind-mount a snapshot")
 }
 
 fn directory_root(path: &Path) -> Result<OwnedFd, Error> {
@@ -207,10 +247,14 @@ struct Open {
 fn overlay_root(
     open: &Open,
     points: &[Point],
+    name: &str,
     scaffold: &Scaffold,
     attributes: MountAttrFlags,
 ) -> Result<OwnedFd, Error> {
-    let stubs = stubs(open, points, scaffold)?;
+    let stubs = match points {
+        [] => Stubs::new(scaffold.directory(name)?),
+        points => stubs(open, points, name, scaffold)?,
+    };
     let mut lowers = Vec::with_capacity(open.lowers.len() + 1);
     if !stubs.is_empty() || open.lowers.is_empty() {
         lowers.push(stubs.layer());
@@ -222,7 +266,7 @@ fn overlay_root(
 }
 
 /// Looks through all layers, without changing any, for what is missing.
-fn stubs(open: &Open, points: &[Point], scaffold: &Scaffold) -> Result<Stubs, Error> {
+fn stubs(open: &Open, points: &[Point], name: &str, scaffold: &Scaffold) -> Result<Stubs, Error> {
     let nothing = scaffold.directory("nothing")?;
     let mut layers = vec![open.upper.as_fd()];
     layers.extend(open.lowers.iter().map(AsFd::as_fd));
@@ -232,7 +276,7 @@ fn stubs(open: &Open, points: &[Point], scaffold: &Scaffold) -> Result<Stubs, Er
         READ_ONLY,
         scaffold,
     )?;
-    let mut stubs = Stubs::new(scaffold.directory("stubs")?);
+    let mut stubs = Stubs::new(scaffold.directory(name)?);
     for point in points {
         let place = resolve::place(&view, &point.target)?;
         let hidden = ["proc", "dev", "sys"]

@@ -9,7 +9,9 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, mkdirat, openat, utimensat};
+use rustix::fs::{
+    AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid, fchmod, fchown, mkdirat, openat, utimensat,
+};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MoveMountFlags, move_mount};
 
@@ -63,12 +65,23 @@ impl Scaffold {
         openat(&self.memory, name, flags, Mode::empty()).doing_to("open, in memory,", name)
     }
 
-    /// Makes a file with these contents, and a detached mount of it.
-    pub(super) fn file(&self, name: &str, contents: &str) -> Result<OwnedFd, Error> {
+    /// Makes a file with these contents, and a detached mount of it. Without an owner it is root's.
+    pub(super) fn file(
+        &self,
+        name: &str,
+        contents: &[u8],
+        mode: u32,
+        owner: Option<(u32, u32)>,
+    ) -> Result<OwnedFd, Error> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        let file =
-            openat(&self.memory, name, flags, Mode::from(0o644)).doing_to("create, in memory,", name)?;
-        std::fs::File::from(file).write_all(contents.as_bytes()).doing_to("write, in memory,", name)?;
+        let file = openat(&self.memory, name, flags, Mode::from_raw_mode(mode));
+        let file = file.doing_to("create, in memory,", name)?;
+        if let Some((uid, gid)) = owner {
+            fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                .doing_to("set the owner of, in memory,", name)?;
+            fchmod(&file, Mode::from_raw_mode(mode)).doing_to("set the mode of, in memory,", name)?;
+        }
+        std::fs::File::from(file).write_all(contents).doing_to("write, in memory,", name)?;
         utimensat(&self.memory, name, &EPOCH, AtFlags::empty()).doing_to("set the time of", name)?;
         let mount = mounts::clone_at(&self.memory, name, false).doing_to("bind-mount, in memory,", name)?;
         Ok(mount)

@@ -100,9 +100,9 @@ fn what_is_not_done_yet_is_refused() {
     check(&[
         (
             "DF-094",
-            "FROM debian\nRUN --mount=type=cache,target=/c x\n",
+            "FROM debian\nRUN --mount=type=bind,target=/c x\n",
             2,
-            "RUN --mount is not supported yet",
+            "RUN --mount=type=bind is not supported yet",
             "same RUN",
         ),
         (
@@ -183,7 +183,7 @@ fn wrong_values() {
 
 #[test]
 fn errors_of_stages_that_are_not_needed_do_not_count() {
-    planned(&request("FROM nowhere AS unused\nRUN --mount=type=cache,target=/c x\nFROM debian\n"));
+    planned(&request("FROM nowhere AS unused\nRUN --mount=type=bind,target=/c x\nFROM debian\n"));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn df_160_errors_of_triggers_are_at_the_from() {
     for (trigger, message) in [
         ("COPY --from=late / /", "there is no image late in the store"),
         ("BOGUS x", "an ONBUILD trigger of the base is not valid: unknown instruction: BOGUS"),
-        ("RUN --mount=type=cache,target=/c x", "RUN --mount is not supported yet"),
+        ("RUN --mount=type=bind,target=/c x", "RUN --mount=type=bind is not supported yet"),
         ("USER ${x?needed}", "an ONBUILD trigger of the base is not valid: x: needed"),
     ] {
         base.config.on_build = vec![trigger.to_owned()];

@@ -9,6 +9,7 @@ use base::{Classified, IoContext, Kind};
 use builder::{BuildWarning, DockerfileText, IgnoreText, ImageRequest, LocalContext, NoImage, Session};
 
 use super::outputs::Outputs;
+use super::secrets::Secrets;
 use super::{Stream, read_limited};
 use crate::failure::{Failure, Outcome};
 use crate::network::Fetcher;
@@ -117,12 +118,19 @@ pub struct CommandSession {
     fetcher: Fetcher,
     outputs: Mutex<Outputs>,
     warnings: Mutex<Vec<BuildWarning>>,
+    secrets: Secrets,
 }
 
 impl CommandSession {
     /// From what was read and asked for.
-    pub fn new(inputs: Inputs, fetcher: Fetcher, outputs: Outputs) -> Self {
-        Self { context: inputs.context, fetcher, outputs: Mutex::new(outputs), warnings: Mutex::default() }
+    pub fn new(inputs: Inputs, fetcher: Fetcher, outputs: Outputs, secrets: Secrets) -> Self {
+        Self {
+            context: inputs.context,
+            fetcher,
+            outputs: Mutex::new(outputs),
+            warnings: Mutex::default(),
+            secrets,
+        }
     }
 
     /// What the build looked askance at.
@@ -152,6 +160,10 @@ impl Session for CommandSession {
 
     fn warned(&self, warnings: &[BuildWarning]) {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(warnings);
+    }
+
+    fn secret(&self, id: &str) -> io::Result<Option<Vec<u8>>> {
+        self.secrets.read(id)
     }
 
     fn output(&self, export: usize) -> io::Result<Stream> {
