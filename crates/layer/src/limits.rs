@@ -17,8 +17,9 @@ pub const MAX_XATTRS: usize = 64 << 10;
 /// Bytes of all names, targets, attributes and maps of pieces of one layer, implied directories included: they are kept in memory while a layer is read.
 /// Those of the largest public images take some 50 MB; a bomb makes one of 4 MB out of an entry of 5 KB.
 pub const MAX_NAMES: u64 = 512 << 20;
-/// Bytes of names that are looked at while parents are resolved, the beginning of a name once for each of its components: some ten seconds. Ten million
-/// ordinary names take a fifth of it; a bomb has names that lead through forty links to names of 4095 bytes.
+/// What is looked at while parents are resolved: bytes of names, the beginning of a name once for each of its components, and 128 for each of these: some
+/// ten seconds. Ten million ordinary names take a third of it; a bomb has names that lead through forty links to names of 4095 bytes, or of a thousand
+/// components.
 pub const MAX_LOOKUPS: u64 = 16 << 30;
 /// The largest zstd window (ST-075): `--long=27`.
 pub const MAX_ZSTD_WINDOW_LOG: u32 = 27;

@@ -116,7 +116,11 @@ fn lines(store: &Store, args: &Args) -> Outcome<Vec<Line>> {
     let mut lines = Vec::new();
     for image in &images {
         let named = names.remove(&image.id).unwrap_or_default();
-        let size = size(store, image)?;
+        let size = match size(store, image) {
+            // It was removed, and collected, after it was listed.
+            Err(_) if store.images().get(&image.id)?.is_none() => continue,
+            size => size?,
+        };
         if named.is_empty() && wanted.is_none() && args.all {
             lines.push(line(image, None, size, now, args.no_trunc));
         }

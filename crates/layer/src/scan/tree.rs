@@ -32,6 +32,9 @@ const MAX_LINKS: usize = 40;
 /// What an implied directory takes besides its name: unlike others, it needs no room in the archive.
 const IMPLIED: usize = 64;
 
+/// What looking for a name takes, however short it is, in bytes that could be compared meanwhile.
+const LOOKUP: u64 = 128;
+
 const TOO_LONG: Reason = "its name, symbolic links followed, is longer than 4095 bytes";
 const LINKED_BEFORE: Reason = "a hardlink to it comes before it";
 
@@ -264,17 +267,17 @@ impl Tree {
         let mut waiting: Vec<Vec<u8>> = components(name);
         let mut links = 0;
         while let Some(component) = waiting.pop() {
-            if component == b".." {
-                resolved.truncate(resolved.iter().rposition(|byte| *byte == b'/').unwrap_or(0));
-                continue;
-            }
-            let next = join(&resolved, &component);
-            self.looked_at += next.len() as u64;
+            self.looked_at += (resolved.len() + component.len()) as u64 + LOOKUP;
             if self.looked_at > MAX_LOOKUPS {
                 return Err(
                     "the parents of the names up to here are too long, and lead through too many symbolic links",
                 );
             }
+            if component == b".." {
+                resolved.truncate(resolved.iter().rposition(|byte| *byte == b'/').unwrap_or(0));
+                continue;
+            }
+            let next = join(&resolved, &component);
             match self.nodes.get(&key(&next)) {
                 Some(Node::Symlink(link)) => {
                     links += 1;
