@@ -196,7 +196,7 @@ fn df_062_arguments_that_steer_buildkit() {
 fn df_181_stages_that_there_are_not() {
     let filter = |stage: &str| Request {
         no_cache_stages: vec![stage.to_owned()],
-        ..request("FROM scratch AS Build\nFROM build\n")
+        ..request("FROM scratch AS build\nFROM build\n")
     };
     assert!(planned(&filter("BUILD")).warnings.is_empty());
     let warnings = planned(&filter("biuld")).warnings;
