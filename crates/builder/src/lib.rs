@@ -40,4 +40,6 @@ pub use outcome::{BuildWarning, Named, Outcome, StepCount};
 pub use outline::{Outline, OutlineArgument, OutlineNeed, Target, targets};
 pub use request::{DockerfileText, Export, Network, Request};
 pub use run::RunError;
-pub use session::{IgnoreText, ImageRequest, LocalContext, NoImage, Session};
+pub use session::{
+    Download, DownloadRequest, IgnoreText, ImageRequest, LocalContext, NoDownload, NoImage, Session, Version,
+};

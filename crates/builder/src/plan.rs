@@ -14,6 +14,7 @@ mod metadata;
 mod mounts;
 mod outline;
 mod references;
+mod remote;
 mod stage;
 mod variables;
 

@@ -129,6 +129,9 @@ fn mount_document(mount: &RunMount) -> Value {
 fn copy_document(copy: &CopyStep, from: &CopyFrom) -> Value {
     let source = |source: &CopySource| match source {
         CopySource::Path { pattern, .. } => json!({ "path": pattern }),
+        CopySource::Url { url, checksum, .. } => {
+            json!({ "url": url, "checksum": checksum.as_ref().map(|(digest, _)| digest.to_string()) })
+        }
         CopySource::Heredoc { name, content } => {
             json!({ "heredoc": name, "content": blake3::hash(content).to_hex().as_str() })
         }

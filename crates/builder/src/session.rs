@@ -1,7 +1,7 @@
 //! What whoever asked for a build supplies while it runs.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base::{Cancel, Events, Kind};
 use image::Platform;
@@ -21,6 +21,16 @@ pub trait Session: Send + Sync {
     fn image(&self, request: &ImageRequest<'_>) -> Result<(), NoImage> {
         let _ = request;
         Ok(())
+    }
+
+    /// A file of the web, into a file of the disk. Whoever asked for the build knows how to get it, if anybody does.
+    fn download(&self, request: &DownloadRequest<'_>) -> Result<Download, NoDownload> {
+        let _ = request;
+        Err(NoDownload {
+            kind: Kind::Unsupported,
+            reason: "this build downloads nothing".to_owned(),
+            hint: Some("put the file into the build context".to_owned()),
+        })
     }
 
     /// Hears what looks like a mistake, once, before anything is executed; also when planning fails.
@@ -62,6 +72,57 @@ pub struct ImageRequest<'a> {
     pub events: &'a Events,
     /// Stops it.
     pub cancel: &'a Cancel,
+}
+
+/// A file that ADD downloads.
+pub struct DownloadRequest<'a> {
+    /// Where it is: an address of HTTP.
+    pub url: &'a str,
+    /// The version that is known; `None` when the file is wanted in any case.
+    pub known: Option<&'a Version>,
+    /// Where it is to be written.
+    pub path: &'a Path,
+    /// More bytes than this are an error.
+    pub limit: u64,
+    /// Hears how much has come, and how much there is.
+    pub progress: &'a dyn Fn(u64, Option<u64>),
+    /// Stops it.
+    pub cancel: &'a Cancel,
+}
+
+/// How a server names a version of a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Version {
+    /// Its name.
+    pub etag: Option<String>,
+    /// When it was made, as the server writes it.
+    pub last_modified: Option<String>,
+}
+
+/// What came of a download.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Download {
+    /// The known version is still the one that the server has; nothing was written.
+    Unchanged,
+    /// The whole file was written.
+    Whole {
+        /// What was written.
+        version: Version,
+        /// When it was made, in seconds since 1970, if the server says so.
+        mtime: Option<i64>,
+    },
+}
+
+/// Why a file could not be downloaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NoDownload {
+    /// What sort of failure it was.
+    pub kind: Kind,
+    /// What happened, causes included.
+    pub reason: String,
+    /// What the user can do.
+    pub hint: Option<String>,
 }
 
 /// A directory of this machine as a build context. It is read in place.

@@ -2,6 +2,7 @@
 
 mod cached;
 mod contexts;
+mod downloads;
 mod explain;
 mod graph;
 mod schedule;

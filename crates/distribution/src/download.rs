@@ -196,7 +196,7 @@ impl Read for Download<'_> {
 }
 
 /// Where `bytes N-M/SIZE` begins.
-fn begin_of(range: &str) -> Option<u64> {
+pub(crate) fn begin_of(range: &str) -> Option<u64> {
     range.trim().strip_prefix("bytes")?.trim_start().split('-').next()?.parse().ok()
 }
 

@@ -213,6 +213,25 @@ pub enum DistributionError {
     /// A text is not a registry.
     #[error("{} is not the name of a registry", base::text::bytes(.0.as_bytes()))]
     NoHost(String),
+    /// A file of the web is not there.
+    #[error("{what} does not exist{}", behind(.said))]
+    NoFile {
+        /// The file, or the address that it has moved to.
+        what: String,
+        /// What the server said.
+        said: String,
+    },
+    /// A file of the web is not for everybody.
+    #[error("the server does not give it to anybody ({status}){}", behind(.said))]
+    NoFileForAnybody {
+        /// Number and name of the status.
+        status: String,
+        /// What the server said.
+        said: String,
+    },
+    /// A text is not the address of a file on the web.
+    #[error("it is not an address of HTTP")]
+    NoAddress,
 }
 
 /// What a server said, behind a colon.
@@ -236,9 +255,14 @@ impl Classified for DistributionError {
             DistributionError::Proxy { .. }
             | DistributionError::File { .. }
             | DistributionError::OtherDigest { .. }
+            | DistributionError::NoAddress
             | DistributionError::NoHost(_) => Kind::Invalid,
-            DistributionError::Login { .. } | DistributionError::Denied { .. } => Kind::Denied,
-            DistributionError::NotFound { .. } | DistributionError::Foreign { .. } => Kind::NotFound,
+            DistributionError::Login { .. }
+            | DistributionError::Denied { .. }
+            | DistributionError::NoFileForAnybody { .. } => Kind::Denied,
+            DistributionError::NotFound { .. }
+            | DistributionError::NoFile { .. }
+            | DistributionError::Foreign { .. } => Kind::NotFound,
             DistributionError::Throttled { .. } => Kind::Busy,
             DistributionError::Helper { .. } => Kind::Failed,
             DistributionError::Answer { code: 507 | 413, .. } => Kind::NoSpace,
@@ -278,6 +302,12 @@ impl Classified for DistributionError {
                     .to_owned(),
             ),
             DistributionError::NotFound { .. } => Some("check the name and the tag".to_owned()),
+            DistributionError::NoFile { .. } => {
+                Some("check the address, or put the file into the build context".to_owned())
+            }
+            DistributionError::NoFileForAnybody { .. } => {
+                Some("no credentials are shown for URLs: put the file into the build context".to_owned())
+            }
             DistributionError::Throttled { .. } => {
                 Some("repeat the command then; what has come is kept".to_owned())
             }
@@ -286,7 +316,7 @@ impl Classified for DistributionError {
                     .to_owned(),
             ),
             DistributionError::Answer { code: 500.., .. } => Some(
-                "the fault is the registry's: repeat the command later; what was transferred is kept"
+                "the fault is the server's: repeat the command later; what was transferred is kept"
                     .to_owned(),
             ),
             DistributionError::Mismatch { .. } => Some(

@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 pub(crate) use body::Body;
+pub(crate) use fault::shown;
 pub use fault::{Fault, TransportError};
 
 use crate::config::Proxies;

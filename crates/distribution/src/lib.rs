@@ -25,6 +25,7 @@
 //! - `download`: a blob as a stream that goes on behind interruptions.
 //! - `source`: where images come from; `foreign`: layers that registries need not have.
 //! - [`copy`]: from one place to another, through memory.
+//! - [`web`]: a file that is no blob of a registry, for ADD.
 //! - `upload`: a blob on its way out, by chunks that go on behind interruptions, also in the next process.
 //!
 //! # How bytes flow
@@ -54,6 +55,7 @@ pub mod pull;
 pub mod push;
 pub mod referrers;
 pub mod search;
+pub mod web;
 
 mod answer;
 mod authn;

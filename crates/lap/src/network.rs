@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use base::{Cancel, Events};
 use distribution::config::{AuthFile, Config, Patience, Proxies};
 use distribution::host::Host;
-use distribution::{Client, DistributionError, config};
+use distribution::{Client, DistributionError, config, web};
 use image::{Digest, Platform, Reference};
 use store::{Lease, Store};
 
@@ -76,7 +76,7 @@ pub enum Policy {
     Never,
 }
 
-/// Fetches images that other commands need.
+/// Fetches images, and files, that other commands need.
 pub struct Fetcher {
     store: Store,
     lease: Lease,
@@ -111,15 +111,22 @@ impl Fetcher {
         else {
             return Ok(());
         };
-        let client = match self.client.get() {
-            Some(client) => client,
-            None => {
-                let client = Client::new(self.args.config())?;
-                self.client.get_or_init(|| client)
-            }
-        };
+        let client = self.client()?;
         distribution::pull::pull(client, &self.store, &self.lease, &reference, platform, events, cancel)?;
         Ok(())
+    }
+
+    /// Downloads a file of the web.
+    pub fn download(&self, wanted: &web::Wanted<'_>) -> Result<web::Fetched, DistributionError> {
+        web::fetch(self.client()?, wanted)
+    }
+
+    fn client(&self) -> Result<&Client, DistributionError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = Client::new(self.args.config())?;
+        Ok(self.client.get_or_init(|| client))
     }
 }
 

@@ -165,7 +165,7 @@ impl Collection<'_> {
         self.take_partials()
     }
 
-    /// Beginnings of blobs that nobody is transferring, and the sessions of their way out.
+    /// Beginnings of blobs that nobody is transferring, the sessions of their way out, and what is known of downloads.
     fn take_partials(&mut self) -> Result<()> {
         // Locked until they have gone, so that nobody begins to continue one.
         let held = self.store.abandoned_partials()?;
@@ -176,6 +176,11 @@ impl Collection<'_> {
         for path in self.store.uploads().files()? {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             self.take(&path, &format!("upload-{name}"))?;
+        }
+        // Each costs a download when it is needed after all.
+        for path in self.store.downloads().files()? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.take(&path, &format!("download-{name}"))?;
         }
         Ok(())
     }

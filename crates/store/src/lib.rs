@@ -28,6 +28,7 @@
 //!   leases/<id>                what a running process needs; dead when nobody holds its flock
 //!   partial/<algorithm>-<hex>  the beginning of a blob whose transfer was interrupted; its flock says who continues it
 //!   uploads/<key>              sessions of pushes that were interrupted
+//!   downloads/<key>            which version of a file ADD downloaded, by the digest of its URL
 //!   tmp/<id>/                  unfinished things; dead when nobody holds the flock
 //!   trash/<id>/                things on their way out
 //! ```
@@ -66,6 +67,7 @@ pub mod cache;
 pub mod check;
 pub mod collect;
 pub mod contexts;
+pub mod downloads;
 pub mod error;
 pub mod ids;
 pub mod images;

@@ -15,7 +15,7 @@ const TITLE: &str = "lapstrake store ";
 const VERSION: u32 = 1;
 
 /// What a store has at its top, besides `version` and `lock`.
-pub(crate) const DIRECTORIES: [&str; 18] = [
+pub(crate) const DIRECTORIES: [&str; 19] = [
     "blobs",
     "blobs/sha256",
     "layers",
@@ -32,6 +32,7 @@ pub(crate) const DIRECTORIES: [&str; 18] = [
     "leases",
     "partial",
     "uploads",
+    "downloads",
     "tmp",
     "trash",
 ];

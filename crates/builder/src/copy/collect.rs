@@ -13,11 +13,13 @@ use store::table::{Entry, EntryKind};
 use super::item::{Content, Group, Item, ItemKind, Shape};
 use super::sieve::Sieve;
 use super::tree::{At, There, Tree};
-use super::{CopyError, Thing, archive};
+use super::{CopyError, Downloaded, Thing, archive, download};
 use crate::context::{Below, Context, Kind, Opener, Status, Walked, Xattrs};
 
 /// The mode of a heredoc (DF-033).
 const HEREDOC_MODE: u32 = 0o644;
+/// The mode of a downloaded file (DF-138).
+const DOWNLOAD_MODE: u32 = 0o600;
 
 /// What makes items of what was found.
 pub(super) struct Collector<'a> {
@@ -80,6 +82,24 @@ impl<'a> Collector<'a> {
             xattrs: Xattrs::default(),
         };
         let name = name.as_bytes().to_vec();
+        self.groups.push(Group { shape: Shape::Single, name, source: Vec::new(), items: vec![item], span });
+    }
+
+    /// A file of the web (DF-138).
+    pub fn download(&mut self, url: &str, file: &Downloaded, span: Span) {
+        let place = self.contents.len();
+        let shown = download::shown(url);
+        self.contents.push(Content::Download { file: file.clone(), url: shown, span });
+        let item = Item {
+            path: Box::default(),
+            kind: ItemKind::File(place),
+            mode: self.mode(DOWNLOAD_MODE, false),
+            uid: 0,
+            gid: 0,
+            mtime: file.mtime,
+            xattrs: Xattrs::default(),
+        };
+        let name = download::name_of(url);
         self.groups.push(Group { shape: Shape::Single, name, source: Vec::new(), items: vec![item], span });
     }
 

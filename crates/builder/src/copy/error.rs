@@ -4,8 +4,11 @@ use std::fmt;
 
 use base::{Cancelled, Classified, IoError, Kind};
 use dockerfile::Span;
+use image::Digest;
 use layer::LayerError;
 use store::StoreError;
+
+use crate::session::NoDownload;
 
 /// An error of COPY or ADD.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +94,36 @@ pub enum CopyError {
     Archive {
         /// As it was written.
         source_path: String,
+        /// Where it was written.
+        span: Span,
+    },
+    /// A file of the web could not be had.
+    #[error("cannot download {}: {reason}", base::text::bytes(.url.as_bytes()))]
+    Download {
+        /// Its address, without what may be secret in it.
+        url: String,
+        /// Why.
+        reason: NoDownload,
+        /// Where it was written.
+        span: Span,
+    },
+    /// A file of the web is not the one that `--checksum` asks for (DF-139).
+    #[error("{} is not what --checksum says: expected {expected}, got {found}", base::text::bytes(.url.as_bytes()))]
+    Checksum {
+        /// Its address, without what may be secret in it.
+        url: String,
+        /// What was asked for.
+        expected: Box<Digest>,
+        /// What came.
+        found: Box<Digest>,
+        /// The checksum.
+        span: Span,
+    },
+    /// A file of the web whose contents were not asked for, and are needed.
+    #[error("{} was not downloaded", base::text::bytes(.url.as_bytes()))]
+    NotDownloaded {
+        /// Its address, without what may be secret in it.
+        url: String,
         /// Where it was written.
         span: Span,
     },
@@ -195,6 +228,9 @@ impl CopyError {
             | CopyError::Pattern { span, .. }
             | CopyError::NotCopyable { span, .. }
             | CopyError::Archive { span, .. }
+            | CopyError::Download { span, .. }
+            | CopyError::Checksum { span, .. }
+            | CopyError::NotDownloaded { span, .. }
             | CopyError::Conflict { span, .. }
             | CopyError::SeveralFiles { span, .. }
             | CopyError::Destination { span, .. }
@@ -219,6 +255,9 @@ impl Classified for CopyError {
                 Kind::NotFound
             }
             CopyError::Archive { .. } => Kind::Unsupported,
+            CopyError::Download { reason, .. } => reason.kind,
+            CopyError::Checksum { .. } => Kind::Corrupt,
+            CopyError::NotDownloaded { .. } => Kind::Internal,
             CopyError::Changed { .. } | CopyError::Conflict { .. } => Kind::Conflict,
             CopyError::Pattern { .. }
             | CopyError::NotCopyable { .. }
@@ -247,6 +286,10 @@ impl Classified for CopyError {
                 return Some(format!(
                     "{excluded} of its matches are excluded by the ignore file or by --exclude"
                 ));
+            }
+            CopyError::Download { reason, .. } => return reason.hint.clone(),
+            CopyError::Checksum { .. } => {
+                "the file has changed on the server, or was damaged on its way: find out which, before you change the checksum"
             }
             CopyError::Archive { .. } => "unpack it beforehand, or use COPY to copy the archive as it is",
             CopyError::Changed { .. } => "repeat the build when nothing writes to the context",

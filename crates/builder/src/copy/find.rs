@@ -12,7 +12,7 @@ use super::item::{Group, Shape};
 use super::order::{ancestors, base_name};
 use super::pattern::{Component, SourcePattern, unescape};
 use super::tree::{Lookup, There, Tree};
-use super::{CopyError, CopySource, CopyStep, Selection, Thing};
+use super::{CopyError, CopySource, CopyStep, Downloaded, Selection, Thing};
 use crate::context::{Below, Filter, join};
 
 /// What looks for the sources of one step.
@@ -63,12 +63,20 @@ impl<'a> Finder<'a> {
         })
     }
 
-    pub fn find(mut self) -> Result<Selection, CopyError> {
+    pub fn find(mut self, downloads: &[Downloaded]) -> Result<Selection, CopyError> {
+        let mut downloads = downloads.iter();
         for source in &self.step.sources {
             match source {
                 CopySource::Heredoc { name, content } => {
                     self.collector.heredoc(name, content, self.step.span);
                 }
+                CopySource::Url { url, span, .. } => match downloads.next() {
+                    Some(file) => self.collector.download(url, file, *span),
+                    None => {
+                        let url = super::download::shown(url);
+                        return Err(CopyError::NotDownloaded { url, span: *span });
+                    }
+                },
                 CopySource::Path { pattern, span } => {
                     let parsed = SourcePattern::parse(pattern, self.step.parents);
                     self.source(&Source { written: pattern, span: *span, pattern: parsed })?;

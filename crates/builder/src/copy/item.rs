@@ -4,7 +4,7 @@ use dockerfile::Span;
 use layer::packer::Special;
 use layer::view::Node;
 
-use super::Thing;
+use super::{Downloaded, Thing};
 use crate::context::{Stamp, Xattrs};
 
 /// What one match of one source contributes, in the order of a table.
@@ -79,6 +79,13 @@ pub(super) enum Content {
     View { node: Node, size: u64 },
     /// In the Dockerfile.
     Inline(Vec<u8>),
+    /// On the web, and here when it was downloaded.
+    Download {
+        file: Downloaded,
+        /// Its address, for messages.
+        url: String,
+        span: Span,
+    },
 }
 
 impl Content {
@@ -87,6 +94,7 @@ impl Content {
             Content::Context { stamp, .. } => stamp.size,
             Content::View { size, .. } => *size,
             Content::Inline(bytes) => bytes.len() as u64,
+            Content::Download { file, .. } => file.size,
         }
     }
 }

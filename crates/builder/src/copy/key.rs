@@ -66,6 +66,7 @@ pub(super) fn complete(
 fn without_reading(input: &Tree, content: &Content) -> Option<ContentDigest> {
     match (content, input) {
         (Content::Inline(bytes), _) => Some(ContentDigest(*blake3::hash(bytes).as_bytes())),
+        (Content::Download { file, .. }, _) => Some(file.content),
         (Content::Context { stamp, .. }, Tree::Context(context)) => context.remembered(stamp),
         (Content::View { node, .. }, Tree::View(view)) => match view.entry(*node).kind {
             EntryKind::File { content, .. } => Some(content),

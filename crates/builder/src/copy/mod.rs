@@ -21,10 +21,12 @@
 //! - `--exclude` counts for sources that are files too, as the documentation says (DF-129): BuildKit never excludes those.
 //! - Created parents have the mode 0755 whatever `--chmod` says (DF-120): BuildKit makes directories of mode 0644 that nobody can enter.
 //! - `--link` counts with `--chmod` too (DF-127): BuildKit ignores it then.
+//! - A URL without a name in its path needs a destination that is a file, as the documentation says (DF-138): BuildKit calls the file `__unnamed__`.
 
 mod archive;
 mod collect;
 mod destination;
+pub(crate) mod download;
 mod error;
 mod execute;
 mod find;
@@ -43,10 +45,12 @@ mod tree;
 
 use dockerfile::Span;
 use dockerfile::value::Mode;
+use image::Digest;
 use layer::View;
 
 use crate::context::Context;
 
+pub use download::Downloaded;
 pub use error::{CopyError, Thing};
 pub use execute::execute;
 pub use selection::Selection;
@@ -85,6 +89,15 @@ pub enum CopySource {
     Path {
         /// As it was written, expanded.
         pattern: String,
+        /// Where it was written.
+        span: Span,
+    },
+    /// A file of the web (ADD only).
+    Url {
+        /// Its address.
+        url: String,
+        /// `--checksum`.
+        checksum: Option<(Digest, Span)>,
         /// Where it was written.
         span: Span,
     },

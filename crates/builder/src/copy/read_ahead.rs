@@ -3,16 +3,18 @@
 //! Files are handed over in order, and room is taken in order too, so that what is wanted next never waits for what comes later. Memory is bounded.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::Read;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use base::IoContext;
 use layer::LayerError;
 use store::{Lease, Store};
 
 use super::item::Content;
 use super::tree::Tree;
-use super::{CopyError, Selection};
+use super::{CopyError, Downloaded, Selection};
 use crate::context::{Context, FileReader, Opener, Stamp};
 
 /// How many threads read: enough to hide that opening a file takes as long as hashing a small one.
@@ -157,6 +159,17 @@ impl<'a> ReadAhead<'a> {
             (Some(Content::Inline(inline)), ..) => {
                 bytes.extend_from_slice(inline);
                 Ok(Opened::Whole { bytes, learned: None })
+            }
+            (Some(Content::Download { file: Downloaded { path: Some(path), size, .. }, .. }), ..) => {
+                let mut file = File::open(path).context("open", path)?;
+                if *size > WHOLE {
+                    return Ok(Opened::Stream(Box::new(file)));
+                }
+                file.read_to_end(&mut bytes).context("read", path)?;
+                Ok(Opened::Whole { bytes, learned: None })
+            }
+            (Some(Content::Download { url, span, .. }), ..) => {
+                Err(CopyError::NotDownloaded { url: url.clone(), span: *span })
             }
             // Contents are of the input that they were found in.
             (Some(_) | None, ..) => Ok(Opened::Whole { bytes, learned: None }),

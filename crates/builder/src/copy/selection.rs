@@ -6,7 +6,7 @@ use store::table::ContentDigest;
 use super::find::Finder;
 use super::item::{Content, Group};
 use super::tree::Tree;
-use super::{CopyError, CopyStep, Input, key};
+use super::{CopyError, CopyStep, Downloaded, Input, key};
 use crate::context::Stamp;
 
 /// The sources of a step, found: what the content key is made of, and what is executed. Wildcards are resolved, directories are walked (through the
@@ -22,8 +22,18 @@ pub struct Selection {
 impl Selection {
     /// Finds the sources. A missing literal source is an error that says whether it is absent or excluded, and by which line of which ignore file.
     pub fn find(input: Input<'_>, step: &CopyStep, cancel: &Cancel) -> Result<Self, CopyError> {
+        Self::with_downloads(input, step, &[], cancel)
+    }
+
+    /// The same, where some sources are files of the web: what is known of each, in their order.
+    pub fn with_downloads(
+        input: Input<'_>,
+        step: &CopyStep,
+        downloads: &[Downloaded],
+        cancel: &Cancel,
+    ) -> Result<Self, CopyError> {
         let tree = Tree::from(input);
-        Finder::new(&tree, step, cancel)?.find()
+        Finder::new(&tree, step, cancel)?.find(downloads)
     }
 
     /// The identity of what is copied (DF-174): per path type, mode, owner, size, link target, xattrs and content, never times. Reads only files whose digest is not

@@ -10,6 +10,7 @@ use super::error::{PlanError, PlanProblem};
 use super::graph::{CopyFrom, Operation, RunStep, Script, WorkdirStep};
 use super::metadata::{joined, shell_of};
 use super::references;
+use super::remote;
 use super::stage::Builder;
 use crate::copy::{CopySource, CopyStep};
 use crate::error::BuildError;
@@ -80,16 +81,9 @@ impl Builder<'_> {
     }
 
     pub(super) fn copy(&mut self, instruction: &Instruction, copy: &Copy) -> Result<(), BuildError> {
-        for path in paths(&copy.sources) {
-            if is_remote(path.as_str()) {
-                let reason = "COPY takes no URLs".to_owned();
-                let problem = PlanProblem::Value { what: "source", value: path.raw.clone(), reason };
-                return Err(PlanError::new(problem, path.span).hinted("ADD downloads").into());
-            }
-        }
         let from = match copy.from.as_ref().filter(|from| !from.raw.is_empty()) {
-            None => self.main_context(&copy.sources, instruction)?,
-            Some(name) => match self.around.references.source(name, self.index)? {
+            None => None,
+            Some(name) => Some(match self.around.references.source(name, self.index)? {
                 references::Source::Context => CopyFrom::Context(name.raw.clone()),
                 references::Source::Image(place) => CopyFrom::Image(place),
                 references::Source::Stage(number) => match self.around.planned.get(&number) {
@@ -100,7 +94,7 @@ impl Builder<'_> {
                         ));
                     }
                 },
-            },
+            }),
         };
         let parts = Parts {
             sources: &copy.sources,
@@ -108,6 +102,7 @@ impl Builder<'_> {
             chown: copy.chown.as_ref(),
             chmod: copy.chmod.as_ref(),
             excludes: &copy.excludes,
+            checksum: None,
             parents: copy.parents,
             link: copy.link,
             add: false,
@@ -117,23 +112,23 @@ impl Builder<'_> {
 
     pub(super) fn add(&mut self, instruction: &Instruction, add: &Add) -> Result<(), BuildError> {
         refuse_of_add(instruction, add)?;
-        let from = self.main_context(&add.sources, instruction)?;
         let parts = Parts {
             sources: &add.sources,
             destination: &add.destination,
             chown: add.chown.as_ref(),
             chmod: add.chmod.as_ref(),
             excludes: &add.excludes,
+            checksum: add.checksum.as_ref(),
             parents: false,
             link: add.link,
             add: true,
         };
-        self.files(instruction, &parts, from)
+        self.files(instruction, &parts, None)
     }
 
-    /// The main context, unless all sources are heredocs.
-    fn main_context(&self, sources: &[Source], instruction: &Instruction) -> Result<CopyFrom, PlanError> {
-        if paths(sources).next().is_none() {
+    /// The main context, unless all sources are heredocs or on the web.
+    fn main_context(&self, sources: &[CopySource], instruction: &Instruction) -> Result<CopyFrom, PlanError> {
+        if !sources.iter().any(|source| matches!(source, CopySource::Path { .. })) {
             return Ok(CopyFrom::Nothing);
         }
         if self.around.references.has_main_context(instruction.span)? {
@@ -144,11 +139,16 @@ impl Builder<'_> {
     }
 
     fn expanded_sources(&mut self, parts: &Parts<'_>) -> Result<Vec<CopySource>, BuildError> {
+        let checksum = match parts.checksum {
+            Some(word) => remote::checksum(&self.expand(word)?, self.place(word.span))?,
+            None => None,
+        };
         let mut sources = Vec::with_capacity(parts.sources.len());
         for source in parts.sources {
             sources.push(match source {
                 Source::Path(word) => {
-                    CopySource::Path { pattern: self.expand(word)?, span: self.place(word.span) }
+                    let (text, span) = (self.expand(word)?, self.place(word.span));
+                    remote::source(text, span, checksum, parts.add)?
                 }
                 Source::Heredoc(heredoc) => CopySource::Heredoc {
                     name: heredoc.name.clone(),
@@ -156,7 +156,7 @@ impl Builder<'_> {
                 },
             });
         }
-        refuse_expanded(&sources)?;
+        remote::check_checksum(&sources, checksum)?;
         Ok(sources)
     }
 
@@ -164,9 +164,13 @@ impl Builder<'_> {
         &mut self,
         instruction: &Instruction,
         parts: &Parts<'_>,
-        from: CopyFrom,
+        from: Option<CopyFrom>,
     ) -> Result<(), BuildError> {
         let sources = self.expanded_sources(parts)?;
+        let from = match from {
+            Some(from) => from,
+            None => self.main_context(&sources, instruction)?,
+        };
         if matches!(&from, CopyFrom::Context(name) if name.is_empty()) {
             self.ignored_sources(&sources, parts.add);
         }
@@ -205,6 +209,7 @@ struct Parts<'a> {
     chown: Option<&'a Word>,
     chmod: Option<&'a Word>,
     excludes: &'a [Word],
+    checksum: Option<&'a Word>,
     parents: bool,
     link: bool,
     add: bool,
@@ -228,49 +233,15 @@ fn history_of_copy(
     words.extend(chmod.filter(|(mode, _)| !mode.is_empty()).map(|(mode, _)| format!("--chmod={mode}")));
     words.extend(sources.iter().map(|source| match source {
         CopySource::Path { pattern, .. } => pattern.clone(),
+        CopySource::Url { url, .. } => url.clone(),
         CopySource::Heredoc { name, .. } => format!("<<{name}"),
     }));
     words.extend([destination.to_owned(), "# buildkit".to_owned()]);
     words.join(" ")
 }
 
-fn paths(sources: &[Source]) -> impl Iterator<Item = &Word> {
-    sources.iter().filter_map(|source| match source {
-        Source::Path(word) => Some(word),
-        Source::Heredoc(_) => None,
-    })
-}
-
-pub(super) fn is_remote(source: &str) -> bool {
-    ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|start| source.starts_with(start))
-}
-
-/// A variable can hold a URL.
-fn refuse_expanded(sources: &[CopySource]) -> Result<(), PlanError> {
-    for source in sources {
-        if let CopySource::Path { pattern, span } = source
-            && is_remote(pattern)
-        {
-            return Err(remote(*span));
-        }
-    }
-    Ok(())
-}
-
-fn remote(span: Span) -> PlanError {
-    let hint = "download it in a RUN, or before the build into the context";
-    PlanError::unsupported("ADD of a URL or git repository", span, hint)
-}
-
 fn refuse_of_add(instruction: &Instruction, add: &Add) -> Result<(), PlanError> {
-    if let Some(path) = paths(&add.sources).find(|path| is_remote(path.as_str())) {
-        return Err(remote(path.span));
-    }
-    let refused = [
-        ("checksum", add.checksum.is_some()),
-        ("keep-git-dir", add.keep_git_dir.is_some()),
-        ("unpack", add.unpack.is_some()),
-    ];
+    let refused = [("keep-git-dir", add.keep_git_dir.is_some()), ("unpack", add.unpack.is_some())];
     match refused.into_iter().find(|(_, given)| *given) {
         None => Ok(()),
         Some((flag, _)) => {

@@ -209,7 +209,6 @@ impl Builder<'_> {
         let keyword = if add { "Add" } else { "Copy" };
         for source in sources {
             if let CopySource::Path { pattern, span } = source
-                && !super::execute::is_remote(pattern)
                 && self.around.references.is_ignored(pattern)
             {
                 let message =

@@ -8,6 +8,7 @@ use layer::packer::PackOptions;
 use store::table::ContentDigest;
 use store::{Layer, StepKey};
 
+use super::downloads::Downloader;
 use super::explain::Place;
 use super::vertex::vertex_id;
 use super::{Solver, Stack};
@@ -122,7 +123,9 @@ impl Solver<'_> {
         let (store, lease, stop) = (self.job.store, self.job.lease, self.stop);
         let nothing = View::new(&[]);
         let input = self.input(from, source.map_or(&nothing, |stack| &stack.view))?;
-        let selection = Selection::find(input, step, stop)?;
+        let downloader = Downloader { job: self.job, vertex: vertex_id(attempt.place.task), stop };
+        let mut downloads = downloader.get(step, self.may_be_found(attempt)?)?;
+        let mut selection = Selection::with_downloads(input, step, &downloads.files, stop)?;
         // DF-127: a layer of its own, which knows nothing of those below it.
         let (base, below) = match step.link {
             true => (&nothing, empty_stack()),
@@ -146,6 +149,10 @@ impl Solver<'_> {
             if let Some(made) = self.find(attempt, &inputs(key))? {
                 return Ok(made);
             }
+        }
+        if !downloads.are_complete() {
+            downloads = downloader.get(step, false)?;
+            selection = Selection::with_downloads(input, step, &downloads.files, stop)?;
         }
         let (layer, learned) = copy::execute(store, lease, step, &selection, base, self.options(), stop)?;
         self.explain(attempt, &inputs(learned), Some(&layer))?;

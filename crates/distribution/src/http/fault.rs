@@ -83,7 +83,7 @@ impl Classified for TransportError {
             Fault::PlainHttp => Some(format!("if it is meant to, allow it with --insecure {host}")),
             Fault::Tls => Some("leave out http://, and --insecure if it stands there".to_owned()),
             Fault::Connect(_) => Some(
-                "check the port, and that the registry runs; proxies are taken from HTTPS_PROXY and NO_PROXY"
+                "check the port, and that the server runs; proxies are taken from HTTPS_PROXY and NO_PROXY"
                     .to_owned(),
             ),
             _ => None,

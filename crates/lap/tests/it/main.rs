@@ -33,4 +33,5 @@ mod runtime;
 mod serve;
 mod snapshots;
 mod unprivileged;
+mod urls;
 mod versions;

@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use base::{Classified, IoContext, Kind};
-use builder::{BuildWarning, DockerfileText, IgnoreText, ImageRequest, LocalContext, NoImage, Session};
+use builder::{
+    BuildWarning, DockerfileText, Download, DownloadRequest, IgnoreText, ImageRequest, LocalContext,
+    NoDownload, NoImage, Session, Version,
+};
+use distribution::web;
 
 use super::outputs::Outputs;
 use super::secrets::Secrets;
@@ -156,6 +160,28 @@ impl Session for CommandSession {
             hint: error.hint(),
             reason: Failure::from(error).message(),
         })
+    }
+
+    fn download(&self, request: &DownloadRequest<'_>) -> Result<Download, NoDownload> {
+        let DownloadRequest { url, known, path, limit, progress, cancel } = *request;
+        let known = known.map(|Version { etag, last_modified }| web::Version {
+            etag: etag.clone(),
+            last_modified: last_modified.clone(),
+        });
+        let wanted = web::Wanted { url, known: known.as_ref(), path, limit, progress, cancel };
+        match self.fetcher.download(&wanted) {
+            Ok(web::Fetched::Unchanged) => Ok(Download::Unchanged),
+            Ok(web::Fetched::Whole(version)) => {
+                let mtime = version.time();
+                let web::Version { etag, last_modified } = version;
+                Ok(Download::Whole { version: Version { etag, last_modified }, mtime })
+            }
+            Err(error) => Err(NoDownload {
+                kind: error.kind(),
+                hint: error.hint(),
+                reason: Failure::from(error).message(),
+            }),
+        }
     }
 
     fn warned(&self, warnings: &[BuildWarning]) {

@@ -1,0 +1,186 @@
+//! What ADD downloads (DF-138, DF-139).
+//!
+//! A file whose version is known is asked for in case that it has changed. When it has not, its digest is known without it, which is enough to find
+//! the step in the cache. Only a step that has to be executed all the same needs the file, and gets it then.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use base::Cancel;
+use base::IoContext;
+use base::events::{Event, Status, Unit, VertexId};
+use image::Digest;
+use image::digest::{Algorithm, Digester};
+use store::TempDir;
+use store::downloads::DownloadRecord;
+use store::table::ContentDigest;
+
+use super::Job;
+use crate::copy::download::shown;
+use crate::copy::{CopyError, CopySource, CopyStep, Downloaded};
+use crate::session::{Download, DownloadRequest, Version};
+
+/// The largest file that is downloaded: far more than belongs into an image, and less than fills most disks.
+const MAX_DOWNLOAD: u64 = 64 << 30;
+/// Files are hashed in pieces of this size.
+const PIECE: usize = 256 << 10;
+/// How often it is said how far a download has come.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The files of one step. Those that were downloaded go with this.
+#[derive(Default)]
+pub(super) struct Downloads {
+    pub files: Vec<Downloaded>,
+    /// Where they are; `None` when nothing is downloaded.
+    directory: Option<TempDir>,
+}
+
+/// Where downloads happen.
+pub(super) struct Downloader<'a> {
+    pub job: &'a Job<'a>,
+    pub vertex: VertexId,
+    pub stop: &'a Cancel,
+}
+
+/// A source on the web.
+struct Source<'a> {
+    url: &'a str,
+    checksum: Option<&'a (Digest, dockerfile::Span)>,
+    span: dockerfile::Span,
+}
+
+impl Downloads {
+    /// Whether every file is here.
+    pub fn are_complete(&self) -> bool {
+        self.files.iter().all(|file| file.path.is_some())
+    }
+}
+
+impl Downloader<'_> {
+    /// Gets what a step adds from the web; what has not changed is not downloaded, if `unless_known`.
+    pub fn get(&self, step: &CopyStep, unless_known: bool) -> Result<Downloads, CopyError> {
+        let mut downloads = Downloads::default();
+        for source in &step.sources {
+            let CopySource::Url { url, checksum, span } = source else { continue };
+            let source = Source { url, checksum: checksum.as_ref(), span: *span };
+            let directory = match downloads.directory.take() {
+                Some(directory) => directory,
+                None => self.job.store.temp_dir("download")?,
+            };
+            let path = directory.path().join(downloads.files.len().to_string());
+            downloads.directory = Some(directory);
+            downloads.files.push(self.one(&source, path, unless_known)?);
+        }
+        Ok(downloads)
+    }
+
+    fn one(&self, source: &Source<'_>, path: PathBuf, unless_known: bool) -> Result<Downloaded, CopyError> {
+        let records = self.job.store.downloads();
+        let known = records.get(source.url).filter(|_| unless_known);
+        let version = known
+            .as_ref()
+            .map(|known| Version { etag: known.etag.clone(), last_modified: known.last_modified.clone() });
+        let answer = self.request(source, &path, version.as_ref())?;
+        let (version, mtime) = match (answer, known) {
+            (Download::Unchanged, Some(known)) => {
+                check(source, &known.sha256)?;
+                let DownloadRecord { size, content, .. } = known;
+                return Ok(Downloaded { path: None, size, content, mtime: 0 });
+            }
+            (Download::Unchanged, None) => {
+                return Err(CopyError::NotDownloaded { url: shown(source.url), span: source.span });
+            }
+            (Download::Whole { version, mtime }, _) => (version, mtime),
+        };
+        let (size, sha256, content) = self.digests(&path)?;
+        check(source, &sha256)?;
+        let Version { etag, last_modified } = version;
+        if etag.is_some() || last_modified.is_some() {
+            let record = DownloadRecord { etag, last_modified, size, sha256, content };
+            records.set(source.url, &record)?;
+        }
+        let mtime = mtime.unwrap_or_else(now);
+        Ok(Downloaded { path: Some(path), size, content, mtime })
+    }
+
+    fn request(
+        &self,
+        source: &Source<'_>,
+        path: &Path,
+        known: Option<&Version>,
+    ) -> Result<Download, CopyError> {
+        let url = shown(source.url);
+        let (said, heard) = (Cell::new(None::<Instant>), Cell::new((0, None)));
+        let tell = |completed| {
+            let (current, total) = heard.get();
+            self.job.events.send(Event::Status(Status {
+                vertex: self.vertex,
+                name: format!("download {}", base::text::line(&url)),
+                current,
+                total,
+                unit: Unit::Bytes,
+                timestamp: SystemTime::now(),
+                completed,
+            }));
+        };
+        let progress = |current, total| {
+            heard.set((current, total));
+            if said.get().is_none_or(|said| said.elapsed() >= PAUSE) {
+                said.set(Some(Instant::now()));
+                tell(false);
+            }
+        };
+        let request = DownloadRequest {
+            url: source.url,
+            known,
+            path,
+            limit: MAX_DOWNLOAD,
+            progress: &progress,
+            cancel: self.stop,
+        };
+        let answer = self.job.session.download(&request);
+        self.stop.check()?;
+        if said.get().is_some() {
+            tell(true);
+        }
+        answer.map_err(|reason| CopyError::Download { url: url.clone(), reason, span: source.span })
+    }
+
+    fn digests(&self, path: &Path) -> Result<(u64, Digest, ContentDigest), CopyError> {
+        let mut file = File::open(path).context("open", path)?;
+        let (mut sha256, mut content) = (Digester::new(Algorithm::Sha256), blake3::Hasher::new());
+        let (mut size, mut buffer) = (0, vec![0; PIECE]);
+        loop {
+            self.stop.check()?;
+            let count = file.read(&mut buffer).context("read", path)?;
+            let piece = buffer.get(..count).unwrap_or_default();
+            if piece.is_empty() {
+                break;
+            }
+            sha256.update(piece);
+            content.update(piece);
+            size += piece.len() as u64;
+        }
+        Ok((size, sha256.finish(), ContentDigest(*content.finalize().as_bytes())))
+    }
+}
+
+fn check(source: &Source<'_>, found: &Digest) -> Result<(), CopyError> {
+    match source.checksum {
+        Some((expected, span)) if expected != found => Err(CopyError::Checksum {
+            url: shown(source.url),
+            expected: Box::new(*expected),
+            found: Box::new(*found),
+            span: *span,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,100 @@
+//! What is known of downloaded files: what to ask the server whether they are still the same (DF-139).
+//!
+//! The files themselves are not kept: they are in the layers that were made of them. Losing a record costs a download, and nothing else, so records are not
+//! synced, and damaged ones count as not there.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use image::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::table::ContentDigest;
+use crate::{Result, Store, files};
+
+const RECORD_VERSION: u32 = 1;
+
+/// The downloads that a store knows of.
+#[derive(Clone)]
+pub struct Downloads {
+    store: Store,
+}
+
+/// What a server gave for an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DownloadRecord {
+    /// The server's name for this version of the file.
+    pub etag: Option<String>,
+    /// When it was changed, as the server wrote it.
+    pub last_modified: Option<String>,
+    /// How many bytes it has.
+    pub size: u64,
+    /// Its digest, as `--checksum` states it.
+    pub sha256: Digest,
+    /// Its digest, as cache keys have it.
+    pub content: ContentDigest,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    version: u32,
+    /// The address is not written down, only what it is the digest of: there may be a secret in it.
+    address: Digest,
+    etag: Option<String>,
+    last_modified: Option<String>,
+    size: u64,
+    sha256: Digest,
+    content: [u8; 32],
+    /// Nanoseconds since 1970.
+    written: u64,
+}
+
+impl Store {
+    /// What is known of downloads.
+    pub fn downloads(&self) -> Downloads {
+        Downloads { store: self.clone() }
+    }
+}
+
+impl Downloads {
+    fn path(&self, address: &Digest) -> PathBuf {
+        self.store.at("downloads").join(address.hex())
+    }
+
+    /// What the server gave for a URL the last time.
+    pub fn get(&self, url: &str) -> Option<DownloadRecord> {
+        let address = Digest::sha256(url.as_bytes());
+        let path = self.path(&address);
+        let kept: Kept = files::read_record(self.store.root(), &path, RECORD_VERSION).ok().flatten()?;
+        (kept.address == address).then_some(DownloadRecord {
+            etag: kept.etag,
+            last_modified: kept.last_modified,
+            size: kept.size,
+            sha256: kept.sha256,
+            content: ContentDigest(kept.content),
+        })
+    }
+
+    /// Remembers what it gave.
+    pub fn set(&self, url: &str, record: &DownloadRecord) -> Result<()> {
+        let address = Digest::sha256(url.as_bytes());
+        let path = self.path(&address);
+        let kept = Kept {
+            version: RECORD_VERSION,
+            address,
+            etag: record.etag.clone(),
+            last_modified: record.last_modified.clone(),
+            size: record.size,
+            sha256: record.sha256,
+            content: record.content.0,
+            written: files::to_nanoseconds(SystemTime::now()),
+        };
+        Ok(self.store.replace_unsynced(&path, &files::record_bytes(&path, &kept)?)?)
+    }
+
+    /// The files of all of them.
+    pub(crate) fn files(&self) -> Result<Vec<PathBuf>> {
+        let directory = self.store.at("downloads");
+        Ok(files::names_in(&directory)?.into_iter().map(|name| directory.join(name)).collect())
+    }
+}
