@@ -113,6 +113,16 @@ pub fn certificates() -> Vec<PathBuf> {
     own.chain(system).collect()
 }
 
+/// Where containerd (and nerdctl, and BuildKit) keep which servers are asked for the images of a host; the user's own first.
+pub fn hosts() -> Vec<PathBuf> {
+    let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
+    let own = config
+        .into_iter()
+        .flat_map(|config| [config.join("containerd/certs.d"), config.join("docker/certs.d")]);
+    let system = ["/etc/containerd/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    own.chain(system).collect()
+}
+
 /// Where files go that nobody needs later.
 pub fn temporary_directory() -> PathBuf {
     std::env::temp_dir()

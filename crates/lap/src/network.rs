@@ -39,6 +39,7 @@ impl Args {
             auth_files: self.auth_files(),
             insecure,
             certificates: environment::certificates(),
+            hosts: environment::hosts(),
             proxies: proxies(),
             patience: Patience::default(),
             anonymous: false,
