@@ -62,7 +62,8 @@ impl Client {
 
     /// Where the images of a name may be had: at its mirrors, and where the name says.
     pub(crate) fn source<'a>(&'a self, reference: &Reference, cancel: &'a Cancel) -> Result<Mirrored<'a>> {
-        let places = places::find(self.http.config(), &Host::of(reference), reference.path())?;
+        let mut places = places::find(self.http.config(), &Host::of(reference), reference.path())?;
+        places.retain(|place| place.is_for(reference));
         Ok(Mirrored::new(self, reference, places, cancel))
     }
 

@@ -16,6 +16,8 @@ pub struct Config {
     pub certificates: Vec<PathBuf>,
     /// Directories like `/etc/containerd/certs.d`: `HOST[:PORT]/hosts.toml` says where images of a host may be had (RC-042).
     pub hosts: Vec<PathBuf>,
+    /// Files like `/etc/containers/registries.conf`, and directories of them; what stands in a later one counts (RC-043).
+    pub registries: Vec<PathBuf>,
     /// Through which proxies.
     pub proxies: Proxies,
     /// How long to wait for what.

@@ -66,6 +66,14 @@ pub enum DistributionError {
         /// Which line of which file names one of them.
         named_by: String,
     },
+    /// The user's settings forbid it.
+    #[error("{what} is blocked by {named_by}")]
+    Blocked {
+        /// What was named.
+        what: String,
+        /// Which line of which file blocks it.
+        named_by: String,
+    },
     /// What was to be sent cannot be read.
     #[error("cannot read what was to be sent")]
     Body {
@@ -260,7 +268,9 @@ impl Classified for DistributionError {
             | DistributionError::File { .. }
             | DistributionError::OtherDigest { .. }
             | DistributionError::NoHost(_) => Kind::Invalid,
-            DistributionError::Login { .. } | DistributionError::Denied { .. } => Kind::Denied,
+            DistributionError::Blocked { .. }
+            | DistributionError::Login { .. }
+            | DistributionError::Denied { .. } => Kind::Denied,
             DistributionError::NotFound { .. } | DistributionError::Foreign { .. } => Kind::NotFound,
             DistributionError::Throttled { .. } => Kind::Busy,
             DistributionError::Helper { .. } => Kind::Failed,
@@ -279,6 +289,7 @@ impl Classified for DistributionError {
             DistributionError::Layer(error) => error.hint(),
             DistributionError::Image(error) => error.hint(),
             DistributionError::Transport(error) => error.hint(),
+            DistributionError::Blocked { .. } => Some("take `blocked` out of that entry if it is to be used".to_owned()),
             DistributionError::NoPlace { .. } => Some("add the capability that is missing to that file".to_owned()),
             DistributionError::Mirrors { source, .. } => source.hint(),
             DistributionError::Document { source, .. } => source.hint(),

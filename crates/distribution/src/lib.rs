@@ -23,7 +23,7 @@
 //! - [`listing`], [`search`], [`delete`]: tags and repositories.
 //! - [`referrers`]: which manifests are about another one.
 //! - `download`: a blob as a stream that goes on behind interruptions.
-//! - `places`: where the images of a name may be had, as containerd's files have it; `mirrored`: a source that goes from one of these places to the next.
+//! - `places`: where the images of a name may be had, as containerd's and podman's files have it; `mirrored`: a source that goes from one of these places to the next.
 //! - `source`: where images come from; `foreign`: layers that registries need not have.
 //! - [`copy`]: from one place to another, through memory.
 //! - `upload`: a blob on its way out, by chunks that go on behind interruptions, also in the next process.

@@ -1,10 +1,12 @@
-//! Where the images of a name may be had: at mirrors, in their order, and where the name says (RC-042).
+//! Where the images of a name may be had: at mirrors, in their order, and where the name says (RC-042, RC-043).
 
 mod duration;
 mod hosts;
+mod registries;
 
 use std::path::Path;
 
+use image::Reference;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
@@ -26,8 +28,18 @@ pub(crate) struct Place {
     pub headers: HeaderMap,
     pub trust: Trust,
     pub can: Capabilities,
+    pub only: Option<Only>,
     /// Which line of which file names it, for messages.
     pub named_by: Option<String>,
+}
+
+/// Which names a place is for, when not for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Only {
+    /// Those with a digest: whoever keeps the place need not be believed.
+    Digests,
+    /// Those with a tag alone.
+    Tags,
 }
 
 /// What a place is used for.
@@ -56,7 +68,17 @@ impl Place {
             headers: HeaderMap::new(),
             trust: Trust::default(),
             can: Capabilities::ALL,
+            only: None,
             named_by: None,
+        }
+    }
+
+    /// Whether it is for a name.
+    pub(crate) fn is_for(&self, reference: &Reference) -> bool {
+        match self.only {
+            None => true,
+            Some(Only::Digests) => reference.digest().is_some(),
+            Some(Only::Tags) => reference.digest().is_none(),
         }
     }
 
@@ -71,10 +93,10 @@ impl Place {
 
 /// All places where a repository may be had, in the order in which they are asked. There is one at least.
 pub(crate) fn find(config: &Config, host: &Host, repository: &str) -> Result<Vec<Place>> {
-    match hosts::find(&config.hosts, host, repository)? {
-        Some(places) => Ok(places),
-        None => Ok(vec![Place::origin(host, repository)]),
-    }
+    // What podman's files block is blocked, whatever containerd's say of it.
+    let registries = registries::find(&config.registries, host, repository)?;
+    let hosts = hosts::find(&config.hosts, host, repository)?;
+    Ok(hosts.or(registries).unwrap_or_else(|| vec![Place::origin(host, repository)]))
 }
 
 /// Where a repository is changed, and looked at before.
@@ -91,7 +113,7 @@ pub(crate) fn for_changes(config: &Config, host: &Host, repository: &str) -> Res
 /// A registry as a whole, as it is reached when it is one of its own places.
 pub(crate) fn of_host(config: &Config, host: &Host) -> Result<Place> {
     let own = find(config, host, "")?.into_iter().rfind(|place| place.host == *host);
-    Ok(own.unwrap_or_else(|| Place::origin(host, "")))
+    Ok(Place { repository: String::new(), ..own.unwrap_or_else(|| Place::origin(host, "")) })
 }
 
 /// The error of a place in a file; `at` is a byte of its text.

@@ -123,6 +123,17 @@ pub fn hosts() -> Vec<PathBuf> {
     own.chain(system).collect()
 }
 
+/// podman's files of registries and mirrors. The user's own replaces the system's; what users put into their directory adds to either.
+pub fn registries() -> Vec<PathBuf> {
+    let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
+    let named = |directory: PathBuf| (directory.join("registries.conf"), directory.join("registries.conf.d"));
+    let (file, parts) = named(PathBuf::from("/etc/containers"));
+    match config.map(|config| named(config.join("containers"))) {
+        Some((own_file, own_parts)) if own_file.exists() => vec![own_file, own_parts],
+        own => [file, parts].into_iter().chain(own.map(|(_, own_parts)| own_parts)).collect(),
+    }
+}
+
 /// Where files go that nobody needs later.
 pub fn temporary_directory() -> PathBuf {
     std::env::temp_dir()

@@ -40,6 +40,7 @@ impl Args {
             insecure,
             certificates: environment::certificates(),
             hosts: environment::hosts(),
+            registries: environment::registries(),
             proxies: proxies(),
             patience: Patience::default(),
             anonymous: false,

@@ -1,4 +1,4 @@
-//! Mirrors, as containerd's files have them.
+//! Mirrors, as containerd's and podman's files have them.
 
 use base::{Classified, Kind};
 use serde_json::json;
@@ -225,5 +225,125 @@ fn rc_042_broken_files_are_errors_with_their_lines() {
         assert!(text.contains("hosts.toml cannot be used") && text.contains(expected), "{hosts}: {text}");
         assert!(!text.contains(secret), "{text}");
         assert!(origin.trace().is_empty(), "{hosts}");
+    }
+}
+
+/// A registry, its mirror, and who pulls with podman's files. `HOST` in the text is the mirror, `ORIGIN` the registry.
+fn podman(text: &str) -> (Registry, Registry, Lab) {
+    let (origin, mirror, mut lab) = (Registry::start(), Registry::start(), Lab::new());
+    let text = text.replace("HOST", &mirror.host()).replace("ORIGIN", &origin.host());
+    std::fs::write(lab.path("registries.conf"), text).expect("write");
+    lab.config.registries = vec![lab.path("registries.conf"), lab.path("registries.conf.d")];
+    (origin, mirror, lab)
+}
+
+#[test]
+fn rc_043_mirrors_are_asked_in_order_and_then_the_location() {
+    let (origin, mirror, lab) = podman(
+        "unqualified-search-registries = [\"x.example\"]\n[[registry]]\nprefix = \"ORIGIN/team\"\nlocation = \"HOST/moved\"\n\
+         [[registry.mirror]]\nlocation = \"HOST/first\"\n[[registry.mirror]]\nlocation = \"HOST/second\"\n",
+    );
+    image(&[10]).put(&mirror, "moved/app", "1");
+    let pulled = lab.pull(&origin.name("team/app:1")).expect("a pull");
+    assert_eq!(pulled.reference, origin.name("team/app:1"));
+    assert!(origin.trace().is_empty(), "{:?}", origin.trace());
+    let manifests: Vec<_> = mirror.trace().into_iter().filter(|line| line.contains("/manifests/")).collect();
+    let asked = ["first", "second", "moved"].map(|path| format!("GET /v2/{path}/app/manifests/1"));
+    assert_eq!(manifests, asked);
+    // What is pushed goes to the location, never to a mirror.
+    lab.push(&pulled, &[origin.name("team/app:2")]).expect("a push");
+    assert!(mirror.manifest("moved/app", "2").is_some());
+    // Another prefix is left as it is.
+    lab.pull(&origin.name("teams/app:1")).expect_err("it is not there");
+    assert_eq!(origin.requests("GET", "/v2/teams/app/manifests/1").len(), 1);
+}
+
+#[test]
+fn rc_043_mirrors_for_digests_or_tags_alone() {
+    let by_digest = "mirror-by-digest-only = true\n[[registry.mirror]]\nlocation = \"HOST\"\n";
+    let mirror_of =
+        |when: &str| format!("[[registry.mirror]]\nlocation = \"HOST\"\npull-from-mirror = \"{when}\"\n");
+    for (settings, tag, digest) in [
+        (by_digest.to_owned(), false, true),
+        (mirror_of("digest-only"), false, true),
+        (mirror_of("tag-only"), true, false),
+        (mirror_of("all"), true, true),
+    ] {
+        let (origin, mirror, lab) = podman(&format!("[[registry]]\nlocation = \"ORIGIN\"\n{settings}"));
+        let image = image(&[10]);
+        let manifest = image.put(&origin, "app", "1");
+        image.put(&mirror, "app", "1");
+        lab.pull(&origin.name("app:1")).expect("a pull");
+        assert_eq!(!mirror.trace().is_empty(), tag, "{settings}");
+        mirror.forget_requests();
+        lab.pull(&origin.name(&format!("app@{manifest}"))).expect("a pull");
+        assert_eq!(!mirror.trace().is_empty(), digest, "{settings}");
+    }
+}
+
+#[test]
+fn rc_043_the_longest_prefix_and_the_last_file_count() {
+    let (origin, mirror, lab) = podman(
+        "[[registry]]\nlocation = \"ORIGIN\"\nblocked = true\n[[registry]]\nprefix = \"ORIGIN/team\"\nlocation = \"HOST/one\"\n",
+    );
+    let error = lab.pull(&origin.name("app:1")).expect_err("it is blocked");
+    assert_eq!(error.kind(), Kind::Denied);
+    assert!(chain(&error).contains("registries.conf, line 1"), "{}", chain(&error));
+    image(&[10]).put(&mirror, "two/app", "1");
+    lab.pull(&origin.name("team/app:1")).expect_err("it is not there");
+    std::fs::create_dir(lab.path("registries.conf.d")).expect("a directory");
+    for (name, location) in [("10-b.conf", "two"), ("05-a.conf", "three"), ("99-c.txt", "four")] {
+        let location = format!("{}/{location}", mirror.host());
+        let text = format!("[[registry]]\nprefix = \"{}/team\"\nlocation = \"{location}\"\n", origin.host());
+        std::fs::write(lab.path("registries.conf.d").join(name), text).expect("write");
+    }
+    lab.pull(&origin.name("team/app:1")).expect("a pull");
+    assert!(origin.trace().is_empty(), "{:?}", origin.trace());
+}
+
+#[test]
+fn rc_043_the_login_is_the_mirrors_own() {
+    let (origin, mirror, lab) = podman(
+        "[[registry]]\nlocation = \"ORIGIN\"\n[[registry.mirror]]\nlocation = \"HOST/copy\"\ninsecure = true\n",
+    );
+    mirror.set_access(Access::Basic("bert", "of-the-mirror"));
+    origin.set_access(Access::Basic("anna", "of-the-origin"));
+    image(&[10]).put(&origin, "app", "1");
+    let auths = json!({"auths": {
+        origin.host(): auth("anna", "of-the-origin"), format!("{}/copy", mirror.host()): auth("bert", "of-the-mirror"),
+    }});
+    lab.with_auths(&auths).pull(&origin.name("app:1")).expect("a pull");
+    for (registry, user, password) in [(&origin, "anna", "of-the-origin"), (&mirror, "bert", "of-the-mirror")]
+    {
+        let own = format!("Basic {}", auth(user, password)["auth"].as_str().expect("text"));
+        let requests = registry.requests("GET", "/v2/");
+        let shown: Vec<_> = requests.iter().filter_map(|request| request.header("authorization")).collect();
+        assert!(!shown.is_empty() && shown.iter().all(|shown| *shown == own), "{user}: {shown:?}");
+    }
+}
+
+#[test]
+fn rc_043_broken_files_are_errors_with_their_lines() {
+    for (text, expected) in [
+        ("[[registry]]\nlocatoin = \"x\"\n", "line 2: unknown field `locatoin`"),
+        ("\n[[registry]]\ninsecure = true\n", "line 2: a registry has neither"),
+        ("[[registry]]\nlocation = \"https://ORIGIN\"\n", "line 1: a registry has neither"),
+        ("[[registry]]\nlocation = \"*.example.com\"\n", "line 1: a location is no pattern"),
+        (
+            "[[registry]]\nlocation = \"ORIGIN\"\n[[registry.mirror]]\nlocation = \"https://x\"\n",
+            "line 3: a location",
+        ),
+        (
+            "[[registry]]\nlocation = \"ORIGIN\"\n[[registry.mirror]]\nlocation = \"x\"\npull-from-mirror = \"never\"\n",
+            "line 5: pull-from-mirror",
+        ),
+        ("[registries.search]\nregistries = []\n", "unknown field `registries`"),
+        ("[[registry]\n", "line 1"),
+    ] {
+        let (origin, _, lab) = podman(text);
+        let error = lab.pull(&origin.name("app:1")).expect_err(text);
+        let said = chain(&error);
+        assert_eq!(error.kind(), Kind::Invalid, "{text}: {said}");
+        assert!(said.contains("registries.conf cannot be used") && said.contains(expected), "{text}: {said}");
     }
 }
