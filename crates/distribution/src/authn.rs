@@ -12,10 +12,11 @@ use std::time::Instant;
 use base::Cancel;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue};
 
 use crate::credentials::{Credential, Secret};
-use crate::http::Http;
+use crate::http::{Http, Trust};
 use crate::{DistributionError, Result};
 use challenge::{Challenge, challenges};
 use token::{Server, Token, Wanted};
@@ -44,6 +45,8 @@ enum Scheme {
 /// Which request it is for.
 pub(crate) struct Purpose<'a> {
     pub http: &'a Http,
+    /// What is believed of the registry, and where that is: its token server may be there, too.
+    pub trust: (&'a Trust, &'a Url),
     /// The registry, as it is named.
     pub host: &'a str,
     /// Whether it is spoken to in TLS.
@@ -115,6 +118,7 @@ impl Authorizer {
         });
         let wanted = Wanted {
             http: purpose.http,
+            trust: purpose.trust,
             host: purpose.host,
             secure: purpose.secure,
             server,
@@ -195,6 +199,7 @@ impl Authorizer {
                 let server = Server { realm, service };
                 let wanted = Wanted {
                     http: purpose.http,
+                    trust: purpose.trust,
                     host: purpose.host,
                     secure: purpose.secure,
                     server: &server,

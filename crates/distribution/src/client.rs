@@ -11,6 +11,8 @@ use crate::authn::Authorizer;
 use crate::credentials::{self, Credential};
 use crate::host::Host;
 use crate::http::Http;
+use crate::mirrored::Mirrored;
+use crate::places::{self, Place};
 use crate::registry::Registry;
 use crate::retry::Gate;
 use crate::{Config, Result};
@@ -58,15 +60,27 @@ impl Client {
         hosts.entry(host.clone()).or_default().clone()
     }
 
-    /// The repository of a name, as whoever has credentials for it.
+    /// Where the images of a name may be had: at its mirrors, and where the name says.
+    pub(crate) fn source<'a>(&'a self, reference: &Reference, cancel: &'a Cancel) -> Result<Mirrored<'a>> {
+        let mut places = places::find(self.http.config(), &Host::of(reference), reference.path())?;
+        places.retain(|place| place.is_for(reference));
+        Ok(Mirrored::new(self, reference, places, cancel))
+    }
+
+    /// The repository of a name, where it can be changed, as whoever has credentials for it.
     pub(crate) fn repository<'a>(
         &'a self,
         reference: &Reference,
         cancel: &'a Cancel,
     ) -> Result<Registry<'a>> {
-        let host = Host::of(reference);
-        let credential = credentials::find(self.http.config(), &host, reference.path(), cancel)?;
-        Registry::open(self, host, reference.path().to_owned(), credential, cancel)
+        let place = places::for_changes(self.http.config(), &Host::of(reference), reference.path())?;
+        self.open(place, cancel)
+    }
+
+    /// The repository at a place, as whoever has credentials for this very place.
+    pub(crate) fn open<'a>(&'a self, place: Place, cancel: &'a Cancel) -> Result<Registry<'a>> {
+        let credential = credentials::find(self.http.config(), &place.host, &place.repository, cancel)?;
+        Registry::open(self, place, credential, cancel)
     }
 
     /// A registry as a whole, as whoever is given.
@@ -76,6 +90,7 @@ impl Client {
         credential: Option<Credential>,
         cancel: &'a Cancel,
     ) -> Result<Registry<'a>> {
-        Registry::open(self, host.clone(), String::new(), credential, cancel)
+        let place = places::of_host(self.http.config(), host)?;
+        Registry::open(self, place, credential, cancel)
     }
 }

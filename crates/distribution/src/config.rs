@@ -14,6 +14,10 @@ pub struct Config {
     pub insecure: Vec<String>,
     /// Directories like `/etc/docker/certs.d`: `HOST[:PORT]/*.crt` are authorities, `*.cert` with `*.key` what the client shows (RC-041).
     pub certificates: Vec<PathBuf>,
+    /// Directories like `/etc/containerd/certs.d`: `HOST[:PORT]/hosts.toml` says where images of a host may be had (RC-042).
+    pub hosts: Vec<PathBuf>,
+    /// Files like `/etc/containers/registries.conf`, and directories of them; what stands in a later one counts (RC-043).
+    pub registries: Vec<PathBuf>,
     /// Through which proxies.
     pub proxies: Proxies,
     /// How long to wait for what.

@@ -25,7 +25,7 @@ use crate::foreign;
 use crate::manifests::Fetched;
 use crate::pull::pull_as;
 use crate::push::push;
-use crate::source::{self, Remote, Source};
+use crate::source::{self, Source};
 use crate::{DistributionError, Result};
 
 /// What is copied of an image.
@@ -110,7 +110,7 @@ impl Copier<'_> {
         let copied = match from {
             From::Registry(name) => {
                 let reference = name.clone().or_latest();
-                let source = Remote { registry: self.client.repository(&reference, &stop)?, reference };
+                let source = self.client.source(&reference, &stop)?;
                 self.copy_source(&source, to, wish, &stop)
             }
             From::Store(item, options) => self.copy_stored(item, *options, to),

@@ -9,6 +9,7 @@ use std::fmt;
 
 use base::Cancel;
 
+pub(crate) use file::read_text;
 pub use save::{Saved, erase, save};
 
 use crate::config::AuthFile;

@@ -45,6 +45,35 @@ pub enum DistributionError {
         /// For what it is.
         scheme: &'static str,
     },
+    /// None of the places where something may be had gives it.
+    #[error("none of the places for {host} gives it: {}", .mirrors.join("; "))]
+    Mirrors {
+        /// The registry that the name says.
+        host: String,
+        /// The other places, where each was named, and why it did not.
+        mirrors: Vec<String>,
+        /// Why the last one does not.
+        #[source]
+        source: Box<DistributionError>,
+    },
+    /// All places that are configured for a registry are for something else.
+    #[error("no place {what} of those that are configured for {host} ({named_by})")]
+    NoPlace {
+        /// The registry that the name says.
+        host: String,
+        /// What one is needed for: "takes images".
+        what: &'static str,
+        /// Which line of which file names one of them.
+        named_by: String,
+    },
+    /// The user's settings forbid it.
+    #[error("{what} is blocked by {named_by}")]
+    Blocked {
+        /// What was named.
+        what: String,
+        /// Which line of which file blocks it.
+        named_by: String,
+    },
     /// What was to be sent cannot be read.
     #[error("cannot read what was to be sent")]
     Body {
@@ -249,15 +278,18 @@ impl Classified for DistributionError {
             DistributionError::Cancelled(error) => error.kind(),
             DistributionError::Transport(error) => error.kind(),
             DistributionError::Start { source } | DistributionError::Body { source } => Kind::of_io(source),
+            DistributionError::Mirrors { source, .. } => source.kind(),
             DistributionError::Document { source, .. } => source.kind(),
             DistributionError::Platform { source, .. } => source.kind(),
             DistributionError::PulledLayer { source, .. } => source.kind(),
             DistributionError::Proxy { .. }
+            | DistributionError::NoPlace { .. }
             | DistributionError::File { .. }
             | DistributionError::OtherDigest { .. }
             | DistributionError::NoAddress
             | DistributionError::NoHost(_) => Kind::Invalid,
-            DistributionError::Login { .. }
+            DistributionError::Blocked { .. }
+            | DistributionError::Login { .. }
             | DistributionError::Denied { .. }
             | DistributionError::NoFileForAnybody { .. } => Kind::Denied,
             DistributionError::NotFound { .. }
@@ -280,6 +312,9 @@ impl Classified for DistributionError {
             DistributionError::Layer(error) => error.hint(),
             DistributionError::Image(error) => error.hint(),
             DistributionError::Transport(error) => error.hint(),
+            DistributionError::Blocked { .. } => Some("take `blocked` out of that entry if it is to be used".to_owned()),
+            DistributionError::NoPlace { .. } => Some("add the capability that is missing to that file".to_owned()),
+            DistributionError::Mirrors { source, .. } => source.hint(),
             DistributionError::Document { source, .. } => source.hint(),
             DistributionError::Platform { source, .. } => source.hint(),
             DistributionError::Login { source_of, .. } if source_of == crate::login::TYPED => Some(

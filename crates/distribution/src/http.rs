@@ -5,6 +5,7 @@
 mod body;
 mod fault;
 mod tls;
+mod trust;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -21,6 +22,7 @@ use tokio::sync::Notify;
 pub(crate) use body::Body;
 pub(crate) use fault::shown;
 pub use fault::{Fault, TransportError};
+pub(crate) use trust::Trust;
 
 use crate::config::Proxies;
 use crate::{Config, DistributionError, Result};
@@ -38,7 +40,7 @@ pub(crate) struct Http {
     runtime: Runtime,
     config: Config,
     /// For servers with certificates or rules of their own, by their authority; the one without is for all others.
-    clients: Mutex<HashMap<Option<String>, reqwest::Client>>,
+    clients: Mutex<HashMap<Option<(String, Trust)>, reqwest::Client>>,
 }
 
 /// A request.
@@ -47,6 +49,8 @@ pub(crate) struct Outgoing<'a> {
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Option<&'a Body>,
+    /// What is believed of this server alone.
+    pub trust: Option<&'a Trust>,
 }
 
 /// The head of an answer, and its body, to be read.
@@ -78,9 +82,9 @@ impl Http {
         cancel: &'a Cancel,
     ) -> Result<Answer<'a>, DistributionError> {
         cancel.check()?;
-        let Outgoing { method, url, headers, body } = outgoing;
+        let Outgoing { method, url, headers, body, trust } = outgoing;
         let shown = fault::shown(&url);
-        let client = self.client(&url)?;
+        let client = self.client(&url, trust)?;
         let mut request = client.request(method, url).headers(headers);
         let mut progress = None;
         if let Some(body) = body {
@@ -138,27 +142,28 @@ impl Http {
     }
 
     /// The client for a server.
-    fn client(&self, url: &Url) -> Result<reqwest::Client> {
+    fn client(&self, url: &Url, trust: Option<&Trust>) -> Result<reqwest::Client> {
         let authority = authority(url);
-        let special = tls::is_special(&self.config, &authority);
-        let key = special.then(|| authority.clone());
+        let trust = trust.cloned().unwrap_or_default();
+        let special = trust != Trust::default() || tls::is_special(&self.config, &authority);
+        let key = special.then_some((authority, trust));
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let client = self.build(key.as_deref())?;
+        let client = self.build(key.as_ref())?;
         clients.insert(key, client.clone());
         Ok(client)
     }
 
-    fn build(&self, authority: Option<&str>) -> Result<reqwest::Client> {
+    fn build(&self, special: Option<&(String, Trust)>) -> Result<reqwest::Client> {
         let patience = &self.config.patience;
         let mut builder = reqwest::Client::builder()
             .user_agent(&self.config.agent)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .connect_timeout(patience.connect)
-            .tls_backend_preconfigured(tls::config(&self.config, authority)?)
+            .connect_timeout(special.and_then(|(_, trust)| trust.connect).unwrap_or(patience.connect))
+            .tls_backend_preconfigured(tls::config(&self.config, special)?)
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .tcp_nodelay(true);
@@ -226,7 +231,7 @@ impl Answer<'_> {
 }
 
 /// Host and port, when that is not the usual one.
-fn authority(url: &Url) -> String {
+pub(crate) fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

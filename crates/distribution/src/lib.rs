@@ -23,6 +23,7 @@
 //! - [`listing`], [`search`], [`delete`]: tags and repositories.
 //! - [`referrers`]: which manifests are about another one.
 //! - `download`: a blob as a stream that goes on behind interruptions.
+//! - `places`: where the images of a name may be had, as containerd's and podman's files have it; `mirrored`: a source that goes from one of these places to the next.
 //! - `source`: where images come from; `foreign`: layers that registries need not have.
 //! - [`copy`]: from one place to another, through memory.
 //! - [`web`]: a file that is no blob of a registry, for ADD.
@@ -63,8 +64,10 @@ mod client;
 mod download;
 mod foreign;
 mod http;
+mod mirrored;
 mod pages;
 mod parallel;
+mod places;
 mod registry;
 mod retry;
 mod source;

@@ -21,7 +21,7 @@ use store::{Layer, Lease, NameRecord, Origin, Store};
 use crate::client::Client;
 use crate::manifests::Fetched;
 use crate::parallel::in_parallel;
-use crate::source::{self, Remote, Source, mismatch, strange};
+use crate::source::{self, Source, mismatch, strange};
 use crate::{DistributionError, Result};
 
 /// How many layers come at a time (RC-067). Each is decompressed and indexed while it comes.
@@ -64,8 +64,7 @@ pub fn pull(
     cancel: &Cancel,
 ) -> Result<Pulled> {
     let reference = reference.clone().or_latest();
-    let registry = client.repository(&reference, cancel)?;
-    let source = Remote { registry, reference: reference.clone() };
+    let source = client.source(&reference, cancel)?;
     pull_as(&source, store, lease, &reference, platform, events, cancel)
 }
 

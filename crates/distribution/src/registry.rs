@@ -16,6 +16,7 @@ use crate::client::{Client, HostState};
 use crate::credentials::Credential;
 use crate::host::Host;
 use crate::http::{Answer, Body, Fault, Outgoing, TransportError};
+use crate::places::Place;
 use crate::retry::{self, Attempts};
 use crate::{DistributionError, Result};
 
@@ -31,7 +32,9 @@ pub(crate) struct Registry<'a> {
     pub repository: String,
     state: Arc<HostState>,
     pub authorizer: Arc<Authorizer>,
+    /// Where its API is.
     base: Url,
+    place: Place,
     pub cancel: &'a Cancel,
 }
 
@@ -53,26 +56,36 @@ impl<'a> Registry<'a> {
     /// Finds out how the registry is spoken to.
     pub(crate) fn open(
         client: &'a Client,
-        host: Host,
-        repository: String,
+        place: Place,
         credential: Option<Credential>,
         cancel: &'a Cancel,
     ) -> Result<Self> {
+        let (host, repository) = (place.host.clone(), place.repository.clone());
         let state = client.host(&host);
         let authorizer = state.authorizer(credential);
-        let secure = is_secure(client, &host, &state, cancel)?;
-        let scheme = if secure { "https" } else { "http" };
-        let base = Url::parse(&format!("{scheme}://{}/", host.authority()))
-            .map_err(|_| DistributionError::NoHost(host.name().to_owned()))?;
-        Ok(Self { client, host, repository, state, authorizer, base, cancel })
+        let base = match &place.base {
+            Some(base) => base.clone(),
+            None => {
+                let secure = is_secure(client, &place, &state, cancel)?;
+                let scheme = if secure { "https" } else { "http" };
+                Url::parse(&format!("{scheme}://{}/v2", host.authority()))
+                    .map_err(|_| DistributionError::NoHost(host.name().to_owned()))?
+            }
+        };
+        Ok(Self { client, host, repository, state, authorizer, base, place, cancel })
     }
 
     /// An address in the repository: `manifests/latest`.
     pub(crate) fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
+        let api = self.base.path().trim_end_matches('/');
         match self.repository.as_str() {
-            "" => url.set_path(&format!("v2/{path}")),
-            repository => url.set_path(&format!("v2/{repository}/{path}")),
+            "" => url.set_path(&format!("{api}/{path}")),
+            repository => url.set_path(&format!("{api}/{repository}/{path}")),
+        }
+        // Who keeps images of several registries is told whose this is (RC-117).
+        if let Some(namespace) = &self.place.namespace {
+            url.query_pairs_mut().append_pair("ns", namespace);
         }
         url
     }
@@ -149,6 +162,7 @@ impl<'a> Registry<'a> {
     fn purpose<'p>(&'p self, scopes: &'p BTreeSet<String>) -> Purpose<'p> {
         Purpose {
             http: &self.client.http,
+            trust: (&self.place.trust, &self.base),
             host: self.host.name(),
             secure: self.base.scheme() == "https",
             scopes,
@@ -188,11 +202,14 @@ impl<'a> Registry<'a> {
         let mut url = call.url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let mut headers = call.headers.clone();
-            if let (Some(shown), true) = (shown, url.origin() == self.base.origin()) {
-                headers.insert(AUTHORIZATION, shown.clone());
+            let is_its_own = url.origin() == self.base.origin();
+            if is_its_own {
+                headers.extend(self.place.headers.clone());
+                headers.extend(shown.map(|shown| (AUTHORIZATION, shown.clone())));
             }
-            let outgoing =
-                Outgoing { method: call.method.clone(), url: url.clone(), headers, body: call.body };
+            let trust = is_its_own.then_some(&self.place.trust);
+            let method = call.method.clone();
+            let outgoing = Outgoing { method, url: url.clone(), headers, body: call.body, trust };
             let answer = self.client.http.exchange(outgoing, self.cancel)?;
             self.state.answered.store(true, Ordering::Relaxed);
             let follows = match answer.status().as_u16() {
@@ -271,8 +288,10 @@ pub(crate) fn scope(repository: &str, actions: &str) -> String {
 }
 
 /// Whether the registry is spoken to in TLS (RC-044). This machine, and hosts that the user has named as insecure, are asked once; with TLS first.
-fn is_secure(client: &Client, host: &Host, state: &HostState, cancel: &Cancel) -> Result<bool> {
-    let insecure = client.http.config().insecure.iter().any(|name| name == host.name());
+fn is_secure(client: &Client, place: &Place, state: &HostState, cancel: &Cancel) -> Result<bool> {
+    let host = &place.host;
+    let insecure =
+        place.trust.anybody || client.http.config().insecure.iter().any(|name| name == host.name());
     if !insecure && !host.is_loopback() {
         return Ok(true);
     }
@@ -282,7 +301,13 @@ fn is_secure(client: &Client, host: &Host, state: &HostState, cancel: &Cancel) -
     }
     let url = Url::parse(&format!("https://{}/v2/", host.authority()))
         .map_err(|_| DistributionError::NoHost(host.name().to_owned()))?;
-    let outgoing = Outgoing { method: Method::GET, url, headers: HeaderMap::new(), body: None };
+    let outgoing = Outgoing {
+        method: Method::GET,
+        url,
+        headers: HeaderMap::new(),
+        body: None,
+        trust: Some(&place.trust),
+    };
     let secure = match client.http.exchange(outgoing, cancel) {
         Ok(answer) => {
             answer.drain();

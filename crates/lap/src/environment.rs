@@ -113,6 +113,27 @@ pub fn certificates() -> Vec<PathBuf> {
     own.chain(system).collect()
 }
 
+/// Where containerd (and nerdctl, and BuildKit) keep which servers are asked for the images of a host; the user's own first.
+pub fn hosts() -> Vec<PathBuf> {
+    let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
+    let own = config
+        .into_iter()
+        .flat_map(|config| [config.join("containerd/certs.d"), config.join("docker/certs.d")]);
+    let system = ["/etc/containerd/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    own.chain(system).collect()
+}
+
+/// podman's files of registries and mirrors. The user's own replaces the system's; what users put into their directory adds to either.
+pub fn registries() -> Vec<PathBuf> {
+    let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
+    let named = |directory: PathBuf| (directory.join("registries.conf"), directory.join("registries.conf.d"));
+    let (file, parts) = named(PathBuf::from("/etc/containers"));
+    match config.map(|config| named(config.join("containers"))) {
+        Some((own_file, own_parts)) if own_file.exists() => vec![own_file, own_parts],
+        own => [file, parts].into_iter().chain(own.map(|(_, own_parts)| own_parts)).collect(),
+    }
+}
+
 /// Where files go that nobody needs later.
 pub fn temporary_directory() -> PathBuf {
     std::env::temp_dir()

@@ -39,6 +39,8 @@ impl Args {
             auth_files: self.auth_files(),
             insecure,
             certificates: environment::certificates(),
+            hosts: environment::hosts(),
+            registries: environment::registries(),
             proxies: proxies(),
             patience: Patience::default(),
             anonymous: false,

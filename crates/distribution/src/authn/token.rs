@@ -14,7 +14,7 @@ use time::format_description::well_known::Rfc3339;
 use super::basic;
 use crate::answer::said;
 use crate::credentials::{Credential, Secret};
-use crate::http::{Answer, Body, Http, Outgoing};
+use crate::http::{Answer, Body, Http, Outgoing, Trust};
 use crate::retry::{self, Attempts};
 use crate::{DistributionError, Result};
 
@@ -57,6 +57,8 @@ struct Reply {
 /// A request for a token.
 pub(super) struct Wanted<'a> {
     pub http: &'a Http,
+    /// What is believed of the registry, and where that is.
+    pub trust: (&'a Trust, &'a Url),
     /// The registry, for messages.
     pub host: &'a str,
     /// Whether the registry itself is spoken to in TLS: then its token server has to be, too (RC-029).
@@ -152,8 +154,10 @@ impl Wanted<'_> {
         let patience = &self.http.config().patience;
         let mut attempts = Attempts::default();
         loop {
+            let (trust, at) = self.trust;
+            let trust = (url.origin() == at.origin()).then_some(trust);
             let outgoing =
-                Outgoing { method: method.clone(), url: url.clone(), headers: headers.clone(), body };
+                Outgoing { method: method.clone(), url: url.clone(), headers: headers.clone(), body, trust };
             let failed = match self.http.exchange(outgoing, self.cancel) {
                 Ok(answer) if !retry::passes(answer.status().as_u16()) => return Ok(answer),
                 Ok(answer) => Ok(answer),

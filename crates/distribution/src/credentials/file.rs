@@ -127,7 +127,7 @@ impl Parsed {
 }
 
 /// The text of a file; `None` when there is none.
-pub(super) fn read_text(path: &std::path::Path) -> Result<Option<String>> {
+pub(crate) fn read_text(path: &std::path::Path) -> Result<Option<String>> {
     use std::io::Read as _;
     let file = match std::fs::File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

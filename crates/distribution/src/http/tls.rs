@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+use super::Trust;
 use crate::{Config, DistributionError, Result};
 
 /// Whether a server has rules of its own.
@@ -30,7 +31,7 @@ fn directories<'a>(config: &'a Config, authority: &'a str) -> impl Iterator<Item
 }
 
 /// How TLS is spoken with a server, or with all that have no rules of their own.
-pub(super) fn config(config: &Config, authority: Option<&str>) -> Result<ClientConfig> {
+pub(super) fn config(config: &Config, special: Option<&(String, Trust)>) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -38,6 +39,7 @@ pub(super) fn config(config: &Config, authority: Option<&str>) -> Result<ClientC
     let mut roots = machine_roots().clone();
     let mut known = Vec::new();
     let mut identity = None;
+    let authority = special.map(|(authority, _)| authority.as_str());
     for directory in authority.into_iter().flat_map(|authority| directories(config, authority)) {
         for path in files_in(&directory)? {
             match path.extension().and_then(|extension| extension.to_str()) {
@@ -53,7 +55,18 @@ pub(super) fn config(config: &Config, authority: Option<&str>) -> Result<ClientC
             }
         }
     }
-    let builder = if authority.is_some_and(|authority| is_insecure(config, authority)) {
+    let trust = special.map(|(_, trust)| trust);
+    for path in trust.into_iter().flat_map(|trust| &trust.authorities) {
+        for root in certificates(path)? {
+            let _ = roots.add(root.clone());
+            known.push(root);
+        }
+    }
+    if let Some((chain, key)) = trust.and_then(|trust| trust.identity.as_ref()) {
+        identity = Some((certificates(chain)?, read_key(key)?));
+    }
+    let anybody = trust.is_some_and(|trust| trust.anybody);
+    let builder = if anybody || authority.is_some_and(|authority| is_insecure(config, authority)) {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
     } else if known.is_empty() {
         builder.with_root_certificates(roots)
@@ -95,9 +108,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
 
 /// The key that belongs to a client's certificate: the file of the same name that ends in `.key`.
 fn key_of(path: &Path) -> Result<PrivateKeyDer<'static>> {
-    let key = path.with_extension("key");
-    let bytes = fs::read(&key).context("read", &key)?;
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| not_pem(&key, &error))
+    read_key(&path.with_extension("key"))
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
+    let bytes = fs::read(path).context("read", path)?;
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| not_pem(path, &error))
 }
 
 fn not_pem(path: &Path, error: &rustls::pki_types::pem::Error) -> DistributionError {

@@ -7,6 +7,7 @@ mod access;
 mod copy;
 mod lab;
 mod listing;
+mod mirrors;
 mod pull;
 mod push;
 mod referrers;

@@ -57,6 +57,31 @@ fn rc_045_certificates_that_nobody_vouches_for() {
 }
 
 #[test]
+fn rc_042_certificates_of_a_host() {
+    let lap = Environment::with_base();
+    let (certificate, key) = certificate(&lap);
+    let setup = Setup { tls: Some((&certificate, &key)), ..Setup::default() };
+    let registry = DockerRegistry::start(&lap, "registry", &setup);
+    let host = registry.host();
+    let name = format!("{host}/app:1");
+    lap.lap(["tag", "base:1", &name]).success();
+    let file = format!("config/containerd/certs.d/{host}/hosts.toml");
+    let config = lap.path("config");
+    let push = || lap.command(["push", &name]).env("XDG_CONFIG_HOME", &config).output().expect("lap runs");
+    for settings in ["skip_verify = true", "ca = \"../ca.pem\"", "ca = [\"../ca.pem\"]"] {
+        lap.write(&file, "# nothing is said\n");
+        assert!(!push().status.success());
+        lap.write("config/containerd/certs.d/ca.pem", std::fs::read(&certificate).expect("read"));
+        lap.write(&file, format!("server = \"https://{host}\"\n{settings}\n"));
+        let pushed = push();
+        assert!(pushed.status.success(), "{settings}: {}", String::from_utf8_lossy(&pushed.stderr));
+    }
+    lap.write(&file, "ca = \"missing.pem\"\n");
+    let refused = push();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("missing.pem"));
+}
+
+#[test]
 fn rc_044_plain_http_where_tls_is_expected() {
     let lap = Environment::new();
     let registry = DockerRegistry::start(&lap, "registry", &Setup::default());
