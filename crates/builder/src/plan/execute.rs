@@ -111,6 +111,7 @@ impl Builder<'_> {
             parents: copy.parents,
             link: copy.link,
             add: false,
+            unpack: false,
         };
         self.files(instruction, &parts, from)
     }
@@ -127,6 +128,8 @@ impl Builder<'_> {
             parents: false,
             link: add.link,
             add: true,
+            // To unpack local archives is what ADD does when nothing is said.
+            unpack: add.unpack != Some(false),
         };
         self.files(instruction, &parts, from)
     }
@@ -191,6 +194,7 @@ impl Builder<'_> {
             exclude: parts.excludes.iter().map(|word| word.raw.clone()).collect(),
             link: parts.link,
             add: parts.add,
+            unpack: parts.unpack,
             span: self.place(instruction.span),
         };
         self.executed(instruction, created_by, Operation::Copy(step, from));
@@ -208,6 +212,7 @@ struct Parts<'a> {
     parents: bool,
     link: bool,
     add: bool,
+    unpack: bool,
 }
 
 fn mode((text, span): (String, Span)) -> Result<Mode, dockerfile::Error> {
@@ -266,15 +271,11 @@ fn refuse_of_add(instruction: &Instruction, add: &Add) -> Result<(), PlanError> 
     if let Some(path) = paths(&add.sources).find(|path| is_remote(path.as_str())) {
         return Err(remote(path.span));
     }
-    let refused = [
-        ("checksum", add.checksum.is_some()),
-        ("keep-git-dir", add.keep_git_dir.is_some()),
-        ("unpack", add.unpack.is_some()),
-    ];
+    let refused = [("checksum", add.checksum.is_some()), ("keep-git-dir", add.keep_git_dir.is_some())];
     match refused.into_iter().find(|(_, given)| *given) {
         None => Ok(()),
         Some((flag, _)) => {
-            let hint = "leave the flag out; local archives are unpacked, and COPY copies them as they are";
+            let hint = "leave the flag out";
             Err(PlanError::unsupported(format!("ADD --{flag}"), flag_span(instruction, flag), hint))
         }
     }

@@ -134,7 +134,6 @@ fn what_is_not_done_yet_is_refused() {
             "ADD of a URL or git repository is not supported yet",
             "",
         ),
-        ("DF-137", "FROM debian\nADD --unpack=false a b\n", 2, "ADD --unpack is not supported yet", ""),
         (
             "DF-015",
             "# syntax=example/frontend:1\nFROM debian\n",
