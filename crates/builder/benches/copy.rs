@@ -51,6 +51,7 @@ fn step() -> CopyStep {
         link: false,
         exclude: Vec::new(),
         add: false,
+        unpack: false,
         span: Span::default(),
     }
 }

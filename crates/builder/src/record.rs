@@ -136,7 +136,7 @@ fn copy_document(copy: &CopyStep, from: &CopyFrom) -> Value {
             json!({ "heredoc": name, "content": blake3::hash(content).to_hex().as_str() })
         }
     };
-    json!({
+    let mut document = json!({
         "kind": if copy.add { "add" } else { "copy" },
         "sources": copy.sources.iter().map(source).collect::<Vec<_>>(),
         "destination": copy.destination,
@@ -150,7 +150,11 @@ fn copy_document(copy: &CopyStep, from: &CopyFrom) -> Value {
             CopyFrom::Context(_) => "context",
             CopyFrom::Stage(_) | CopyFrom::Image(_) => "layers",
         }],
-    })
+    });
+    if copy.add && !copy.unpack {
+        document["unpack"] = false.into();
+    }
+    document
 }
 
 fn workdir_document(workdir: &WorkdirStep) -> Value {

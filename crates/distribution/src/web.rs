@@ -188,8 +188,13 @@ impl<'a> Transfer<'a> {
         let headers = self.headers();
         let mut url = self.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let outgoing =
-                Outgoing { method: Method::GET, url: url.clone(), headers: headers.clone(), body: None };
+            let outgoing = Outgoing {
+                method: Method::GET,
+                url: url.clone(),
+                headers: headers.clone(),
+                body: None,
+                trust: None,
+            };
             let answer = self.client.http.exchange(outgoing, self.wanted.cancel)?;
             self.answered = true;
             if !matches!(answer.status().as_u16(), 301..=303 | 307 | 308) {

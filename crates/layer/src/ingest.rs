@@ -18,7 +18,7 @@ use store::{BlobWriter, Layer, LayerBlob, Lease, PartialBlob, Store};
 
 use crate::decompress::{self, BEGINNING, Compression};
 use crate::digest_reader::DigestReader;
-use crate::scan::{FirstPass, Scan};
+use crate::scan::{FirstPass, Holds, Scan};
 use crate::{LayerError, Result};
 use pipe::{PipeReader, PipeWriter, fill, pipe};
 use raw::{Keep, Raw, check_digest};
@@ -68,7 +68,8 @@ pub fn ingest(
         (false, Some((digest, _))) => Keep::Verify(Box::new(Digester::new(digest.algorithm()))),
         (false, None) => Keep::Trust,
     };
-    let intake = Intake { store, lease, compression, diff_id: expected.diff_id, cancel };
+    let holds = Holds::Layer;
+    let intake = Intake { store, lease, compression, holds, diff_id: expected.diff_id, cancel };
     intake.run(&mut stream, Raw::new(keep, expected.blob))
 }
 
@@ -90,7 +91,7 @@ pub fn continue_ingest(
         true => Keep::Store(Box::new(writer)),
         false => Keep::Verify(Box::new(Digester::new(digest.algorithm()))),
     };
-    let intake = Intake { store, lease, compression, diff_id, cancel };
+    let intake = Intake { store, lease, compression, holds: Holds::Layer, diff_id, cancel };
     intake.run(&mut stream, Raw::new(keep, Some((digest, size))))
 }
 
@@ -105,8 +106,17 @@ pub fn ingest_blob(
     let mut file = store.blobs().verified(lease, blob)?;
     let size = file.size();
     let (compression, mut stream) = begin(&mut file)?;
-    let intake = Intake { store, lease, compression, diff_id: expected, cancel };
+    let holds = Holds::Layer;
+    let intake = Intake { store, lease, compression, holds, diff_id: expected, cancel };
     intake.run(&mut stream, Raw::new(Keep::Trust, Some((*blob, size))))
+}
+
+/// Adds an archive of files, compressed or not, as a layer that is only read from: it is kept as a plain pack, which gives its files in any order.
+/// Nothing stays when anything is wrong; whoever wants no more of it than its files lets it go with the lease.
+pub fn ingest_files(store: &Store, lease: &Lease, stream: &mut dyn Read, cancel: &Cancel) -> Result<Layer> {
+    let (compression, mut stream) = begin(stream)?;
+    let intake = Intake { store, lease, compression, holds: Holds::Files, diff_id: None, cancel };
+    Ok(intake.run(&mut stream, Raw::new(Keep::Trust, None))?.layer)
 }
 
 /// Looks at the beginning of a stream.
@@ -133,6 +143,7 @@ struct Intake<'a> {
     store: &'a Store,
     lease: &'a Lease,
     compression: Compression,
+    holds: Holds,
     diff_id: Option<DiffId>,
     cancel: &'a Cancel,
 }
@@ -179,10 +190,10 @@ impl Intake<'_> {
 
     /// Reads the plain tar: hashed, stored when the stream itself is not, scanned.
     fn scan(&self, plain: PipeReader) -> Result<Found> {
-        let pack =
-            if is_kept(self.compression) { None } else { Some(self.store.blobs().writer(self.lease)?) };
+        let is_kept = self.holds == Holds::Layer && is_kept(self.compression);
+        let pack = if is_kept { None } else { Some(self.store.blobs().writer(self.lease)?) };
         let mut tar = DigestReader::new(Tee { from: plain, to: pack });
-        let pass = FirstPass::read(&mut tar, self.cancel)?;
+        let pass = FirstPass::read(&mut tar, self.holds, self.cancel)?;
         let (tee, digest) = tar.into_parts();
         Ok(Found { pass, diff_id: DiffId(digest), pack: tee.to })
     }

@@ -189,6 +189,14 @@ impl<'a> Collector<'a> {
         Ok(archive::is_archive(Box::new(file)))
     }
 
+    /// Makes a group an archive. No other file shares a content with it: what is in it takes its place.
+    pub fn archive(&mut self, group: Group) -> Group {
+        if let [Item { kind: ItemKind::File(place), .. }] = group.items.as_slice() {
+            self.inodes.retain(|_, known| known != place);
+        }
+        Group { shape: Shape::Archive, name: Vec::new(), ..group }
+    }
+
     fn item(&mut self, there: &There, path: &[u8]) -> Result<Item, CopyError> {
         let item = match (self.input, there.at) {
             (Tree::Context(context), At::Context(status)) => {
@@ -242,7 +250,7 @@ impl<'a> Collector<'a> {
         place
     }
 
-    fn of_entry(&mut self, node: Node, entry: &Entry<'_>, path: &[u8]) -> Option<Item> {
+    pub fn of_entry(&mut self, node: Node, entry: &Entry<'_>, path: &[u8]) -> Option<Item> {
         let kind = match entry.kind {
             EntryKind::Directory { .. } => ItemKind::Directory,
             EntryKind::File { size, .. } => ItemKind::File(self.view_content(node, size)),

@@ -40,15 +40,22 @@ impl<'a> Destination<'a> {
 
     /// The place of a group; in the order of the sources.
     pub fn place(&mut self, group: &Group) -> Result<Vec<u8>, CopyError> {
-        let path = self.absolute();
-        let resolved = self.base.resolve(&path, true).map_err(|error| self.unusable(error))?;
+        let path = absolute(self.step);
+        let resolved = self.base.resolve(&path, true).map_err(|error| unusable(self.step, error))?;
         let there = resolved.node.map(|node| thing_of_entry(&self.base.entry(self.base.file(node)).kind));
         let is_directory = there == Some(Thing::Directory) || self.above.contains_key(&resolved.path);
+        if group.shape == Shape::Archive {
+            self.inside(group, resolved.path, there)?;
+            for ancestor in group.items.iter().flat_map(|item| ancestors(&item.path)) {
+                self.make(ancestor, CREATED_MODE);
+            }
+            return Ok(Vec::new());
+        }
         if is_directory || group.shape != Shape::Single || self.is_written_as_directory() {
             return self.inside(group, resolved.path, there);
         }
         // The name itself is taken: a link is replaced, never written through (DF-119).
-        let own = self.base.resolve(&path, false).map_err(|error| self.unusable(error))?;
+        let own = self.base.resolve(&path, false).map_err(|error| unusable(self.step, error))?;
         if !self.files.insert(own.path.clone()) {
             let destination = self.step.destination.clone();
             return Err(CopyError::SeveralFiles { destination, span: self.step.destination_span });
@@ -84,9 +91,8 @@ impl<'a> Destination<'a> {
         if matches!(group.name.as_slice(), b"." | b"..")
             || group.shape == Shape::Single && group.name.is_empty()
         {
-            return Err(
-                self.destination_error("the source has no name that a file could have there".to_owned())
-            );
+            let reason = "the source has no name that a file could have there".to_owned();
+            return Err(destination_error(self.step, reason));
         }
         for ancestor in ancestors(&directory) {
             self.make(ancestor, CREATED_MODE);
@@ -131,33 +137,34 @@ impl<'a> Destination<'a> {
         self.above.insert(path.to_vec(), above);
     }
 
-    /// The destination below the root, without a slash at its end.
-    fn absolute(&self) -> Vec<u8> {
-        let written = self.step.destination.as_bytes();
-        let path = if written.starts_with(b"/") {
-            written.to_vec()
-        } else {
-            [self.step.working_directory.as_bytes(), b"/", written].concat()
-        };
-        let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
-        path.get(..end).unwrap_or_default().to_vec()
-    }
-
     /// Whether the destination can only be a directory, as it is written (DF-111).
     fn is_written_as_directory(&self) -> bool {
         let last = self.step.destination.rsplit('/').next().unwrap_or_default();
         matches!(last, "" | "." | "..")
     }
+}
 
-    fn unusable(&self, error: LayerError) -> CopyError {
-        match error {
-            LayerError::Resolve { reason, .. } => self.destination_error(reason.to_owned()),
-            other => other.into(),
-        }
-    }
+/// The destination below the root, without a slash at its end.
+pub(super) fn absolute(step: &CopyStep) -> Vec<u8> {
+    let written = step.destination.as_bytes();
+    let path = if written.starts_with(b"/") {
+        written.to_vec()
+    } else {
+        [step.working_directory.as_bytes(), b"/", written].concat()
+    };
+    let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    path.get(..end).unwrap_or_default().to_vec()
+}
 
-    fn destination_error(&self, reason: String) -> CopyError {
-        let destination = self.step.destination.clone();
-        CopyError::Destination { destination, reason, span: self.step.destination_span }
+/// Why a path in the base does not do.
+pub(super) fn unusable(step: &CopyStep, error: LayerError) -> CopyError {
+    match error {
+        LayerError::Resolve { reason, .. } => destination_error(step, reason.to_owned()),
+        other => other.into(),
     }
+}
+
+fn destination_error(step: &CopyStep, reason: String) -> CopyError {
+    let destination = step.destination.clone();
+    CopyError::Destination { destination, reason, span: step.destination_span }
 }

@@ -89,11 +89,14 @@ pub enum CopyError {
         /// Where it was written.
         span: Span,
     },
-    /// ADD of a local archive.
-    #[error("ADD of an archive ({}) is not supported yet", base::text::bytes(.source_path.as_bytes()))]
+    /// An archive that ADD can't unpack (DF-135).
+    #[error("cannot unpack {}", base::text::bytes(.archive))]
     Archive {
-        /// As it was written.
-        source_path: String,
+        /// Its path in the context.
+        archive: Vec<u8>,
+        /// What is wrong with it.
+        #[source]
+        source: Box<LayerError>,
         /// Where it was written.
         span: Span,
     },
@@ -254,10 +257,10 @@ impl Classified for CopyError {
             CopyError::Missing { .. } | CopyError::Excluded { .. } | CopyError::NothingMatched { .. } => {
                 Kind::NotFound
             }
-            CopyError::Archive { .. } => Kind::Unsupported,
             CopyError::Download { reason, .. } => reason.kind,
             CopyError::Checksum { .. } => Kind::Corrupt,
             CopyError::NotDownloaded { .. } => Kind::Internal,
+            CopyError::Archive { source, .. } => source.kind(),
             CopyError::Changed { .. } | CopyError::Conflict { .. } => Kind::Conflict,
             CopyError::Pattern { .. }
             | CopyError::NotCopyable { .. }
@@ -291,7 +294,12 @@ impl Classified for CopyError {
             CopyError::Checksum { .. } => {
                 "the file has changed on the server, or was damaged on its way: find out which, before you change the checksum"
             }
-            CopyError::Archive { .. } => "unpack it beforehand, or use COPY to copy the archive as it is",
+            CopyError::Archive { source, .. }
+                if matches!(**source, LayerError::Entry { .. } | LayerError::Stream { .. }) =>
+            {
+                "COPY, and ADD --unpack=false, copy an archive as it is"
+            }
+            CopyError::Archive { source, .. } => return source.hint(),
             CopyError::Changed { .. } => "repeat the build when nothing writes to the context",
             CopyError::Conflict { existing: Thing::Symlink, new: Thing::Directory, .. } => {
                 "a directory does not replace a symbolic link: copy its contents to where the link leads"

@@ -13,7 +13,7 @@ use super::item::{Content, Item, ItemKind};
 use super::owner::{Names, Owner};
 use super::plan::{Plan, Planned};
 use super::read_ahead::{Opened, READERS, ReadAhead};
-use super::tree::Tree;
+use super::unpack::unpack;
 use super::{CopyError, CopyStep, Selection, key};
 
 /// Makes the layer. Gives it with the content key, learned while the files were read (the same that [`Selection::content_key`] gives).
@@ -30,6 +30,9 @@ pub fn execute(
 ) -> Result<(Layer, ContentDigest), CopyError> {
     let names = Names { store, lease, base };
     let chown = step.chown.as_ref().map(|(text, span)| names.owner(text, *span)).transpose()?;
+    let unpacked = unpack(selection, step, names, cancel)?;
+    // The key is that of the archives as they are.
+    let (selection, packed) = (unpacked.as_ref().unwrap_or(selection), selection);
     let plan = Plan::new(selection, step, base, chown.unwrap_or_default(), cancel)?;
     let ahead = ReadAhead::new(selection, store, lease, plan.contents());
     let packer = Packer::to_store(store, lease, options)?;
@@ -50,10 +53,11 @@ pub fn execute(
         ahead.stop();
         result
     })?;
-    let Writer { packer, digests, .. } = writer;
+    let Writer { packer, mut digests, .. } = writer;
+    digests.truncate(packed.contents.len());
     // What a later source replaced was not read, and belongs to the key all the same.
-    let digests = key::complete(selection, digests, cancel)?;
-    let key = key::content_key(selection, &digests);
+    let digests = key::complete(packed, digests, cancel)?;
+    let key = key::content_key(packed, &digests);
     Ok((packer.finish(None)?, key))
 }
 
@@ -142,12 +146,11 @@ impl Writer<'_> {
 
     /// A file of a layer has to be what the layer's table says.
     fn check_layer(&self, place: usize, found: ContentDigest) -> Result<(), CopyError> {
-        let (Some(Content::View { node, .. }), Tree::View(view)) =
-            (self.selection.contents.get(place), &self.selection.input)
-        else {
+        let content = self.selection.contents.get(place);
+        let Some((view, node)) = content.and_then(|content| self.selection.in_layer(content)) else {
             return Ok(());
         };
-        let entry = view.entry(*node);
+        let entry = view.entry(node);
         match entry.kind {
             EntryKind::File { content, .. } if content != found => Err(StoreError::Mismatch {
                 what: format!("{} in the layer that it is copied from", base::text::bytes(entry.path)),

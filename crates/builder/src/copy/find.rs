@@ -89,7 +89,7 @@ impl<'a> Finder<'a> {
             return Err(CopyError::NothingMatched { pattern, place, excluded: self.excluded, span });
         }
         let chown = self.step.chown.as_ref().map(|(text, _)| text.clone());
-        Ok(Selection { input: self.input.clone(), groups, contents, chown })
+        Ok(Selection { input: self.input.clone(), groups, contents, archives: Vec::new(), chown })
     }
 
     fn source(&mut self, source: &Source<'_>) -> Result<(), CopyError> {
@@ -292,10 +292,8 @@ impl<'a> Finder<'a> {
                 if parents { (Shape::Kept, one.named.as_slice()) } else { (Shape::Single, base) };
             let is_followed = one.there.path != join(&source.pattern.pivot, &one.named);
             let group = self.collector.single(&one.there, is_followed, (shape, name), source.span)?;
-            if self.step.add && self.collector.is_archive(&group)? {
-                return Err(CopyError::Archive { source_path: source.written.to_owned(), span: source.span });
-            }
-            return Ok(Some(group));
+            let is_archive = self.step.unpack && self.collector.is_archive(&group)?;
+            return Ok(Some(if is_archive { self.collector.archive(group) } else { group }));
         }
         let below = Below { filter: &self.exclude, prefix: if parents { &one.named } else { b"" } };
         let items = self.collector.walk(&one.there, below, self.cancel)?;

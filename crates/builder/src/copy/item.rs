@@ -8,6 +8,7 @@ use super::{Downloaded, Thing};
 use crate::context::{Stamp, Xattrs};
 
 /// What one match of one source contributes, in the order of a table.
+#[derive(Clone)]
 pub(super) struct Group {
     /// How it is placed.
     pub shape: Shape,
@@ -29,9 +30,13 @@ pub(super) enum Shape {
     Contents,
     /// `--parents`: everything at its own path below the destination.
     Kept,
+    /// An archive (one item: its file), whose contents go into the destination (DF-135). Once it is unpacked, the items are what is in it, each with
+    /// its whole path in the image.
+    Archive,
 }
 
 /// One thing that is copied.
+#[derive(Clone)]
 pub(super) struct Item {
     /// Below the group's `source` and `name`.
     pub path: Box<[u8]>,
@@ -46,6 +51,7 @@ pub(super) struct Item {
 }
 
 /// What an item is.
+#[derive(Clone)]
 pub(super) enum ItemKind {
     Directory,
     /// A file, by the place of its content: hardlinks have the same (DF-130).
@@ -67,6 +73,7 @@ impl Item {
 }
 
 /// The content of a file, wherever it is.
+#[derive(Clone)]
 pub(super) enum Content {
     /// In the context.
     Context {
@@ -77,6 +84,8 @@ pub(super) enum Content {
     },
     /// In a layer.
     View { node: Node, size: u64 },
+    /// In an archive that was unpacked: its place among those of the selection.
+    Unpacked { archive: usize, node: Node, size: u64 },
     /// In the Dockerfile.
     Inline(Vec<u8>),
     /// On the web, and here when it was downloaded.
@@ -92,7 +101,7 @@ impl Content {
     pub fn size(&self) -> u64 {
         match self {
             Content::Context { stamp, .. } => stamp.size,
-            Content::View { size, .. } => *size,
+            Content::View { size, .. } | Content::Unpacked { size, .. } => *size,
             Content::Inline(bytes) => bytes.len() as u64,
             Content::Download { file, .. } => file.size,
         }

@@ -4,7 +4,7 @@
 //! [`MAGIC`], which changes whenever the meaning of the stream does; then comes `--chown` (0, or 1 and its text), and then the groups in the order of the sources:
 //!
 //! ```text
-//! group   'G'  shape (0 one thing, 1 contents of a directory, 2 kept path)  name  number of items (8)
+//! group   'G'  shape (0 one thing, 1 contents of a directory, 2 kept path, 3 archive)  name  number of items (8)
 //! item    path below the group  mode (4)  uid (4)  gid (4)  number of attributes (8)  each: name, value  kind
 //! kind    'd' | 'f' size (8) BLAKE3 (32) | 'h' the number of the content of an earlier file, which this is another name of (8)
 //!         'l' target | 'c' or 'b' major (4) minor (4) | 'p'
@@ -47,7 +47,7 @@ pub(super) fn complete(
     let mut unknown = Vec::new();
     for (place, (content, digest)) in selection.contents.iter().zip(&mut known).enumerate() {
         if digest.is_none() {
-            *digest = without_reading(&selection.input, content);
+            *digest = without_reading(selection, content);
         }
         if digest.is_none() {
             unknown.push(place);
@@ -63,15 +63,17 @@ pub(super) fn complete(
     Ok(known.into_iter().flatten().collect())
 }
 
-fn without_reading(input: &Tree, content: &Content) -> Option<ContentDigest> {
-    match (content, input) {
+fn without_reading(selection: &Selection, content: &Content) -> Option<ContentDigest> {
+    if let Some((view, node)) = selection.in_layer(content) {
+        return match view.entry(node).kind {
+            EntryKind::File { content, .. } => Some(content),
+            _ => None,
+        };
+    }
+    match (content, &selection.input) {
         (Content::Inline(bytes), _) => Some(ContentDigest(*blake3::hash(bytes).as_bytes())),
         (Content::Download { file, .. }, _) => Some(file.content),
         (Content::Context { stamp, .. }, Tree::Context(context)) => context.remembered(stamp),
-        (Content::View { node, .. }, Tree::View(view)) => match view.entry(*node).kind {
-            EntryKind::File { content, .. } => Some(content),
-            _ => None,
-        },
         _ => None,
     }
 }
@@ -195,6 +197,7 @@ impl Stream {
             Shape::Single => 0,
             Shape::Contents => 1,
             Shape::Kept => 2,
+            Shape::Archive => 3,
         };
         self.bytes(&[b'G', shape]);
         self.text(&group.name);

@@ -7,6 +7,8 @@
 //!                                             (destination in the base, read once, straight into a pack)
 //! ```
 //!
+//! An archive that ADD unpacks is one file to the key, and becomes what is in it when the step is executed (`unpack`).
+//!
 //! The layer holds what is new and, once each, the directories above it: those that exist in the base with the base's metadata, the others
 //! as they are made. It never needs what lies below to be unpacked.
 //!
@@ -22,6 +24,8 @@
 //! - Created parents have the mode 0755 whatever `--chmod` says (DF-120): BuildKit makes directories of mode 0644 that nobody can enter.
 //! - `--link` counts with `--chmod` too (DF-127): BuildKit ignores it then.
 //! - A URL without a name in its path needs a destination that is a file, as the documentation says (DF-138): BuildKit calls the file `__unnamed__`.
+//! - An archive's directory onto a symbolic link or a file of the base, and the other way around, is an error, as in COPY (DF-119, DF-135): BuildKit
+//!   replaces what is there, `/lib` with all that it leads to. So is a truncated archive whose first entry is whole: BuildKit keeps what it has unpacked.
 
 mod archive;
 mod collect;
@@ -42,6 +46,7 @@ mod sieve;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod unpack;
 
 use dockerfile::Span;
 use dockerfile::value::Mode;
@@ -76,8 +81,10 @@ pub struct CopyStep {
     pub exclude: Vec<String>,
     /// `--link`: the layer is made without a look at what lies below it (DF-127).
     pub link: bool,
-    /// Whether it is ADD (archives are unpacked) and not COPY.
+    /// Whether it is ADD and not COPY.
     pub add: bool,
+    /// Whether archives are unpacked: ADD without `--unpack=false` (DF-135, DF-137).
+    pub unpack: bool,
     /// The instruction.
     pub span: Span,
 }

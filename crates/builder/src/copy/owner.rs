@@ -15,6 +15,7 @@ pub(super) struct Owner {
 }
 
 /// The base, as far as it knows names.
+#[derive(Clone, Copy)]
 pub(super) struct Names<'a> {
     pub store: &'a Store,
     pub lease: &'a Lease,

@@ -9,7 +9,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use base::IoContext;
-use layer::LayerError;
+use layer::view::Node;
+use layer::{LayerError, View};
 use store::{Lease, Store};
 
 use super::item::Content;
@@ -135,8 +136,14 @@ impl<'a> ReadAhead<'a> {
         mut bytes: Vec<u8>,
     ) -> Result<Opened, CopyError> {
         bytes.clear();
-        match (self.content(place), &self.selection.input, opener) {
-            (Some(Content::Context { stamp, item }), _, Some(opener)) => {
+        let content = self.content(place);
+        if let Some(content) = content
+            && let Some((view, node)) = self.selection.in_layer(content)
+        {
+            return self.open_in_layer(view, node, content.size(), bytes);
+        }
+        match (content, opener) {
+            (Some(Content::Context { stamp, item }), Some(opener)) => {
                 let mut file = opener.open(&self.selection.context_path(*item), stamp)?;
                 if stamp.size > WHOLE {
                     return Ok(Opened::File(file));
@@ -144,19 +151,7 @@ impl<'a> ReadAhead<'a> {
                 file.read_whole(&mut bytes)?;
                 Ok(Opened::Whole { bytes, learned: Some((*file.stamp(), file.read_at())) })
             }
-            (Some(Content::View { node, size }), Tree::View(view), _) => {
-                let file = view.open(self.store, self.lease, *node)?;
-                if *size > WHOLE {
-                    return Ok(Opened::Stream(file));
-                }
-                let read = file.take(size.saturating_add(1)).read_to_end(&mut bytes);
-                read.map_err(|source| {
-                    let what = base::text::bytes(view.entry(*node).path).into_owned();
-                    LayerError::Stream { action: "read", what, source }
-                })?;
-                Ok(Opened::Whole { bytes, learned: None })
-            }
-            (Some(Content::Inline(inline)), ..) => {
+            (Some(Content::Inline(inline)), _) => {
                 bytes.extend_from_slice(inline);
                 Ok(Opened::Whole { bytes, learned: None })
             }
@@ -172,8 +167,27 @@ impl<'a> ReadAhead<'a> {
                 Err(CopyError::NotDownloaded { url: url.clone(), span: *span })
             }
             // Contents are of the input that they were found in.
-            (Some(_) | None, ..) => Ok(Opened::Whole { bytes, learned: None }),
+            (Some(_) | None, _) => Ok(Opened::Whole { bytes, learned: None }),
         }
+    }
+
+    fn open_in_layer(
+        &self,
+        view: &View,
+        node: Node,
+        size: u64,
+        mut bytes: Vec<u8>,
+    ) -> Result<Opened, CopyError> {
+        let file = view.open(self.store, self.lease, node)?;
+        if size > WHOLE {
+            return Ok(Opened::Stream(file));
+        }
+        let read = file.take(size.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|source| {
+            let what = base::text::bytes(view.entry(node).path).into_owned();
+            LayerError::Stream { action: "read", what, source }
+        })?;
+        Ok(Opened::Whole { bytes, learned: None })
     }
 
     /// The next content, in order; `None` behind the last, or when reading has stopped.

@@ -1,6 +1,8 @@
 //! The sources of a step, found.
 
 use base::Cancel;
+use layer::View;
+use layer::view::Node;
 use store::table::ContentDigest;
 
 use super::find::Finder;
@@ -15,6 +17,8 @@ pub struct Selection {
     pub(super) input: Tree,
     pub(super) groups: Vec<Group>,
     pub(super) contents: Vec<Content>,
+    /// The archives that were unpacked.
+    pub(super) archives: Vec<View>,
     /// `--chown`, as it was written.
     pub(super) chown: Option<String>,
 }
@@ -53,6 +57,15 @@ impl Selection {
     /// How many bytes the files have; those with several names count once.
     pub fn size(&self) -> u64 {
         self.contents.iter().map(Content::size).fold(0, u64::saturating_add)
+    }
+
+    /// Where a content is that is in a layer.
+    pub(super) fn in_layer(&self, content: &Content) -> Option<(&View, Node)> {
+        match (content, &self.input) {
+            (Content::View { node, .. }, Tree::View(view)) => Some((view, *node)),
+            (Content::Unpacked { archive, node, .. }, _) => Some((self.archives.get(*archive)?, *node)),
+            _ => None,
+        }
     }
 
     /// Whether a file of a context was seen, with this very stamp, to have no attributes.

@@ -106,6 +106,7 @@ impl Builder<'_> {
             parents: copy.parents,
             link: copy.link,
             add: false,
+            unpack: Some(false),
         };
         self.files(instruction, &parts, from)
     }
@@ -122,6 +123,7 @@ impl Builder<'_> {
             parents: false,
             link: add.link,
             add: true,
+            unpack: add.unpack,
         };
         self.files(instruction, &parts, None)
     }
@@ -167,6 +169,12 @@ impl Builder<'_> {
         from: Option<CopyFrom>,
     ) -> Result<(), BuildError> {
         let sources = self.expanded_sources(parts)?;
+        if parts.unpack == Some(true) && sources.iter().any(|source| matches!(source, CopySource::Url { .. }))
+        {
+            let hint = "leave the flag out, and unpack it in a RUN";
+            let span = self.place(flag_span(instruction, "unpack"));
+            return Err(PlanError::unsupported("ADD --unpack of a URL", span, hint).into());
+        }
         let from = match from {
             Some(from) => from,
             None => self.main_context(&sources, instruction)?,
@@ -195,6 +203,8 @@ impl Builder<'_> {
             exclude: parts.excludes.iter().map(|word| word.raw.clone()).collect(),
             link: parts.link,
             add: parts.add,
+            // To unpack local archives is what ADD does when nothing is said.
+            unpack: parts.unpack != Some(false),
             span: self.place(instruction.span),
         };
         self.executed(instruction, created_by, Operation::Copy(step, from));
@@ -213,6 +223,7 @@ struct Parts<'a> {
     parents: bool,
     link: bool,
     add: bool,
+    unpack: Option<bool>,
 }
 
 fn mode((text, span): (String, Span)) -> Result<Mode, dockerfile::Error> {
@@ -241,11 +252,11 @@ fn history_of_copy(
 }
 
 fn refuse_of_add(instruction: &Instruction, add: &Add) -> Result<(), PlanError> {
-    let refused = [("keep-git-dir", add.keep_git_dir.is_some()), ("unpack", add.unpack.is_some())];
+    let refused = [("keep-git-dir", add.keep_git_dir.is_some())];
     match refused.into_iter().find(|(_, given)| *given) {
         None => Ok(()),
         Some((flag, _)) => {
-            let hint = "leave the flag out; local archives are unpacked, and COPY copies them as they are";
+            let hint = "leave the flag out";
             Err(PlanError::unsupported(format!("ADD --{flag}"), flag_span(instruction, flag), hint))
         }
     }

@@ -1,5 +1,6 @@
 //! Whole builds: a Dockerfile, a context and a store → an image. Needs root and busybox-static; says so when it lacks them.
 
+mod archives;
 mod cache;
 mod determinism;
 mod explain;
@@ -15,6 +16,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let trials: Vec<Trial> = [
         images::trials(),
+        archives::trials(),
         cache::trials(),
         determinism::trials(),
         explain::trials(),

@@ -1,6 +1,8 @@
 //! lap build: what an image is, after the Dockerfile was built.
 
-use crate::environment::{Environment, Ran};
+use std::process::Command;
+
+use crate::environment::{Environment, Ran, path_text, tool};
 
 /// How many steps were taken from the cache; the base image, which always is, not counted.
 fn cached(ran: &Ran) -> usize {
@@ -56,6 +58,37 @@ CMD echo hi
     assert!(config["Env"].as_array().is_some_and(|env| env.contains(&"PATH_EXTRA=none".into())), "{config}");
     let seen = lap.sh("app", "ls src; stat -c '%u:%g %a' /owned; cat /usr/local/bin/tool; ls /tmp");
     assert_eq!(seen, "a.txt\n1000:1001 640\ntool /bin/sh\n1\n");
+    lap.check();
+}
+
+#[test]
+fn df_135_df_137_archives() {
+    let lap = Environment::with_base();
+    lap.write("tree/d/file", "in the archive\n");
+    lap.write("tree/d/program", "#!/bin/sh\necho it runs\n");
+    std::os::unix::fs::symlink("file", lap.path("tree/d/link")).expect("a link");
+    std::fs::create_dir_all(lap.path("context")).expect("a directory");
+    let made = Command::new(tool("tar", "tar"))
+        .args([
+            "--owner=1000",
+            "--group=1001",
+            "--mode=u=rwx,go=rx",
+            "-C",
+            path_text(&lap.path("tree")),
+            "-czf",
+        ])
+        .args([path_text(&lap.path("context/data.bin")), "d"])
+        .status();
+    assert!(made.expect("tar runs").success());
+    lap.built("FROM base:1\nADD data.bin /x/\nADD --chown=7:8 data.bin /y/\nADD --unpack=false data.bin /z/\nRUN /x/d/program\n");
+    let seen = lap.sh("app", "cat /x/d/link; stat -c '%u:%g %a' /x/d/file /y/d/file; ls /z");
+    assert_eq!(seen, "in the archive\n1000:1001 755\n7:8 755\ndata.bin\n");
+    let archive = std::fs::read(lap.path("context/data.bin")).expect("an archive");
+    lap.write("context/data.bin", &archive[..archive.len() - 20]);
+    lap.build("FROM base:1\nADD data.bin /x/\n").failure(
+        1,
+        &["Dockerfile:2", "cannot unpack data.bin", "COPY, and ADD --unpack=false, copy an archive as it is"],
+    );
     lap.check();
 }
 

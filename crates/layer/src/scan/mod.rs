@@ -54,7 +54,7 @@ pub struct Scanned {
 /// [`crate::ingest`] takes it.
 pub fn scan(tar: &mut dyn Read, cancel: &Cancel) -> Result<Scanned> {
     let mut tar = DigestReader::new(tar);
-    let pass = FirstPass::read(&mut tar, cancel)?;
+    let pass = FirstPass::read(&mut tar, Holds::Layer, cancel)?;
     match pass.finish(DiffId(tar.finish()))? {
         Scan::Whole(scanned) => Ok(scanned),
         Scan::Again(_) => Err(LayerError::Entry {
@@ -83,10 +83,19 @@ pub(crate) struct SecondPass {
     warnings: Vec<String>,
 }
 
+/// What an archive is to those who read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// A layer: names that begin with `.wh.` are removals.
+    Layer,
+    /// Files: such names are refused, since the files would be removals in the layer that they come into.
+    Files,
+}
+
 impl FirstPass {
     /// Reads a tar to the end of the stream. Its digest is computed by whoever gives it.
-    pub(crate) fn read(tar: &mut dyn Read, cancel: &Cancel) -> Result<Self> {
-        Ok(Self(read(tar, TableBuilder::new()?, cancel)?))
+    pub(crate) fn read(tar: &mut dyn Read, holds: Holds, cancel: &Cancel) -> Result<Self> {
+        Ok(Self(read(tar, TableBuilder::new()?, holds, cancel)?))
     }
 
     /// The table, if one pass was enough.
@@ -124,9 +133,9 @@ struct Pass<C> {
     warnings: Vec<String>,
 }
 
-fn read<C: Collector>(tar: &mut dyn Read, collector: C, cancel: &Cancel) -> Result<Pass<C>> {
-    let mut reading =
-        Reading { archive: Archive::new(tar, collector, cancel), tree: Tree::default(), holes: 0 };
+fn read<C: Collector>(tar: &mut dyn Read, collector: C, holds: Holds, cancel: &Cancel) -> Result<Pass<C>> {
+    let archive = Archive::new(tar, collector, cancel);
+    let mut reading = Reading { archive, holds, tree: Tree::default(), holes: 0 };
     while let Some(member) = reading.archive.next()? {
         reading.member(member)?;
     }
@@ -155,6 +164,7 @@ fn read_framing<C: Collector>(
 /// One pass on its way.
 struct Reading<'a, C> {
     archive: Archive<'a, C>,
+    holds: Holds,
     tree: Tree,
     /// How many bytes of holes there were.
     holes: u64,
@@ -164,6 +174,9 @@ impl<C: Collector> Reading<'_, C> {
     /// Takes an entry and its data.
     fn member(&mut self, member: Member) -> Result<()> {
         let name = name::interpret(&member.name).map_err(|reason| self.refuse(reason))?;
+        if self.holds == Holds::Files && !matches!(name, Name::Entry(_)) {
+            return Err(self.refuse("names that begin with .wh. mean removals in a layer"));
+        }
         self.apply(|tree| tree.keep(member.size_in_memory()))?;
         match (name, member.kind) {
             (Name::Opaque(_) | Name::Whiteout(_), MemberKind::Directory) => {

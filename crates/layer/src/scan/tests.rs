@@ -67,7 +67,8 @@ impl Collector for Collected {
 /// Scans, twice when needed; checks that framing and contents make the very bytes again.
 fn scanned(tar: &[u8]) -> Result<(Lines, Vec<String>)> {
     let cancel = Cancel::new();
-    let Pass { tree, mut collector, size, warnings } = read(&mut &*tar, Collected::default(), &cancel)?;
+    let Pass { tree, mut collector, size, warnings } =
+        read(&mut &*tar, Collected::default(), Holds::Layer, &cancel)?;
     assert_eq!(size, tar.len() as u64);
     let (contents, others) = tree.contents();
     if others {

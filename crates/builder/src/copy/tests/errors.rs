@@ -1,7 +1,5 @@
 //! What goes wrong, and what is said about it.
 
-use std::io::Write;
-
 use base::{Classified, Kind};
 
 use super::*;
@@ -92,49 +90,33 @@ fn df_145_p36_excluded_sources_name_the_line() {
 }
 
 #[test]
-fn df_135_archives_are_refused_by_what_they_are() {
+fn df_135_the_header_of_an_archive_is_enough() {
     let mut header = [0_u8; 512];
     header[..4].copy_from_slice(b"file");
     header[148..156].fill(b' ');
     let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     let archive = [header.as_slice(), &[0; 1024]].concat();
-    let world = World::with(&["empty.tar.gz", "text.tar"]);
+    let world = World::with(&["text.tar", "dir/"]);
     fs::write(world.path("plain"), &archive).expect("a file");
-    fs::write(world.path("empty.tar.gz"), b"").expect("a file");
+    fs::hard_link(world.path("plain"), world.path("dir/same")).expect("a link");
     fs::write(world.path("zeros"), [0; 1024]).expect("a file");
-    let add = |words: &str| CopyStep { add: true, ..copy(words) };
-    let error = failure(&world, &world.context(), &add("plain /n/"));
-    assert_eq!(error.to_string(), "ADD of an archive (plain) is not supported yet");
-    assert_eq!(error.kind(), Kind::Unsupported);
-    assert_eq!(error.span().map(|span| span.start), Some(1));
+    let add = |words: &str| CopyStep { add: true, unpack: true, ..copy(words) };
+    assert_eq!(world.copied(&add("plain /n/")), ["n/", "n/file"]);
     assert_eq!(world.copied(&copy("plain /n/")), ["n/", "n/plain"], "COPY copies it");
-    assert_eq!(
-        world.copied(&add("empty.tar.gz text.tar zeros /n/")),
-        ["n/", "n/empty.tar.gz", "n/text.tar", "n/zeros"]
-    );
-}
-
-#[test]
-fn df_135_compressed_archives_are_refused_too() {
-    let mut header = [0_u8; 512];
-    header[0] = b'f';
+    assert_eq!(world.copied(&add("text.tar zeros /n/")), ["n/", "n/text.tar", "n/zeros"]);
+    for words in ["plain dir /n/", "dir plain /n/"] {
+        assert_eq!(world.copied(&add(words)), ["n/", "n/file", "n/same"], "another name of it stays a file");
+    }
+    header[124..136].copy_from_slice(b"00000001000\0");
     header[148..156].fill(b' ');
     let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    let archive = [header.as_slice(), &[0; 1024]].concat();
-    let world = World::with(&["x"]);
-    let zipped = |bytes: &[u8]| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).expect("memory");
-        encoder.finish().expect("memory")
-    };
-    fs::write(world.path("archive"), zipped(&archive)).expect("a file");
-    fs::write(world.path("text.gz"), zipped(b"text")).expect("a file");
-    fs::write(world.path("cut.tar.gz"), &zipped(&archive)[..12]).expect("a file");
-    let add = |words: &str| CopyStep { add: true, ..copy(words) };
-    assert!(matches!(failure(&world, &world.context(), &add("archive /n/")), CopyError::Archive { .. }));
-    assert_eq!(world.copied(&add("text.gz cut.tar.gz /n/")), ["n/", "n/cut.tar.gz", "n/text.gz"]);
+    fs::write(world.path("cut"), header).expect("a file");
+    let error = failure(&world, &world.context(), &add("cut /n/"));
+    assert_eq!(error.to_string(), "cannot unpack cut");
+    assert_eq!(error.span().map(|span| span.start), Some(1));
+    assert_eq!(error.hint().as_deref(), Some("COPY, and ADD --unpack=false, copy an archive as it is"));
 }
 
 #[test]

@@ -197,6 +197,7 @@ pub fn copy(words: &str) -> CopyStep {
         link: false,
         exclude: Vec::new(),
         add: false,
+        unpack: false,
         span: Span::default(),
     }
 }
