@@ -127,11 +127,12 @@ fn report(context: &Context, args: &Args, copied: &Copied) -> Outcome {
             (documents, 0) => format!("{documents} manifests"),
             (documents, referrers) => format!("{documents} manifests and {referrers} that refer to them"),
         };
-        printer.note(format!(
-            "copied {manifests} to {destination}: {} sent, {} were there",
-            units::size(copied.sent),
-            units::size(copied.spared)
-        ));
+        // Nothing is sent into the store: its layers have said how large they are.
+        let bytes = match copied.sent + copied.spared {
+            0 => String::new(),
+            _ => format!(": {} sent, {} were there", units::size(copied.sent), units::size(copied.spared)),
+        };
+        printer.note(format!("copied {manifests} to {destination}{bytes}"));
     }
     printer.line(format!("Digest: {digest}"))
 }

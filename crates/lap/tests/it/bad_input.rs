@@ -99,6 +99,24 @@ fn missing_places() {
 }
 
 #[test]
+fn pipes_in_a_context_are_not_waited_for() {
+    let lap = Environment::new();
+    for (name, pipe) in [("first", "Dockerfile"), ("second", ".dockerignore")] {
+        if pipe != "Dockerfile" {
+            lap.write(&format!("{name}/Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n");
+        } else {
+            std::fs::create_dir(lap.path(name)).expect("a directory");
+        }
+        let path = lap.path(name).join(pipe);
+        let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
+        assert!(made.success());
+        let ran = lap.lap(["build", name]);
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("{name}/{pipe} is a pipe, not a file")), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_store_that_is_none() {
     let lap = Environment::new();
     lap.write("store/something", "else");

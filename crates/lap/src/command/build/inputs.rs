@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -78,11 +79,21 @@ fn default_dockerfile(context: &Path) -> Outcome<PathBuf> {
     for name in ["Dockerfile", "dockerfile", "Containerfile"] {
         let path = context.join(name);
         if path.exists() {
+            refuse_pipe(&path)?;
             return Ok(path);
         }
     }
     Err(Failure::new(Kind::NotFound, format!("there is no Dockerfile in {}", base::text::path(context)))
         .hint("name one with -f"))
+}
+
+/// Nobody who names a directory means a pipe in it, which would be waited for without an end. One that is named itself is read.
+fn refuse_pipe(path: &Path) -> Outcome {
+    if !path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Invalid, format!("{} is a pipe, not a file", base::text::path(path)))
+        .hint("put a file in its place; a Dockerfile can come through a pipe that is named with -f"))
 }
 
 fn from_file(path: &Path) -> Outcome<DockerfileText> {
@@ -104,6 +115,7 @@ fn ignore_file(context: &Path, dockerfile: Option<&Path>) -> Outcome<Option<Igno
         PathBuf::from(name)
     });
     for path in own.into_iter().chain([context.join(".dockerignore"), context.join(".containerignore")]) {
+        refuse_pipe(&path)?;
         match File::open(&path) {
             Ok(mut file) => {
                 let bytes = read_limited(&path, &mut file, MAX_IGNORE_SIZE)?;
