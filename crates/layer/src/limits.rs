@@ -17,8 +17,8 @@ pub const MAX_XATTRS: usize = 64 << 10;
 /// Bytes of all names, targets, attributes and maps of pieces of one layer, implied directories included: they are kept in memory while a layer is read.
 /// Those of the largest public images take some 50 MB; a bomb makes one of 4 MB out of an entry of 5 KB.
 pub const MAX_NAMES: u64 = 512 << 20;
-/// What is looked at while parents are resolved: bytes of names, the beginning of a name once for each of its components, and 128 for each of these: some
-/// ten seconds. Ten million ordinary names take a third of it; a bomb has names that lead through forty links to names of 4095 bytes, or of a thousand
+/// What is looked at while parents are resolved: bytes of names, the beginning of a name once for each of its components, and 512 for each of these: some
+/// ten seconds. Three million names in directories of their own, eight levels down, come through; a bomb has names that lead through forty links to names of 4095 bytes, or of a thousand
 /// components.
 pub const MAX_LOOKUPS: u64 = 16 << 30;
 /// The largest zstd window (ST-075): `--long=27`.

@@ -169,7 +169,7 @@ fn what_cannot_be_had_is_refused() {
         let script = format!("/test/lap load -q -i /data/base.tar && exec /test/lap {arguments}");
         inside(&docker, &[&["--volume", &volume], options].concat(), &["sh", "-c", &script])
     };
-    for flag in ["-v /data:/data", "--tmpfs /tmp", "--read-only", "--network none"] {
+    for flag in ["-v /data:/data", "--tmpfs /tmp:size=1m", "--read-only", "--network none"] {
         run(&[], &format!("run --rm {flag} base:1 true")).failure(125, &["without namespaces", "hint:"]);
     }
     run(&[], "build --network none /data/context").failure(1, &["RUN true", "without namespaces"]);

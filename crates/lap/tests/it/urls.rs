@@ -245,9 +245,9 @@ fn df_138_a_download_goes_on_where_it_broke() {
         "{requests:?}"
     );
     assert!(requests.iter().any(|request| request.contains("range=bytes=")), "{requests:?}");
-    let sums = lap.sh("app", "cd /d; cmp resumed anew && stat -c %s resumed; cat changed; sha256sum <anew");
+    let sums = lap.sh("app", "cd /d; sha256sum <resumed; cat changed; sha256sum <anew");
     let digest = image::Digest::sha256(&body).hex();
-    assert_eq!(sums, format!("1000000\nother\n{digest}  -\n"));
+    assert_eq!(sums, format!("{digest}  -\nother\n{digest}  -\n"));
     check_clean(&lap);
 }
 

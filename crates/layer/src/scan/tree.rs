@@ -33,7 +33,7 @@ const MAX_LINKS: usize = 40;
 const IMPLIED: usize = 64;
 
 /// What looking for a name takes, however short it is, in bytes that could be compared meanwhile.
-const LOOKUP: u64 = 128;
+const LOOKUP: u64 = 512;
 
 const TOO_LONG: Reason = "its name, symbolic links followed, is longer than 4095 bytes";
 const LINKED_BEFORE: Reason = "a hardlink to it comes before it";
