@@ -41,5 +41,5 @@ pub use outline::{Outline, OutlineArgument, OutlineNeed, Target, targets};
 pub use request::{DockerfileText, Export, Network, Request};
 pub use run::RunError;
 pub use session::{
-    Download, DownloadRequest, IgnoreText, ImageRequest, LocalContext, NoDownload, NoImage, Session, Version,
+    Download, DownloadRequest, IgnoreText, ImageRequest, LocalContext, NoDownload, NoImage, Session,
 };

@@ -73,7 +73,6 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
         files: files(step.network)?,
         isolation: snapshots.isolation(),
         single_id: snapshot.single_id(),
-        shared_memory: None,
     };
     let (exit, written) = execute(around, &spec, &caches)?;
     drop(caches);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use base::{Cancel, Events, Kind};
 use image::Platform;
+use store::downloads::Version;
 
 use crate::outcome::BuildWarning;
 
@@ -88,15 +89,6 @@ pub struct DownloadRequest<'a> {
     pub progress: &'a dyn Fn(u64, Option<u64>),
     /// Stops it.
     pub cancel: &'a Cancel,
-}
-
-/// How a server names a version of a file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Version {
-    /// Its name.
-    pub etag: Option<String>,
-    /// When it was made, as the server writes it.
-    pub last_modified: Option<String>,
 }
 
 /// What came of a download.

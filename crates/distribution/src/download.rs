@@ -5,12 +5,13 @@
 
 use std::io::{self, Read};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use image::Descriptor;
 use reqwest::Method;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
 
 use crate::http::Answer;
+use crate::pieces;
 use crate::registry::{Call, Registry};
 use crate::retry::{self, Attempts};
 use crate::{DistributionError, Result};
@@ -154,16 +155,11 @@ impl<'a> Download<'a> {
 
     /// Reads over what is there already. The piece in which the new begins is kept.
     fn skip(&mut self, answer: &mut Answer<'_>) -> Result<()> {
-        let mut left = self.position;
-        while left > 0 {
-            let Some(mut piece) = answer.piece()? else {
-                return Err(self.mismatch(format!("{} bytes", self.position - left)));
-            };
-            let known = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
-            piece.advance(known);
-            left -= known as u64;
-            self.piece = piece;
+        let (piece, missing) = pieces::skip(answer, self.position)?;
+        if missing > 0 {
+            return Err(self.mismatch(format!("{} bytes", self.position - missing)));
         }
+        self.piece = piece;
         Ok(())
     }
 
@@ -186,12 +182,7 @@ impl Read for Download<'_> {
             self.failure = Some(error);
             return Err(io::Error::other(text));
         }
-        let count = buffer.len().min(self.piece.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..count), self.piece.get(..count)) {
-            to.copy_from_slice(from);
-        }
-        self.piece.advance(count);
-        Ok(count)
+        Ok(pieces::take(&mut self.piece, buffer))
     }
 }
 

@@ -5,12 +5,13 @@
 
 use std::io::{self, Read};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use image::Descriptor;
 use reqwest::header::{HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Url};
 
 use crate::http::Answer;
+use crate::pieces;
 use crate::registry::{Call, Registry};
 use crate::retry::{self, Attempts};
 use crate::source::Incoming;
@@ -114,16 +115,8 @@ impl<'a> Foreign<'a> {
             206 if self.position > 0 && answer.length() == Some(left) => Ok(Some((answer, Bytes::new()))),
             200 => {
                 // All of it again: what is known is read over.
-                let mut known = self.position;
-                let mut piece = Bytes::new();
-                while known > 0 {
-                    let Some(next) = answer.piece()? else { return Ok(None) };
-                    piece = next;
-                    let count = usize::try_from(known).unwrap_or(usize::MAX).min(piece.len());
-                    piece.advance(count);
-                    known -= count as u64;
-                }
-                Ok(Some((answer, piece)))
+                let (piece, missing) = pieces::skip(&mut answer, self.position)?;
+                Ok((missing == 0).then_some((answer, piece)))
             }
             _ => Ok(None),
         }
@@ -149,12 +142,7 @@ impl Read for Foreign<'_> {
             self.failure = Some(error);
             return Err(io::Error::other(text));
         }
-        let count = buffer.len().min(self.piece.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..count), self.piece.get(..count)) {
-            to.copy_from_slice(from);
-        }
-        self.piece.advance(count);
-        Ok(count)
+        Ok(pieces::take(&mut self.piece, buffer))
     }
 }
 

@@ -67,6 +67,7 @@ mod http;
 mod mirrored;
 mod pages;
 mod parallel;
+mod pieces;
 mod places;
 mod registry;
 mod retry;

@@ -13,6 +13,7 @@ use reqwest::header::{
     IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
 };
 use reqwest::{Method, StatusCode, Url};
+use store::downloads::Version;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
@@ -44,30 +45,20 @@ pub struct Wanted<'a> {
 }
 
 /// What a server says of the version of a file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Version {
-    /// Its name.
-    pub etag: Option<String>,
-    /// When it was made, as the server writes it.
-    pub last_modified: Option<String>,
+fn version(answer: &Answer<'_>) -> Version {
+    let text = |name| answer.header(name).filter(|text| text.len() <= MAX_VALIDATOR).map(str::to_owned);
+    Version { etag: text(ETAG), last_modified: text(LAST_MODIFIED) }
 }
 
-impl Version {
-    fn of(answer: &Answer<'_>) -> Self {
-        let text = |name| answer.header(name).filter(|text| text.len() <= MAX_VALIDATOR).map(str::to_owned);
-        Self { etag: text(ETAG), last_modified: text(LAST_MODIFIED) }
-    }
+/// When a version was made, in seconds since 1970.
+pub fn time(version: &Version) -> Option<i64> {
+    let time = OffsetDateTime::parse(version.last_modified.as_deref()?.trim(), &Rfc2822).ok()?;
+    Some(time.unix_timestamp())
+}
 
-    /// When it was made, in seconds since 1970.
-    pub fn time(&self) -> Option<i64> {
-        let time = OffsetDateTime::parse(self.last_modified.as_deref()?.trim(), &Rfc2822).ok()?;
-        Some(time.unix_timestamp())
-    }
-
-    /// What makes sure that two parts are of one file: a strong name only.
-    fn strong(&self) -> Option<&str> {
-        self.etag.as_deref().filter(|etag| !etag.starts_with("W/"))
-    }
+/// What makes sure that two parts are of one file: a strong name only.
+fn strong(version: &Version) -> Option<&str> {
+    version.etag.as_deref().filter(|etag| !etag.starts_with("W/"))
 }
 
 /// What came of it.
@@ -143,7 +134,7 @@ impl<'a> Transfer<'a> {
         match status.as_u16() {
             304 if self.wanted.known.is_some() && self.position == 0 => return Ok(Fetched::Unchanged),
             206 if self.position > 0 => {
-                let other = answer.header(ETAG).is_some_and(|etag| self.version.strong() != Some(etag));
+                let other = answer.header(ETAG).is_some_and(|etag| strong(&self.version) != Some(etag));
                 if other || answer.header(CONTENT_RANGE).and_then(begin_of) != Some(self.position) {
                     return Err(self.anew(&answer, "the server gives another part than was asked for"));
                 }
@@ -153,7 +144,7 @@ impl<'a> Transfer<'a> {
             }
             200 => {
                 self.restart()?;
-                self.version = Version::of(&answer);
+                self.version = version(&answer);
             }
             _ => return Err(self.refused(&mut answer, status)),
         }
@@ -182,7 +173,7 @@ impl<'a> Transfer<'a> {
 
     /// Sends the request, and follows where the server sends it.
     fn ask(&mut self) -> Result<Answer<'a>> {
-        if self.position > 0 && self.version.strong().is_none() {
+        if self.position > 0 && strong(&self.version).is_none() {
             self.restart()?;
         }
         let headers = self.headers();
@@ -218,7 +209,7 @@ impl<'a> Transfer<'a> {
             headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
         };
         set(ACCEPT_ENCODING, "identity");
-        if let (true, Some(etag)) = (self.position > 0, self.version.strong()) {
+        if let (true, Some(etag)) = (self.position > 0, strong(&self.version)) {
             set(RANGE, &format!("bytes={}-", self.position));
             set(IF_RANGE, etag);
         } else if let Some(known) = self.wanted.known {
@@ -289,9 +280,9 @@ mod tests {
 
     #[test]
     fn df_138_times_of_servers() {
-        let time = |text: &str| Version { etag: None, last_modified: Some(text.to_owned()) }.time();
+        let time = |text: &str| time(&Version { etag: None, last_modified: Some(text.to_owned()) });
         assert_eq!(time("Wed, 21 Oct 2015 07:28:00 GMT"), Some(1_445_412_480));
         assert_eq!(time("yesterday"), None);
-        assert_eq!(Version::default().time(), None);
+        assert_eq!(super::time(&Version::default()), None);
     }
 }

@@ -88,7 +88,6 @@ pub fn start(
         security: sandbox::Security::Default,
         files: files(request)?,
         single_id: snapshot.single_id(),
-        shared_memory: None,
         isolation: snapshots.isolation(),
     };
     let holds: Vec<BorrowedFd<'_>> = view.layers().iter().map(Layer::hold).collect();

@@ -42,9 +42,6 @@ pub struct Spec {
     /// Files whose contents the host decides, bind-mounted over what the root has.
     #[serde(default)]
     pub files: Files,
-    /// How many bytes `/dev/shm` holds at most; `None` for docker's 64 MiB.
-    #[serde(default)]
-    pub shared_memory: Option<u64>,
     /// There is but one user id, that of root: what would need others is answered as if there were, and told in
     /// [`crate::Exit::owners`].
     #[serde(default)]
@@ -311,14 +308,6 @@ pub enum MountSource {
         /// Whether it is the caller's alone, and lies on the filesystem of the root: where nothing can be mounted, it is moved to the target, and back
         /// when the process has ended.
         movable: bool,
-    },
-    /// Something in a filesystem that is made as a root is. What is written to it goes where the root says.
-    Snapshot {
-        /// The filesystem.
-        root: Root,
-        /// Which file or directory of it: a path without links, relative to its top.
-        #[serde(with = "crate::wire::path")]
-        path: PathBuf,
     },
     /// A file in memory that nothing else sees, and that cannot be written.
     Secret {

@@ -20,13 +20,27 @@ pub struct Downloads {
     store: Store,
 }
 
+/// How a server names a version of a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Its name.
+    pub etag: Option<String>,
+    /// When it was made, as the server writes it.
+    pub last_modified: Option<String>,
+}
+
+impl Version {
+    /// Whether the server says anything of it.
+    pub fn is_known(&self) -> bool {
+        self.etag.is_some() || self.last_modified.is_some()
+    }
+}
+
 /// What a server gave for an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DownloadRecord {
-    /// The server's name for this version of the file.
-    pub etag: Option<String>,
-    /// When it was changed, as the server wrote it.
-    pub last_modified: Option<String>,
+    /// Which version of the file it is.
+    pub version: Version,
     /// How many bytes it has.
     pub size: u64,
     /// Its digest, as `--checksum` states it.
@@ -40,8 +54,8 @@ struct Kept {
     version: u32,
     /// The address is not written down, only what it is the digest of: there may be a secret in it.
     address: Digest,
-    etag: Option<String>,
-    last_modified: Option<String>,
+    #[serde(flatten)]
+    of: Version,
     size: u64,
     sha256: Digest,
     content: [u8; 32],
@@ -67,8 +81,7 @@ impl Downloads {
         let path = self.path(&address);
         let kept: Kept = files::read_record(self.store.root(), &path, RECORD_VERSION).ok().flatten()?;
         (kept.address == address).then_some(DownloadRecord {
-            etag: kept.etag,
-            last_modified: kept.last_modified,
+            version: kept.of,
             size: kept.size,
             sha256: kept.sha256,
             content: ContentDigest(kept.content),
@@ -82,8 +95,7 @@ impl Downloads {
         let kept = Kept {
             version: RECORD_VERSION,
             address,
-            etag: record.etag.clone(),
-            last_modified: record.last_modified.clone(),
+            of: record.version.clone(),
             size: record.size,
             sha256: record.sha256,
             content: record.content.0,

@@ -15,13 +15,13 @@ use base::events::{Event, Status, Unit, VertexId};
 use image::Digest;
 use image::digest::{Algorithm, Digester};
 use store::TempDir;
-use store::downloads::DownloadRecord;
+use store::downloads::{DownloadRecord, Version};
 use store::table::ContentDigest;
 
 use super::Job;
 use crate::copy::download::shown;
 use crate::copy::{CopyError, CopySource, CopyStep, Downloaded};
-use crate::session::{Download, DownloadRequest, Version};
+use crate::session::{Download, DownloadRequest};
 
 /// The largest file that is downloaded: far more than belongs into an image, and less than fills most disks.
 const MAX_DOWNLOAD: u64 = 64 << 30;
@@ -80,10 +80,7 @@ impl Downloader<'_> {
     fn one(&self, source: &Source<'_>, path: PathBuf, unless_known: bool) -> Result<Downloaded, CopyError> {
         let records = self.job.store.downloads();
         let known = records.get(source.url).filter(|_| unless_known);
-        let version = known
-            .as_ref()
-            .map(|known| Version { etag: known.etag.clone(), last_modified: known.last_modified.clone() });
-        let answer = self.request(source, &path, version.as_ref())?;
+        let answer = self.request(source, &path, known.as_ref().map(|known| &known.version))?;
         let (version, mtime) = match (answer, known) {
             (Download::Unchanged, Some(known)) => {
                 check(source, &known.sha256)?;
@@ -97,10 +94,8 @@ impl Downloader<'_> {
         };
         let (size, sha256, content) = self.digests(&path)?;
         check(source, &sha256)?;
-        let Version { etag, last_modified } = version;
-        if etag.is_some() || last_modified.is_some() {
-            let record = DownloadRecord { etag, last_modified, size, sha256, content };
-            records.set(source.url, &record)?;
+        if version.is_known() {
+            records.set(source.url, &DownloadRecord { version, size, sha256, content })?;
         }
         let mtime = mtime.unwrap_or_else(now);
         Ok(Downloaded { path: Some(path), size, content, mtime })

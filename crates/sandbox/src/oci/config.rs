@@ -106,7 +106,6 @@ mod tests {
             files: Files::default(),
             isolation: crate::ways::Isolation::Namespaces,
             single_id: None,
-            shared_memory: None,
         }
     }
 

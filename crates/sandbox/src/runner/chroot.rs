@@ -66,14 +66,10 @@ fn fill(spec: &Spec, root: &OwnedFd, placed: &mut Placed) -> Result<Option<Pty>,
                 let contents = std::fs::read(path).doing_to("read", path)?;
                 placed.file(root, target, &contents, 0o755, None)?;
             }
-            MountSource::Snapshot { root: Root::Directory(top), path } => {
-                placed.moved(root, target, &top.join(path))?;
-            }
             MountSource::Secret { contents, mode, uid, gid } => {
                 placed.file(root, target, &contents.0, *mode, Some((*uid, *gid)))?;
             }
             MountSource::Tmpfs { mode, .. } => placed.scratch(root, target, *mode)?,
-            MountSource::Snapshot { .. } => {}
         }
     }
     spec.process.terminal.map(device::terminal).transpose()
@@ -103,12 +99,8 @@ fn refuse(spec: &Spec) -> Result<(), Error> {
             MountSource::Bind { .. } => return refused("a volume"),
             MountSource::Tmpfs { size: Some(_), .. } => return refused("a tmpfs with a size"),
             MountSource::Tmpfs { .. } if mount.read_only => return refused("a read-only tmpfs"),
-            MountSource::Snapshot { root: Root::Overlay { .. }, .. } => return refused("an overlay"),
-            MountSource::Snapshot { .. } | MountSource::Secret { .. } | MountSource::Tmpfs { .. } => {}
+            MountSource::Secret { .. } | MountSource::Tmpfs { .. } => {}
         }
-    }
-    if spec.shared_memory.is_some() {
-        return refused("a /dev/shm with a size");
     }
     if spec.single_id.is_some() {
         return refused("a single user id");

@@ -29,8 +29,8 @@ const LINKS: [(&str, &str); 6] = [
     ("core", "/proc/kcore"),
 ];
 
-/// Docker's size of `/dev/shm`, in bytes.
-const SHARED_MEMORY: u64 = 64 << 20;
+/// Docker's size of `/dev/shm`, 64 MiB.
+const SHARED_MEMORY: &str = "65536k";
 
 /// The group of terminals, `tty`, the same everywhere.
 const TERMINALS: &str = "5";
@@ -61,8 +61,7 @@ pub(super) fn mount(place: &OwnedFd, spec: &Spec) -> Result<Option<Pty>, Error> 
     for name in HOST_DEVICES {
         bind_device(&dev, name)?;
     }
-    let size = spec.shared_memory.unwrap_or(SHARED_MEMORY).to_string();
-    let shm = Filesystem::new("tmpfs")?.with("mode", "1777")?.with("size", &size)?.mount(INERT)?;
+    let shm = Filesystem::new("tmpfs")?.with("mode", "1777")?.with("size", SHARED_MEMORY)?.mount(INERT)?;
     put(&dev, "shm", &shm)?;
     // A kernel without message queues does without.
     if let Ok(mqueue) = Filesystem::new("mqueue").and_then(|queue| queue.mount(INERT)) {

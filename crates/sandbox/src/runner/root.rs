@@ -103,7 +103,7 @@ fn assemble(spec: &Spec) -> Result<(Scaffold, OwnedFd, Filled), Error> {
     let scaffold = Scaffold::new()?;
     let points = points(spec, &scaffold)?;
     let place = scaffold.directory(ROOT)?;
-    let (root, upper) = filesystem(&spec.root, &points, "stubs", spec.security, &scaffold)?;
+    let (root, upper) = filesystem(spec, &points, &scaffold)?;
     mounts::attach(&root, &place).doing("mount the root")?;
     if let Root::Directory(path) = &spec.root {
         mounts::restrict(&root, true, attributes(spec.security))
@@ -116,15 +116,9 @@ fn assemble(spec: &Spec) -> Result<(Scaffold, OwnedFd, Filled), Error> {
     Ok((scaffold, upper, filled))
 }
 
-/// A detached mount of a filesystem, with stubs of this name for the points that it lacks; and where changes go.
-fn filesystem(
-    root: &Root,
-    points: &[Point],
-    name: &str,
-    security: Security,
-    scaffold: &Scaffold,
-) -> Result<(OwnedFd, OwnedFd), Error> {
-    match root {
+/// A detached mount of the root, with stubs for the points that it lacks; and where changes go.
+fn filesystem(spec: &Spec, points: &[Point], scaffold: &Scaffold) -> Result<(OwnedFd, OwnedFd), Error> {
+    match &spec.root {
         Root::Directory(path) => Ok((directory_root(path)?, overlay::open(path)?)),
         Root::Overlay { lowers, .. } if lowers.len() > overlay::LOWERS => {
             let (count, most) = (lowers.len(), overlay::LOWERS);
@@ -138,7 +132,7 @@ fn filesystem(
                 user_attributes: *user_attributes,
                 volatile: *volatile,
             };
-            Ok((overlay_root(&open, points, name, scaffold, attributes(security))?, open.upper))
+            Ok((overlay_root(&open, points, scaffold, attributes(spec.security))?, open.upper))
         }
     }
 }
@@ -185,15 +179,6 @@ fn asked_for(mount: &Mount, number: usize, spec: &Spec, scaffold: &Scaffold) -> 
             let kind = kind_of(&detached).doing_to("examine", path)?;
             (What::Bind { mount: detached, recursive: *recursive, attributes }, kind)
         }
-        MountSource::Snapshot { root, path } => {
-            let top = snapshot(root, number, spec.security, scaffold)?;
-            let detached = match path.as_os_str().is_empty() {
-                true => top,
-                false => mounts::clone_at(&top, path, false).doing_to("bind-mount", path)?,
-            };
-            let kind = kind_of(&detached).doing_to("examine", path)?;
-            (What::Bind { mount: detached, recursive: false, attributes }, kind)
-        }
         MountSource::Secret { contents, mode, uid, gid } => {
             // With a single id everything is root's, and the process believes otherwise.
             let owner = spec.single_id.is_none().then_some((*uid, *gid));
@@ -217,17 +202,6 @@ fn kind_of(mount: &OwnedFd) -> Result<PointKind, Errno> {
     Ok(if is_directory { PointKind::Directory } else { PointKind::File })
 }
 
-/// A filesystem besides the root: a detached mount of its top.
-fn snapshot(root: &Root, number: usize, security: Security, scaffold: &Scaffold) -> Result<OwnedFd, Error> {
-    let nothing = Vec::new();
-    let (mount, _) = filesystem(root, &nothing, &format!("snapshot-{number}"), security, scaffold)?;
-    // What is to be copied in part has to be attached somewhere, before Linux 6.15.
-    let name = format!("top-{number}");
-    let place = scaffold.directory(&name)?;
-    mounts::attach(&mount, &place).doing("mount a snapshot")?;
-    mounts::clone_at(scaffold.place(&name)?, "", false).doing("bind-mount a snapshot")
-}
-
 fn directory_root(path: &Path) -> Result<OwnedFd, Error> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = openat(CWD, path, flags, Mode::empty()).doing_to("open the root", path)?;
@@ -247,14 +221,10 @@ struct Open {
 fn overlay_root(
     open: &Open,
     points: &[Point],
-    name: &str,
     scaffold: &Scaffold,
     attributes: MountAttrFlags,
 ) -> Result<OwnedFd, Error> {
-    let stubs = match points {
-        [] => Stubs::new(scaffold.directory(name)?),
-        points => stubs(open, points, name, scaffold)?,
-    };
+    let stubs = stubs(open, points, scaffold)?;
     let mut lowers = Vec::with_capacity(open.lowers.len() + 1);
     if !stubs.is_empty() || open.lowers.is_empty() {
         lowers.push(stubs.layer());
@@ -266,7 +236,7 @@ fn overlay_root(
 }
 
 /// Looks through all layers, without changing any, for what is missing.
-fn stubs(open: &Open, points: &[Point], name: &str, scaffold: &Scaffold) -> Result<Stubs, Error> {
+fn stubs(open: &Open, points: &[Point], scaffold: &Scaffold) -> Result<Stubs, Error> {
     let nothing = scaffold.directory("nothing")?;
     let mut layers = vec![open.upper.as_fd()];
     layers.extend(open.lowers.iter().map(AsFd::as_fd));
@@ -276,7 +246,7 @@ fn stubs(open: &Open, points: &[Point], name: &str, scaffold: &Scaffold) -> Resu
         READ_ONLY,
         scaffold,
     )?;
-    let mut stubs = Stubs::new(scaffold.directory(name)?);
+    let mut stubs = Stubs::new(scaffold.directory("stubs")?);
     for point in points {
         let place = resolve::place(&view, &point.target)?;
         let hidden = ["proc", "dev", "sys"]

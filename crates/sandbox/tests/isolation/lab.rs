@@ -135,7 +135,6 @@ impl Lab {
             network: sandbox::Network::Host,
             security: sandbox::Security::Default,
             single_id: None,
-            shared_memory: None,
             isolation: sandbox::Isolation::Namespaces,
             files: Files {
                 hosts: Some("127.0.0.1 localhost\n".to_owned()),

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use base::{Classified, IoContext, Kind};
 use builder::{
     BuildWarning, DockerfileText, Download, DownloadRequest, IgnoreText, ImageRequest, LocalContext,
-    NoDownload, NoImage, Session, Version,
+    NoDownload, NoImage, Session,
 };
 use distribution::web;
 
@@ -176,17 +176,12 @@ impl Session for CommandSession {
 
     fn download(&self, request: &DownloadRequest<'_>) -> Result<Download, NoDownload> {
         let DownloadRequest { url, known, path, limit, progress, cancel } = *request;
-        let known = known.map(|Version { etag, last_modified }| web::Version {
-            etag: etag.clone(),
-            last_modified: last_modified.clone(),
-        });
-        let wanted = web::Wanted { url, known: known.as_ref(), path, limit, progress, cancel };
+        let wanted = web::Wanted { url, known, path, limit, progress, cancel };
         match self.fetcher.download(&wanted) {
             Ok(web::Fetched::Unchanged) => Ok(Download::Unchanged),
             Ok(web::Fetched::Whole(version)) => {
-                let mtime = version.time();
-                let web::Version { etag, last_modified } = version;
-                Ok(Download::Whole { version: Version { etag, last_modified }, mtime })
+                let mtime = web::time(&version);
+                Ok(Download::Whole { version, mtime })
             }
             Err(error) => Err(NoDownload {
                 kind: error.kind(),
