@@ -118,8 +118,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn adopt(store: &Store, repository: &Repository, tag: &Tag, cancel: &Cancel) -> Result<bool, Failure> {
+    if repository.name().reference(&tag.name).is_none() {
+        return Ok(false);
+    }
     let lease = store.lease("take in what was pushed")?;
-    let Some(reference) = repository.name().reference(&tag.name) else { return Ok(false) };
     let Some((descriptor, manifest)) = manifest_for_host(store, &lease, &tag.target, 0)? else {
         return Ok(false);
     };
@@ -141,15 +143,14 @@ fn adopt(store: &Store, repository: &Repository, tag: &Tag, cancel: &Cancel) -> 
         held.push(take_in(store, &lease, layer, diff_id, cancel)?);
     }
     store.sync()?;
-    store.images().add(&lease, id, descriptor, Origin::Pulled)?;
-    // Whoever pushes to this tag from now on is later than the name.
-    let is_current = repository.tag(&tag.name)?.is_some_and(|now| now.target.digest == tag.target.digest);
-    if !is_current {
-        return Ok(false);
+    loop {
+        store.images().add(&lease, id, descriptor.clone(), Origin::Pulled)?;
+        match repository.settle_tag(&lease, tag, id) {
+            // Removed again in between.
+            Err(StoreError::NoImage(_)) => {}
+            settled => return Ok(settled?),
+        }
     }
-    store.images().name(&lease, &reference, (id, &tag.target), Origin::Pulled)?;
-    repository.settle_tag(&tag.name, &tag.target.digest)?;
-    Ok(true)
 }
 
 fn take_in(

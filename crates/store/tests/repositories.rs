@@ -268,6 +268,35 @@ fn images_of_the_store_can_be_seen_and_what_was_said_last_counts() {
 }
 
 #[test]
+fn rs_044_a_tag_that_was_removed_or_pushed_over_is_not_settled() {
+    let place = place();
+    let store = &place.store;
+    let lease = store.lease("setup").expect("a lease");
+    let layer = material("layer").add_tree_layer(store, &lease);
+    let (id, image) = add_image(store, &lease, &[&layer], "image");
+    let app = repository(store, "library/app");
+    let manifest = store.blobs().read(&image.digest, 1 << 20).expect("a manifest");
+    let push_image =
+        || assert_eq!(add(store, &app, &manifest, MediaType::OCI_MANIFEST, &["1"], None), image.digest);
+    push_image();
+    let seen = app.tag("1").expect("a look").expect("a tag");
+    app.remove_tag("1").expect("a removal");
+    assert!(!app.settle_tag(&lease, &seen, id).expect("a decision"));
+    assert_eq!(app.tag("1").expect("a look"), None);
+
+    push_image();
+    let (other, _) = push(store, &app, "other", &["1"], None);
+    assert!(!app.settle_tag(&lease, &seen, id).expect("a decision"));
+    assert_eq!(app.tag("1").expect("a look").map(|tag| tag.target.digest), Some(other));
+    assert_eq!(store.names().get(&name("app:1")).expect("a look"), None);
+
+    push_image();
+    assert!(app.settle_tag(&lease, &seen, id).expect("a decision"));
+    assert_eq!(store.names().get(&name("app:1")).expect("a look").map(|name| name.image), Some(id));
+    assert_eq!(app.pushed_tags().expect("tags"), []);
+}
+
+#[test]
 fn rs_130_a_collection_keeps_what_was_pushed() {
     let place = place();
     let store = &place.store;

@@ -134,14 +134,14 @@ impl Repository {
 
     /// Removes a manifest, and the tags that mean it; its blobs stay in the repository until a collection.
     pub fn remove_manifest(&self, digest: &Digest) -> Result<bool> {
+        let _changing = self.change()?;
         let before = self.manifest(digest)?;
         if before.is_none() && self.record(digest)?.is_none() {
             return Ok(false);
         }
         for tag in self.tags()?.into_iter().filter(|tag| tag.target.digest == *digest) {
-            self.remove_tag(&tag.name)?;
+            self.remove_tag_changing(&tag.name)?;
         }
-        let _changing = self.change()?;
         let _publishing = self.store.publishing()?;
         self.forget_manifest(digest)?;
         Ok(true)

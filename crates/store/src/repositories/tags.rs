@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use image::{Descriptor, Digest};
+use image::{Descriptor, ImageId};
 use serde::{Deserialize, Serialize};
 
 use super::{RECORD_VERSION, Repository, TAGS, is_tag};
 use crate::names::{NameRecord, forget};
-use crate::{Result, files};
+use crate::{Lease, Result, files};
 
 /// What a tag means.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,26 +56,39 @@ impl Repository {
 
     /// Forgets a tag, and so the name of an image that it stands for. What it meant stays.
     pub fn remove_tag(&self, tag: &str) -> Result<bool> {
-        let before = self.tag(tag)?;
-        if before.is_none() {
+        let _changing = self.change()?;
+        self.remove_tag_changing(tag)
+    }
+
+    /// Forgets a tag. The caller may change the repository.
+    pub(super) fn remove_tag_changing(&self, tag: &str) -> Result<bool> {
+        if self.tag(tag)?.is_none() {
             return Ok(false);
         }
         if let Some(reference) = self.name.reference(tag) {
             self.store.names().remove(&reference)?;
         }
-        self.forget_pushed_tag(tag)?;
+        let _publishing = self.store.publishing()?;
+        forget(&self.root(), &self.tag_path(tag))?;
         Ok(true)
     }
 
-    /// The tag is the name of an image now, with the same target: the name alone says what it means from here on.
-    /// One that was pushed again meanwhile stays.
-    pub fn settle_tag(&self, tag: &str, target: &Digest) -> Result<()> {
+    /// What was pushed is an image of the store: from here on the name alone says what the tag means. Nothing happens, and the answer is no, when
+    /// the tag was removed or means something else meanwhile; while this looks and names, nobody can do that.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoImage`](crate::StoreError::NoImage): somebody removed the image.
+    pub fn settle_tag(&self, lease: &Lease, tag: &Tag, image: ImageId) -> Result<bool> {
+        let Some(reference) = self.name.reference(&tag.name) else { return Ok(false) };
         let _changing = self.change()?;
-        let _publishing = self.store.publishing()?;
-        match self.pushed_tag(tag)? {
-            Some(pushed) if pushed.target.digest == *target => Ok(forget(&self.root(), &self.tag_path(tag))?),
-            _ => Ok(()),
+        if self.tag(&tag.name)?.is_none_or(|now| now.target.digest != tag.target.digest) {
+            return Ok(false);
         }
+        self.store.names().set(lease, &reference, image, &tag.target)?;
+        let _publishing = self.store.publishing()?;
+        forget(&self.root(), &self.tag_path(&tag.name))?;
+        Ok(true)
     }
 
     /// Tags that were pushed, and are not the names of images.
@@ -108,12 +121,6 @@ impl Repository {
             files::record_bytes(&path, &Kept { version: RECORD_VERSION, target: target.clone(), since })?;
         self.make_parents(&path)?;
         Ok(self.store.replace(&path, &bytes)?)
-    }
-
-    pub(super) fn forget_pushed_tag(&self, tag: &str) -> Result<()> {
-        let _changing = self.change()?;
-        let _publishing = self.store.publishing()?;
-        forget(&self.root(), &self.tag_path(tag))
     }
 
     pub(super) fn tag_path(&self, tag: &str) -> PathBuf {
