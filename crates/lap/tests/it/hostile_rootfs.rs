@@ -1,8 +1,9 @@
 //! Images whose files want to lead their builder out of them.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use crate::environment::{Environment, path_text};
+use crate::environment::{Environment, path_text, tool};
 
 /// A place that must stay as it is.
 struct Outside(tempfile::TempDir);
@@ -188,6 +189,64 @@ fn a_step_that_attacks_its_builder() {
     assert_eq!(program.len(), after.len());
     assert_eq!(std::fs::read_dir(store.join("tmp")).expect("tmp").count(), 0);
     lap.check();
+}
+
+/// Says what it could do, and nothing else: type into a terminal, take it, look into the memory of who started it.
+const REACHES_OUT: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+int main(void) {
+    char byte = '\n', memory[16];
+    struct iovec here = {memory, sizeof memory}, there = {main, sizeof memory};
+    for (int fd = 0; fd < 3; fd++) {
+        if (!isatty(fd)) printf("%d is no terminal\n", fd);
+        if (ioctl(fd, TIOCSTI, &byte) == 0) printf("typed into %d\n", fd);
+        if (ioctl(fd, TIOCSCTTY, 1) == 0) printf("took %d\n", fd);
+    }
+    if (open("/dev/tty", O_RDWR) >= 0) puts("opened the terminal");
+    if (process_vm_readv(getppid(), &here, 1, &there, 1, 0) >= 0) puts("read the parent");
+    if (getpid() != 1 && process_vm_readv(1, &here, 1, &there, 1, 0) >= 0) puts("read process 1");
+    puts("done");
+}
+"#;
+
+/// CVE-2017-5226 and its like: whoever is given a terminal must not type commands into it, which the caller's shell would execute.
+#[test]
+fn a_command_at_its_callers_terminal() {
+    let lap = Environment::with_base();
+    let source = lap.write("reaches.c", REACHES_OUT);
+    std::fs::create_dir_all(lap.path("context")).expect("a directory");
+    let compiled = Command::new(tool("gcc", "gcc"))
+        .args(["-static", "-o", path_text(&lap.path("context/reaches")), path_text(&source)])
+        .status();
+    assert!(compiled.expect("gcc runs").success());
+    let reached = |said: &str| {
+        let reaches = ["typed into", "took ", "opened the terminal", "read the parent", "read process 1"];
+        reaches.into_iter().filter(|reach| said.contains(reach)).count()
+    };
+    // Python makes a terminal, and lap its foreground process.
+    lap.built("FROM base:1\nCOPY reaches /reaches\n");
+    let run = lap.command(["run", "--rm", "-i", "app", "/reaches"]);
+    let ran = Command::new(tool("python3", "python3"))
+        .args(["-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"])
+        .arg(run.get_program())
+        .args(run.get_args())
+        .envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .stdin(Stdio::null())
+        .output();
+    let ran = ran.expect("python3 runs");
+    let (said, error) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success() && said.trim_end().ends_with("done"), "{said}{error}");
+    assert!(reached(&said) == 0 && !said.contains("is no terminal"), "{said}{error}");
+    // Here a program of lap's is process 1, and the command's parent.
+    lap.built("FROM base:1\nCOPY reaches /reaches\nRUN [\"/reaches\"]\nRUN /reaches >/said\n");
+    let said = lap.sh("app", "cat /said");
+    assert!(reached(&said.replace("read the parent", "")) == 0 && said.ends_with("done\n"), "{said}");
 }
 
 impl crate::environment::Ran {
