@@ -7,6 +7,7 @@ mod chance;
 mod checks;
 mod clock;
 mod concurrency;
+mod copies;
 mod disk;
 mod docker;
 mod dockerfiles;
