@@ -1,7 +1,8 @@
-//! Reading an archive: its entries one after the other, from a stream that cannot seek.
+//! Reading an archive: its entries one after the other, from a stream that cannot seek, or from a file, of which contents are passed over.
 //!
 //! This is about the outer tar alone, of which names, kinds, sizes and link targets matter; layers are read by [`layer::scan`].
 
+use std::fs::File;
 use std::io::{self, BufReader, Read};
 
 use tar_core::{EntryType, HEADER_SIZE, Header, PaxExtensions};
@@ -39,9 +40,54 @@ pub(crate) enum EntryKind {
     Other(u8),
 }
 
+/// Where entries are read from.
+pub(crate) trait Stream: Read {
+    /// Passes over bytes, as far as there are any. Says how many there were.
+    fn skip(&mut self, count: u64) -> io::Result<u64>;
+}
+
+/// A stream that goes forward only: what is passed over is read.
+pub(crate) struct Forward<R>(BufReader<R>);
+
+impl<R: Read> Read for Forward<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<R: Read> Stream for Forward<R> {
+    fn skip(&mut self, count: u64) -> io::Result<u64> {
+        io::copy(&mut (&mut self.0).take(count), &mut io::sink())
+    }
+}
+
+/// A file: what is passed over is not read.
+pub(crate) struct Seekable {
+    file: BufReader<File>,
+    size: u64,
+    position: u64,
+}
+
+impl Read for Seekable {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl Stream for Seekable {
+    fn skip(&mut self, count: u64) -> io::Result<u64> {
+        let count = count.min(self.size.saturating_sub(self.position));
+        self.file.seek_relative(i64::try_from(count).map_err(io::Error::other)?)?;
+        self.position += count;
+        Ok(count)
+    }
+}
+
 /// The entries of a tar.
-pub(crate) struct Entries<R> {
-    stream: BufReader<R>,
+pub(crate) struct Entries<S> {
+    stream: S,
     /// The file whose contents are being read, how many of them are left, and how many bytes of padding follow.
     name: Vec<u8>,
     contents: u64,
@@ -58,9 +104,28 @@ struct Extensions {
     count: usize,
 }
 
-impl<R: Read> Entries<R> {
+impl<R: Read> Entries<Forward<R>> {
     pub(crate) fn new(stream: R) -> Self {
-        let stream = BufReader::with_capacity(128 << 10, stream);
+        Self::of(Forward(BufReader::with_capacity(128 << 10, stream)))
+    }
+}
+
+impl Entries<Seekable> {
+    /// The entries of a file that is read from its beginning.
+    pub(crate) fn seekable(file: File) -> io::Result<Self> {
+        let size = file.metadata()?.len();
+        // Between contents there are some headers: not much is read ahead.
+        Ok(Self::of(Seekable { file: BufReader::with_capacity(8 << 10, file), size, position: 0 }))
+    }
+
+    /// Where the next byte of the current file's contents lies.
+    pub(crate) fn position(&self) -> u64 {
+        self.stream.position
+    }
+}
+
+impl<S: Stream> Entries<S> {
+    fn of(stream: S) -> Self {
         Self { stream, name: Vec::new(), contents: 0, padding: 0, is_first: true }
     }
 
@@ -90,7 +155,7 @@ impl<R: Read> Entries<R> {
         if extensions.count > 0 {
             return Err(ArchiveError::Damaged("it ends behind the header of an entry".to_owned()));
         }
-        io::copy(&mut self.stream, &mut io::sink()).map_err(read_error)?;
+        self.stream.skip(u64::MAX).map_err(read_error)?;
         Ok(())
     }
 
@@ -186,11 +251,18 @@ impl<R: Read> Entries<R> {
     }
 
     fn skip(&mut self) -> Result<(), ArchiveError> {
-        io::copy(self, &mut io::sink()).map_err(read_error)?;
-        let padding = std::mem::take(&mut self.padding);
+        let contents = std::mem::take(&mut self.contents);
+        if self.stream.skip(contents).map_err(read_error)? < contents {
+            return Err(read_error(self.ends_early()));
+        }
         // An archive that ends in the padding of its last entry has lost nothing.
-        io::copy(&mut (&mut self.stream).take(padding), &mut io::sink()).map_err(read_error)?;
+        self.stream.skip(std::mem::take(&mut self.padding)).map_err(read_error)?;
         Ok(())
+    }
+
+    fn ends_early(&self) -> io::Error {
+        let reason = format!("the archive ends in the middle of {}", base::text::bytes(&self.name));
+        io::Error::new(io::ErrorKind::UnexpectedEof, reason)
     }
 
     /// Fills the buffer as far as the stream goes.
@@ -200,14 +272,13 @@ impl<R: Read> Entries<R> {
 }
 
 /// The contents of the current file.
-impl<R: Read> Read for Entries<R> {
+impl<S: Stream> Read for Entries<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.contents).unwrap_or(usize::MAX).min(buffer.len());
         let Some(part) = buffer.get_mut(..most).filter(|part| !part.is_empty()) else { return Ok(0) };
         let count = self.stream.read(part)?;
         if count == 0 {
-            let reason = format!("the archive ends in the middle of {}", base::text::bytes(&self.name));
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, reason));
+            return Err(self.ends_early());
         }
         self.contents -= count as u64;
         Ok(count)

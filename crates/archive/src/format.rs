@@ -37,7 +37,7 @@ pub(crate) fn digest_of_path(path: &[u8]) -> Option<Digest> {
 /// The contents of [`LAYOUT`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Layout {
+pub(crate) struct Version {
     /// Which version of the layout it is.
     pub(crate) image_layout_version: String,
 }

@@ -6,13 +6,19 @@
 //! tar   ─▶ import ─▶ an image of one layer                                           (ST-042)
 //! ```
 
+mod documents;
 mod entries;
 pub mod error;
 mod format;
 pub mod import;
+pub mod layout;
 pub mod load;
+mod members;
+mod names;
+pub mod partial;
 mod paths;
 pub mod save;
+mod verified;
 mod writer;
 
 pub use error::ArchiveError;

@@ -10,10 +10,8 @@
 
 mod candidate;
 mod contents;
-mod docker;
 mod index;
 mod intake;
-mod names;
 mod sniff;
 
 use std::io::{self, Read};

@@ -1,6 +1,5 @@
 //! Saving: images → one tar that every tool reads (ST-020 … ST-022).
 
-mod documents;
 pub mod plan;
 
 use std::collections::BTreeMap;
@@ -13,8 +12,7 @@ use store::{Lease, Store};
 
 use self::plan::{Plan, Planner};
 use crate::ArchiveError;
-use crate::format::{INDEX, LAYOUT, MANIFEST, blob_path};
-use crate::writer::Writer;
+use crate::layout::{Archive, Docker, named};
 use base::task::Task;
 
 /// One image to be saved.
@@ -51,16 +49,12 @@ pub fn save(
 ) -> Result<Vec<Descriptor>, ArchiveError> {
     let merged = merged(items);
     let plans = Planner { store, lease, options, ready: &|_| {}, events, cancel }.plan(&merged)?;
-    let mut archive = Writer::new(out);
-    archive.file(LAYOUT, &documents::layout()?)?;
-    archive.file(INDEX, &documents::index(&plans)?)?;
-    if options.docker {
-        archive.file(MANIFEST, &documents::docker_manifest(&plans)?)?;
-    }
     let blobs = blobs(&plans);
-    for directory in directories(&blobs) {
-        archive.directory(&directory)?;
-    }
+    let entries: Vec<Descriptor> = plans.iter().flat_map(entries).collect();
+    let docker: Vec<_> =
+        plans.iter().map(|plan| Docker { manifest: plan.manifest.value(), names: &plan.names }).collect();
+    let digests = blobs.iter().map(|(digest, ..)| digest);
+    let mut archive = Archive::begin(out, &entries, options.docker.then_some(&docker[..]), digests)?;
     for (digest, size, is_layer) in blobs {
         write_blob(store, lease, &mut archive, (&digest, size, is_layer), events, cancel)?;
     }
@@ -93,10 +87,18 @@ fn merged(items: &[Item]) -> Vec<Item> {
     merged
 }
 
+/// What the index says of an image: its platform, and its names.
+fn entries(plan: &Plan) -> Vec<Descriptor> {
+    let platform = plan.config.value().platform();
+    let is_known = !platform.os.is_empty() && !platform.architecture.is_empty();
+    let entry = Descriptor { platform: is_known.then_some(platform), ..plan.manifest_descriptor.clone() };
+    named(&entry, &plan.names)
+}
+
 fn write_blob(
     store: &Store,
     lease: &Lease,
-    archive: &mut Writer<'_>,
+    archive: &mut Archive<'_>,
     (digest, size, is_layer): (&Digest, u64, bool),
     events: &Events,
     cancel: &Cancel,
@@ -106,7 +108,7 @@ fn write_blob(
     let events = if is_layer { events.clone() } else { Events::none() };
     Task::run(&events, format!("save layer {}", digest.short()), |task| {
         let mut count = task.count(Some(size));
-        archive.blob(&blob_path(digest), (digest, size), &mut blob.file, &mut count, cancel)?;
+        archive.blob((digest, size), &mut blob.file, &mut count, cancel)?;
         count.end();
         Ok(())
     })
@@ -130,13 +132,4 @@ fn blobs(plans: &[Plan]) -> Vec<(Digest, u64, bool)> {
         }
     }
     blobs
-}
-
-/// The directories of blobs, in order.
-fn directories(blobs: &[(Digest, u64, bool)]) -> Vec<String> {
-    let mut directories = vec!["blobs".to_owned()];
-    directories.extend(blobs.iter().map(|(digest, ..)| format!("blobs/{}", digest.algorithm().name())));
-    directories.sort();
-    directories.dedup();
-    directories
 }

@@ -3,22 +3,21 @@
 use std::io::{Read, Write};
 
 use base::Cancel;
-use image::{Digest, Digester};
+use image::Digest;
 use tar_core::builder::EntryBuilder;
 use tar_core::{EntryType, HEADER_SIZE};
 
-use crate::ArchiveError;
+use crate::{ArchiveError, verified};
 use base::task::Count;
 
 /// A tar that is being written.
 pub(crate) struct Writer<'a> {
     out: &'a mut dyn Write,
-    buffer: Vec<u8>,
 }
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(out: &'a mut dyn Write) -> Self {
-        Self { out, buffer: Vec::new() }
+        Self { out }
     }
 
     pub(crate) fn directory(&mut self, path: &str) -> Result<(), ArchiveError> {
@@ -42,34 +41,7 @@ impl<'a> Writer<'a> {
         cancel: &Cancel,
     ) -> Result<(), ArchiveError> {
         self.header(path, EntryType::Regular, 0o644, size)?;
-        let mut digester = Digester::new(digest.algorithm());
-        let mut written = 0;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.resize(256 << 10, 0);
-        loop {
-            cancel.check()?;
-            let read = contents
-                .read(&mut buffer)
-                .map_err(|source| ArchiveError::Stream { action: "read what goes into", source })?;
-            let Some(part) = buffer.get(..read).filter(|part| !part.is_empty()) else { break };
-            written += read as u64;
-            if written > size {
-                break;
-            }
-            digester.update(part);
-            self.write(part)?;
-            count.add(read);
-        }
-        self.buffer = buffer;
-        let found = digester.finish();
-        if written != size || found != *digest {
-            return Err(store::StoreError::Mismatch {
-                what: format!("blob {digest}"),
-                expected: format!("{digest}, {size} bytes"),
-                found: format!("{found}, {written} bytes"),
-            }
-            .into());
-        }
+        verified::copy((digest, size), contents, self.out, count, cancel)?;
         self.pad(size)
     }
 
@@ -114,6 +86,8 @@ mod tests {
     use std::io::Read;
 
     use base::Events;
+
+    use image::Digester;
 
     use super::*;
     use base::task::Task;

@@ -9,19 +9,25 @@
 //!
 //! Nothing is written on the way: a blob goes from the source's connection or file straight to where it is wanted, and what is there is not sent.
 
+mod files;
 mod graph;
 mod pipe;
 mod remote;
 
-use archive::save::{Item, Options};
+use std::io::Write;
+
+use archive::layout::{Directory, Layout};
+use archive::save::{Item, Options, plan};
 use base::{Cancel, Events};
 use image::{Descriptor, Digest, Platform, Reference};
 use store::{Lease, Store};
 
+use self::files::Work;
 use self::graph::Graph;
 use self::remote::ToRegistry;
 use crate::client::Client;
 use crate::foreign;
+use crate::local::{InLayout, InStore};
 use crate::manifests::Fetched;
 use crate::pull::pull_as;
 use crate::push::push;
@@ -35,7 +41,7 @@ pub struct Wish {
     pub platform: Option<Platform>,
     /// Also what refers to it: signatures, attestations, lists of parts.
     pub referrers: bool,
-    /// Also layers that are not to be distributed, to registries.
+    /// Also layers that are not to be distributed. (Docker's archives have them in any case: without them nothing can be made of an image.)
     pub foreign_layers: bool,
 }
 
@@ -85,25 +91,38 @@ pub struct Copier<'a> {
 }
 
 /// Where a copy comes from.
-#[derive(Debug, Clone)]
 pub enum From {
     /// A registry.
     Registry(Reference),
     /// An image of the store, and how its layers travel that were made here.
     Store(Box<Item>, Options),
+    /// What this describes in a layout or in an archive.
+    Layout(Box<Layout>, Box<Descriptor>),
 }
 
 /// Where a copy goes to.
-pub enum To {
+pub enum To<'a> {
     /// A registry.
     Registry(Reference),
     /// The store, under this name; it keeps an image for one platform.
     Store(Reference),
+    /// Files.
+    Files(ToFiles<'a>),
+}
+
+/// Files that a copy goes to.
+pub enum ToFiles<'a> {
+    /// A layout, under this name, and only if it is what the digest says.
+    Layout(Directory, Option<String>, Option<Digest>),
+    /// An archive, in the same way.
+    Archive(&'a mut dyn Write, Option<String>, Option<Digest>),
+    /// An archive that docker reads, under these names; it holds an image for one platform.
+    DockerArchive(&'a mut dyn Write, Vec<Reference>),
 }
 
 impl Copier<'_> {
     /// Copies what is at one place to another one.
-    pub fn copy(&self, from: &From, to: To, wish: &Wish) -> Result<Copied> {
+    pub fn copy(&self, from: &From, to: To<'_>, wish: &Wish) -> Result<Copied> {
         let stop = Cancel::new();
         let stopper = stop.clone();
         let _forward = self.cancel.on_cancel(move || stopper.cancel());
@@ -113,34 +132,73 @@ impl Copier<'_> {
                 let source = self.client.source(&reference, &stop)?;
                 self.copy_source(&source, to, wish, &stop)
             }
-            From::Store(item, options) => self.copy_stored(item, *options, to),
+            From::Layout(layout, root) => self.copy_source(&InLayout::new(layout, root), to, wish, &stop),
+            From::Store(item, options) => self.copy_stored(item, *options, to, wish, &stop),
         };
         self.cancel.check()?;
         copied
     }
 
-    fn copy_source(&self, source: &dyn Source, to: To, wish: &Wish, stop: &Cancel) -> Result<Copied> {
+    fn copy_source(&self, source: &dyn Source, to: To<'_>, wish: &Wish, stop: &Cancel) -> Result<Copied> {
         match to {
             To::Registry(name) => self.to_registry(source, &name.or_latest(), wish, stop),
             To::Store(name) => self.to_store(source, &name.or_latest(), wish),
+            To::Files(to) => self.to_files(source, to, wish, stop),
         }
     }
 
-    fn copy_stored(&self, item: &Item, options: Options, to: To) -> Result<Copied> {
-        let to = match to {
-            To::Registry(name) => name.or_latest(),
-            To::Store(_) => {
-                return Err(DistributionError::Unsupported {
-                    what: format!("the image {}", item.image.0.short()),
-                    action: "copied",
-                    reason: "it is in the store already".to_owned(),
-                });
+    fn copy_stored(
+        &self,
+        item: &Item,
+        options: Options,
+        to: To<'_>,
+        wish: &Wish,
+        stop: &Cancel,
+    ) -> Result<Copied> {
+        match to {
+            To::Registry(name) => {
+                let item = Item { names: vec![name.or_latest()], ..item.clone() };
+                let pushed =
+                    push(self.client, self.store, self.lease, &item, options, self.events, self.cancel)?;
+                let (sent, spared) = (pushed.sent, pushed.spared);
+                Ok(Copied { documents: 1, sent, spared, ..Copied::new(pushed.manifest) })
             }
+            To::Store(_) => Err(DistributionError::Unsupported {
+                what: format!("the image {}", item.image.0.short()),
+                action: "copied",
+                reason: "it is in the store already".to_owned(),
+            }),
+            To::Files(to) => {
+                let (store, lease) = (self.store, self.lease);
+                let plan = plan::plan(store, lease, item, options, &|_| {}, self.events, stop)?;
+                self.to_files(&InStore { plan, store, lease }, to, wish, stop)
+            }
+        }
+    }
+
+    /// Into a layout or an archive.
+    fn to_files(&self, source: &dyn Source, to: ToFiles<'_>, wish: &Wish, stop: &Cancel) -> Result<Copied> {
+        let mut wish = wish.clone();
+        if matches!(to, ToFiles::DockerArchive(..)) {
+            wish.platform.get_or_insert_with(Platform::host);
+            wish.foreign_layers = true;
+        }
+        let root = root(source, &wish)?;
+        let (mut graph, work) = (graph(source, &root, &wish)?, Work { source, stop, events: self.events });
+        let left_out = leave_out(&mut graph, &wish);
+        let described = &root.descriptor;
+        let copied = match to {
+            ToFiles::Layout(directory, name, digest) => {
+                expect(source, described, digest)?;
+                work.to_directory(&directory, name.as_deref(), &graph, described)?
+            }
+            ToFiles::Archive(out, name, digest) => {
+                expect(source, described, digest)?;
+                work.to_archive(out, name.as_deref(), &graph, described)?
+            }
+            ToFiles::DockerArchive(out, names) => work.to_docker_archive(out, &names, &graph, &root)?,
         };
-        let item = Item { names: vec![to], ..item.clone() };
-        let pushed = push(self.client, self.store, self.lease, &item, options, self.events, self.cancel)?;
-        let (sent, spared) = (pushed.sent, pushed.spared);
-        Ok(Copied { documents: 1, sent, spared, ..Copied::new(pushed.manifest) })
+        Ok(Copied { left_out, ..copied })
     }
 
     /// The store keeps images for one platform: for this machine, if nothing else is wished.
@@ -154,30 +212,35 @@ impl Copier<'_> {
 
     fn to_registry(&self, source: &dyn Source, to: &Reference, wish: &Wish, stop: &Cancel) -> Result<Copied> {
         let root = root(source, wish)?;
-        if let Some(expected) = to.digest().filter(|digest| *digest != root.descriptor.digest) {
-            return Err(DistributionError::OtherDigest {
-                what: source.called(),
-                is: Box::new(root.descriptor.digest),
-                wanted: Box::new(expected),
-            });
-        }
+        expect(source, &root.descriptor, to.digest())?;
         let registry = self.client.repository(to, stop)?;
         let sink = ToRegistry { registry, reference: to, store: self.store, stop, events: self.events };
         if !wish.referrers && sink.has(&root.descriptor)? {
             return Ok(Copied { was_there: true, ..Copied::new(root.descriptor) });
         }
         let mut graph = graph(source, &root, wish)?;
-        let mut left_out = Vec::new();
-        if !wish.foreign_layers {
-            graph.blobs.retain(|blob| {
-                let stays = foreign::is_elsewhere(blob);
-                left_out.extend(stays.then_some(blob.digest));
-                !stays
-            });
-        }
+        let left_out = leave_out(&mut graph, wish);
         let copied = sink.put(source, &graph, &root.descriptor)?;
         Ok(Copied { left_out, ..copied })
     }
+}
+
+/// The name of a destination may say which digest it wants.
+fn expect(source: &dyn Source, root: &Descriptor, wanted: Option<Digest>) -> Result<()> {
+    let Some(wanted) = wanted.filter(|wanted| *wanted != root.digest) else { return Ok(()) };
+    let is = Box::new(root.digest);
+    Err(DistributionError::OtherDigest { what: source.called(), is, wanted: Box::new(wanted) })
+}
+
+/// Takes out layers that stay where they are, and gives them.
+fn leave_out(graph: &mut Graph, wish: &Wish) -> Vec<Digest> {
+    let mut left_out = Vec::new();
+    graph.blobs.retain(|blob| {
+        let stays = !wish.foreign_layers && foreign::is_elsewhere(blob);
+        left_out.extend(stays.then_some(blob.digest));
+        !stays
+    });
+    left_out
 }
 
 /// What is copied: what the name means, or what it means for a platform.

@@ -177,6 +177,18 @@ pub enum DistributionError {
         /// What came.
         found: String,
     },
+    /// What lies on this machine is not what it is said to be.
+    #[error("{place} is damaged: {what} is not what it should be: expected {expected}, got {found}")]
+    Damaged {
+        /// What it lies in: `the OCI image layout /x`.
+        place: String,
+        /// What was read.
+        what: String,
+        /// Digest or size.
+        expected: String,
+        /// What was there.
+        found: String,
+    },
     /// Something is larger than what is read of its sort.
     #[error("{what} is larger than the limit of {limit} bytes")]
     TooLarge {
@@ -300,7 +312,7 @@ impl Classified for DistributionError {
             DistributionError::Answer { code: 507 | 413, .. } => Kind::NoSpace,
             DistributionError::Answer { code: 429, .. } => Kind::Busy,
             DistributionError::Answer { .. } | DistributionError::Protocol { .. } => Kind::Io,
-            DistributionError::Mismatch { .. } => Kind::Corrupt,
+            DistributionError::Mismatch { .. } | DistributionError::Damaged { .. } => Kind::Corrupt,
             DistributionError::TooLarge { .. } => Kind::TooLarge,
             DistributionError::Unsupported { .. } => Kind::Unsupported,
         }
@@ -357,6 +369,9 @@ impl Classified for DistributionError {
             DistributionError::Mismatch { .. } => Some(
                 "the registry, or a proxy on the way, gives wrong bytes; what was verified before is kept"
                     .to_owned(),
+            ),
+            DistributionError::Damaged { .. } => Some(
+                "remove what is damaged, and copy the image there again from where it is whole".to_owned(),
             ),
             // What a layer's own error proposes is about the store, and here the registry is at fault.
             _ => self.kind().hint().map(str::to_owned),

@@ -24,7 +24,7 @@
 //! - [`referrers`]: which manifests are about another one.
 //! - `download`: a blob as a stream that goes on behind interruptions.
 //! - `places`: where the images of a name may be had, as containerd's and podman's files have it; `mirrored`: a source that goes from one of these places to the next.
-//! - `source`: where images come from; `foreign`: layers that registries need not have.
+//! - `source`: where images come from; `local`: a layout, an archive, the store; `foreign`: layers that registries need not have.
 //! - [`copy`]: from one place to another, through memory.
 //! - [`web`]: a file that is no blob of a registry, for ADD.
 //! - `upload`: a blob on its way out, by chunks that go on behind interruptions, also in the next process.
@@ -64,6 +64,7 @@ mod client;
 mod download;
 mod foreign;
 mod http;
+mod local;
 mod mirrored;
 mod pages;
 mod parallel;

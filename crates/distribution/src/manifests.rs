@@ -137,21 +137,25 @@ pub(crate) fn get_described(
     Ok(fetched)
 }
 
+/// What a document is about.
+pub(crate) fn subject(document: &Document) -> Option<&Descriptor> {
+    match document {
+        Document::Manifest(raw) => raw.value().subject.as_ref(),
+        Document::Index(raw) => raw.value().subject.as_ref(),
+    }
+}
+
 /// Puts a document under a tag, or under its digest. A registry that keeps no list of referrers has one kept for it (RC-093).
 pub(crate) fn publish(registry: &Registry<'_>, by: &str, fetched: &Fetched) -> Result<()> {
     let has_list = put(registry, by, &fetched.descriptor, fetched.bytes())?;
-    let subject = match &fetched.document {
-        Document::Manifest(raw) => raw.value().subject.as_ref(),
-        Document::Index(raw) => raw.value().subject.as_ref(),
-    };
-    match subject {
+    match subject(&fetched.document) {
         Some(subject) if !has_list => crate::referrers::add(registry, &subject.digest, &entry(fetched)),
         _ => Ok(()),
     }
 }
 
 /// A document as a list of referrers names it (RC-091).
-fn entry(fetched: &Fetched) -> Descriptor {
+pub(crate) fn entry(fetched: &Fetched) -> Descriptor {
     let (kind, annotations) = match &fetched.document {
         Document::Manifest(raw) => {
             let value = raw.value();
@@ -222,7 +226,7 @@ fn check(registry: &Registry<'_>, what: &str, expected: &Digest, bytes: &[u8]) -
 }
 
 /// The type that a document says itself, else the one of the answer, else what it looks like (RC-081).
-fn described(document: &Document, digest: Option<Digest>, says: Option<&MediaType>) -> Descriptor {
+pub(crate) fn described(document: &Document, digest: Option<Digest>, says: Option<&MediaType>) -> Descriptor {
     let (own, usual, bytes, sha256) = match document {
         Document::Manifest(raw) => {
             (&raw.value().media_type, MediaType::OCI_MANIFEST, raw.bytes(), raw.digest())

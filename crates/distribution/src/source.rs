@@ -14,7 +14,7 @@ use crate::{DistributionError, Result};
 /// Indexes in indexes in indexes: nobody needs more (RC-088).
 const MAX_DEPTH: usize = 8;
 /// Under which tags cosign keeps what it knows of an image: signatures, attestations, lists of parts.
-const COSIGN_SUFFIXES: [&str; 3] = ["sig", "att", "sbom"];
+pub(crate) const COSIGN_SUFFIXES: [&str; 3] = ["sig", "att", "sbom"];
 
 /// One image, or several under one name, at one place.
 pub(crate) trait Source: Sync {
@@ -41,6 +41,11 @@ pub(crate) trait Source: Sync {
         Ok(Vec::new())
     }
 
+    /// The error when bytes are not those that it names.
+    fn mismatch(&self, what: String, expected: String, found: String) -> DistributionError {
+        DistributionError::Mismatch { host: self.keeper(), what, expected, found }
+    }
+
     /// The registry and repository, if it is one.
     fn repository(&self) -> Option<&Registry<'_>> {
         None
@@ -63,6 +68,8 @@ impl Incoming for Download<'_> {
 
 impl<T: AsRef<[u8]> + Send> Incoming for Cursor<T> {}
 impl Incoming for Box<dyn Read + Send> {}
+impl Incoming for std::fs::File {}
+impl Incoming for archive::layout::Contents {}
 
 /// A repository of a registry.
 pub(crate) struct Remote<'a> {
@@ -153,5 +160,5 @@ pub(crate) fn mismatch(
     expected: String,
     found: String,
 ) -> DistributionError {
-    DistributionError::Mismatch { host: source.keeper(), what, expected, found }
+    source.mismatch(what, expected, found)
 }

@@ -10,7 +10,6 @@ mod identity;
 mod json;
 mod natural;
 mod network;
-mod partial;
 mod printer;
 mod progress;
 mod room;

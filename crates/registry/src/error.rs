@@ -33,6 +33,9 @@ pub enum ServeError {
     /// The store refused something.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A layout or an archive cannot be read.
+    #[error(transparent)]
+    Layout(#[from] archive::ArchiveError),
     /// A file that was given says something that cannot be understood.
     #[error("{} cannot be used: {reason}", base::text::path(.path))]
     File {
@@ -50,6 +53,7 @@ impl Classified for ServeError {
             ServeError::Listen { source, .. } | ServeError::System { source, .. } => Kind::of_io(source),
             ServeError::Io(error) => error.kind(),
             ServeError::Store(error) => error.kind(),
+            ServeError::Layout(error) => error.kind(),
             ServeError::File { .. } => Kind::Invalid,
         }
     }
@@ -69,6 +73,7 @@ impl Classified for ServeError {
                 _ => None,
             },
             ServeError::Store(error) => error.hint(),
+            ServeError::Layout(error) => error.hint(),
             _ => self.kind().hint().map(str::to_owned),
         }
     }

@@ -1,14 +1,13 @@
-//! An OCI image layout, to be served as it is (RS-205): everything in it, artifacts and indexes too, is pushed into a store, verified on the way.
+//! An OCI image layout, a directory or an archive, to be served as it is (RS-205): everything in it, artifacts and indexes too, is pushed into a store, verified on the way.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
-use std::io::{self, Read, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::{Read, Write as _};
+use std::path::Path;
 
+use archive::layout::Layout;
 use base::{Cancel, IoContext};
-use image::manifest::MAX_MANIFEST_SIZE;
 use image::{Descriptor, Digest, Document, Reference};
-use serde::Deserialize;
 use store::repositories::{Condition, NewManifest};
 use store::{Lease, Repository, RepositoryName, Store};
 
@@ -21,44 +20,25 @@ const MAX_DEPTH: usize = 8;
 /// How much is copied at a time.
 const PIECE: usize = 256 << 10;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Marker {
-    image_layout_version: String,
-}
-
-/// Takes all of a layout into a store.
+/// Takes all of a layout, which lies at `path`, into a store.
 ///
 /// An entry with a name is found under it (a bare word is a repository, as when it is loaded); one without is in every repository of
-/// the layout, or, when no entry has a name, in one that is called as the directory is.
-pub fn take_layout(store: &Store, layout: &Path, cancel: &Cancel) -> Result<(), ServeError> {
-    let wrong = |reason: String| ServeError::File { path: layout.to_owned(), reason };
+/// the layout, or, when no entry has a name, in one that is called as the directory or the archive is.
+pub fn take_layout(store: &Store, layout: &Layout, path: &Path, cancel: &Cancel) -> Result<(), ServeError> {
+    let wrong = |reason: String| ServeError::File { path: path.to_owned(), reason };
     let lease = store.lease("take in a layout")?;
-    let marker = layout.join("oci-layout");
-    let bytes = read_small(&marker)
-        .map_err(|_| wrong("it is not an OCI image layout: it has no file oci-layout".to_owned()))?;
-    let version = serde_json::from_slice(&bytes).map(|marker: Marker| marker.image_layout_version);
-    if version.as_deref().ok() != Some("1.0.0") {
-        return Err(wrong("it is an OCI image layout of a version that is not known".to_owned()));
-    }
-    let index = layout.join("index.json");
-    let index = match Document::parse(&read_small(&index)?) {
-        Ok(Document::Index(index)) => index,
-        Ok(Document::Manifest(_)) => return Err(wrong("its index.json is no index".to_owned())),
-        Err(error) => return Err(wrong(format!("its index.json is not valid: {}", error.source))),
-    };
-    let mut taking = Taking { store, lease, layout, cancel, blobs: HashMap::new() };
+    let mut taking = Taking { store, lease, layout, path, cancel, blobs: HashMap::new() };
     let mut named: BTreeMap<RepositoryName, Vec<(&Descriptor, Option<String>)>> = BTreeMap::new();
     let mut unnamed = Vec::new();
-    for descriptor in &index.value().manifests {
+    for descriptor in layout.entries() {
         match name_of(descriptor) {
             Some((name, tag)) => named.entry(name).or_default().push((descriptor, Some(tag))),
             None => unnamed.push(descriptor),
         }
     }
     if named.is_empty() && !unnamed.is_empty() {
-        let name = name_of_directory(layout).ok_or_else(|| {
-            wrong("nothing in it has a name, and neither the directory's is one of a repository".to_owned())
+        let name = name_of_place(path).ok_or_else(|| {
+            wrong("nothing in it has a name, and neither is its own one of a repository".to_owned())
         })?;
         named.insert(name, Vec::new());
     }
@@ -79,27 +59,24 @@ fn name_of(descriptor: &Descriptor) -> Option<(RepositoryName, String)> {
     Some((RepositoryName::of(&reference)?, reference.tag()?.to_owned()))
 }
 
-fn name_of_directory(layout: &Path) -> Option<RepositoryName> {
-    let path = fs::canonicalize(layout).unwrap_or_else(|_| layout.to_owned());
-    let text =
-        path.file_name().and_then(|name| name.to_str()).map(str::to_ascii_lowercase).unwrap_or_default();
-    RepositoryName::parse(&text)
+/// What a directory is called, or an archive without its ending.
+fn name_of_place(path: &Path) -> Option<RepositoryName> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    RepositoryName::parse(&name?.to_str()?.to_ascii_lowercase())
 }
 
 struct Taking<'a> {
     store: &'a Store,
     lease: Lease,
-    layout: &'a Path,
+    layout: &'a Layout,
+    path: &'a Path,
     cancel: &'a Cancel,
     /// Where blobs are already.
     blobs: HashMap<Digest, Repository>,
 }
 
 impl Taking<'_> {
-    fn place(&self, digest: &Digest) -> PathBuf {
-        self.layout.join("blobs").join(digest.algorithm().name()).join(digest.hex())
-    }
-
     /// Takes a manifest, after what it refers to. What of an index is not in the layout is left out.
     fn document(
         &mut self,
@@ -109,19 +86,16 @@ impl Taking<'_> {
         depth: usize,
     ) -> Result<(), ServeError> {
         self.cancel.check().map_err(store::StoreError::from)?;
-        let path = self.place(&descriptor.digest);
-        let wrong = |reason: String| ServeError::File { path: path.clone(), reason };
         if depth > MAX_DEPTH {
-            return Err(wrong("indexes lie in indexes too deep".to_owned()));
+            let reason = "indexes in it lie in indexes too deep".to_owned();
+            return Err(ServeError::File { path: self.path.to_owned(), reason });
         }
-        let bytes = read_small(&path)?;
-        let document =
-            Document::parse(&bytes).map_err(|error| wrong(format!("it is not valid: {}", error.source)))?;
+        let document = self.layout.document(descriptor)?;
         let subject = match &document {
             Document::Index(index) => {
                 for part in &index.value().manifests {
                     let is_document = part.media_type.is_index() || part.media_type.is_manifest();
-                    if is_document && self.place(&part.digest).exists() {
+                    if is_document && self.layout.has(&part.digest)? {
                         self.document(repository, part, None, depth + 1)?;
                     }
                 }
@@ -130,16 +104,20 @@ impl Taking<'_> {
             Document::Manifest(manifest) => {
                 let manifest = manifest.value();
                 for part in std::iter::once(&manifest.config).chain(&manifest.layers) {
-                    if !part.media_type.is_foreign() || self.place(&part.digest).exists() {
-                        self.blob(repository, &part.digest)?;
+                    if !part.media_type.is_foreign() || self.layout.has(&part.digest)? {
+                        self.blob(repository, part)?;
                     }
                 }
                 &manifest.subject
             }
         };
+        let bytes = match &document {
+            Document::Index(index) => index.bytes(),
+            Document::Manifest(manifest) => manifest.bytes(),
+        };
         let size = bytes.len() as u64;
         let mut writer = self.store.blobs().writer(&self.lease)?;
-        writer.write_all(&bytes).context("copy", &path)?;
+        writer.write_all(bytes).context("copy", self.path)?;
         writer.commit(Some((descriptor.digest, size)))?;
         let new = NewManifest {
             descriptor: Descriptor::new(descriptor.media_type.clone(), descriptor.digest, size),
@@ -154,19 +132,19 @@ impl Taking<'_> {
         Ok(())
     }
 
-    fn blob(&mut self, repository: &Repository, digest: &Digest) -> Result<(), ServeError> {
+    fn blob(&mut self, repository: &Repository, described: &Descriptor) -> Result<(), ServeError> {
+        let digest = &described.digest;
         if let Some(known) = self.blobs.get(digest)
             && repository.mount_blob(known, digest)?
         {
             return Ok(());
         }
-        let path = self.place(digest);
-        let mut file = File::open(&path).context("open", &path)?;
+        let mut contents = self.layout.blob(described, 0)?;
         let mut upload = self.store.repositories().uploads().begin(repository, digest.algorithm())?;
         let mut buffer = vec![0; PIECE];
         loop {
             self.cancel.check().map_err(store::StoreError::from)?;
-            let count = file.read(&mut buffer).context("read", &path)?;
+            let count = contents.read(&mut buffer).context("read", self.path)?;
             match buffer.get(..count) {
                 Some([]) | None => break,
                 Some(bytes) => upload.append(bytes)?,
@@ -176,15 +154,4 @@ impl Taking<'_> {
         self.blobs.insert(*digest, repository.clone());
         Ok(())
     }
-}
-
-fn read_small(path: &Path) -> Result<Vec<u8>, ServeError> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).context("open", path)?;
-    file.take(MAX_MANIFEST_SIZE + 1).read_to_end(&mut bytes).context("read", path)?;
-    if bytes.len() as u64 > MAX_MANIFEST_SIZE {
-        let source = io::Error::from(io::ErrorKind::FileTooLarge);
-        return Err(base::IoError { action: "read", path: path.to_owned(), source }.into());
-    }
-    Ok(bytes)
 }

@@ -7,9 +7,10 @@ use image::{Config, Descriptor, Digest, ImageId, Manifest, MediaType, Raw, Refer
 use store::{Layer, Origin};
 
 use super::Loaded;
-use super::contents::{Contents, Found, config};
+use super::contents::Contents;
 use super::intake::Held;
 use crate::ArchiveError;
+use crate::documents::{DockerEntry, Documents, Found, check_count, config};
 
 /// An image of the archive.
 pub(super) struct Candidate {
@@ -63,17 +64,22 @@ impl Contents<'_> {
         remade(image, config, held)
     }
 
-    /// The image of a config and its layers, named by their paths.
-    pub(super) fn image_of_paths(&self, found: &Found, layers: &[String]) -> Result<Candidate, ArchiveError> {
-        let config = config(found)?;
+    /// The images of an archive that has `manifest.json` alone.
+    pub(super) fn images_of_docker(&self) -> Result<Vec<Candidate>, ArchiveError> {
+        self.docker_images()?.into_iter().map(|image| self.image_of_docker(image)).collect()
+    }
+
+    /// One image of `manifest.json`.
+    pub(super) fn image_of_docker(&self, image: DockerEntry) -> Result<Candidate, ArchiveError> {
+        let config = config(&image.config)?;
         let diff_ids = &config.value().rootfs.diff_ids;
-        check_count("manifest.json", layers.len(), &found.path, diff_ids.len())?;
+        check_count("manifest.json", image.layers.len(), &image.config.path, diff_ids.len())?;
         let mut held = Vec::new();
-        for (name, diff_id) in layers.iter().zip(diff_ids) {
+        for (name, diff_id) in image.layers.iter().zip(diff_ids) {
             let (path, file) = self.named_file(name)?;
             held.push(self.layer(&path, file, *diff_id)?);
         }
-        remade(ImageId(config.digest()), config, held)
+        Ok(remade(ImageId(config.digest()), config, held)?.named(image.names))
     }
 
     /// Puts images into the store and gives them their names.
@@ -131,14 +137,6 @@ fn remade(image: ImageId, config: Raw<Config>, held: Vec<Held>) -> Result<Candid
         names: Vec::new(),
         _layers: held.into_iter().map(|held| held.layer).collect(),
     })
-}
-
-fn check_count(what: &str, layers: usize, config: &[u8], diff_ids: usize) -> Result<(), ArchiveError> {
-    if layers == diff_ids {
-        return Ok(());
-    }
-    let config = base::text::bytes(config);
-    Err(ArchiveError::Refused(format!("{what} has {layers} layers, its config {config} has {diff_ids}")))
 }
 
 /// One entry for each image, with all its names; an error when a name means two images (ST-031).

@@ -2,69 +2,38 @@
 
 use std::sync::Arc;
 
-use image::{Config, Descriptor, DiffId, Digest};
+use image::{Descriptor, DiffId, Digest};
 use layer::ingest::{Ingested, ingest_blob};
 
-use super::intake::{File, Held, Intake, Member, Members, digest_of, warn};
+use super::intake::{File, Held, Intake, warn};
 use crate::ArchiveError;
+use crate::documents::{Documents, Found, named_path, not_there};
 use crate::format::blob_path;
-
-/// How many links are followed from one to the next (ST-011).
-const MAX_LINKS: usize = 16;
+use crate::members::Members;
 
 /// An archive that was read.
 pub(super) struct Contents<'a> {
     pub(super) intake: Intake<'a>,
-    pub(super) members: Members,
+    pub(super) members: Members<File>,
 }
 
-/// A document, and the path that it was found at.
-pub(super) struct Found {
-    pub(super) path: Vec<u8>,
-    pub(super) bytes: Arc<[u8]>,
+impl Documents for Contents<'_> {
+    fn document(&self, path: &[u8], limit: u64) -> Result<Option<Found>, ArchiveError> {
+        let Some(file) = self.members.file(path)? else { return Ok(None) };
+        Ok(Some(Found { path: path.to_vec(), bytes: self.bytes(path, file, limit)? }))
+    }
 }
 
 impl Contents<'_> {
     /// Whether there is anything at a path.
     pub(super) fn has(&self, path: &str) -> bool {
-        self.members.contains_key(path.as_bytes())
-    }
-
-    /// The file at a path, links followed; an error when a link leads nowhere.
-    pub(super) fn file(&self, path: &[u8]) -> Result<Option<&File>, ArchiveError> {
-        let mut at = path;
-        for _ in 0..=MAX_LINKS {
-            match self.members.get(at) {
-                Some(Member::File(file)) => return Ok(Some(file)),
-                Some(Member::Link(target)) => at = target,
-                None if at == path => return Ok(None),
-                None | Some(Member::Other) => {
-                    let (path, at) = (base::text::bytes(path), base::text::bytes(at));
-                    let reason = if path == at {
-                        "is not a file".to_owned()
-                    } else {
-                        format!("leads to {at}, which is no file in it")
-                    };
-                    return Err(ArchiveError::Refused(format!("its entry {path} {reason}")));
-                }
-            }
-        }
-        Err(ArchiveError::Refused(format!(
-            "its entry {} leads through too many links",
-            base::text::bytes(path)
-        )))
+        self.members.has(path.as_bytes())
     }
 
     /// The file that a path of `manifest.json` names.
     pub(super) fn named_file(&self, name: &str) -> Result<(Vec<u8>, &File), ArchiveError> {
-        let refused = |reason: &str| {
-            ArchiveError::Refused(format!(
-                "manifest.json names {}, which {reason}",
-                base::text::bytes(name.as_bytes())
-            ))
-        };
-        let path = crate::paths::normalize(name.as_bytes()).map_err(refused)?;
-        let file = self.file(&path)?.ok_or_else(|| refused("is not in the archive"))?;
+        let path = named_path(name)?;
+        let file = self.members.file(&path)?.ok_or_else(|| not_there(name))?;
         Ok((path, file))
     }
 
@@ -85,17 +54,10 @@ impl Contents<'_> {
         }
     }
 
-    /// The document at a path.
-    pub(super) fn document(&self, path: &str, limit: u64) -> Result<Option<Found>, ArchiveError> {
-        let path = path.as_bytes();
-        let Some(file) = self.file(path)? else { return Ok(None) };
-        Ok(Some(Found { path: path.to_vec(), bytes: self.bytes(path, file, limit)? }))
-    }
-
     /// The file of a blob; its digest was checked.
     fn blob(&self, digest: &Digest) -> Result<Option<(Vec<u8>, &File)>, ArchiveError> {
         let path = blob_path(digest).into_bytes();
-        let Some(file) = self.file(&path)? else { return Ok(None) };
+        let Some(file) = self.members.file(&path)? else { return Ok(None) };
         if !file.is(digest) {
             let path = base::text::bytes(&path).into_owned();
             return Err(ArchiveError::Damaged(format!("{path} leads to a file with another digest")));
@@ -184,38 +146,6 @@ impl Contents<'_> {
         warn(events, path, &warnings);
         Ok(Held { layer, came: (*digest, size), blob })
     }
-}
-
-/// Reads the config that was found.
-pub(super) fn config(found: &Found) -> Result<image::Raw<Config>, ArchiveError> {
-    let config = Config::parse(&found.bytes).map_err(|source| document(&found.path, source))?;
-    if config.value().rootfs.kind != "layers" {
-        let kind = base::text::bytes(config.value().rootfs.kind.as_bytes()).into_owned();
-        let path = base::text::bytes(&found.path);
-        return Err(ArchiveError::Refused(format!(
-            "{path} has a root filesystem of the type {kind}, not layers"
-        )));
-    }
-    Ok(config)
-}
-
-/// A document that is not valid.
-pub(super) fn document(path: &[u8], source: image::ParseError) -> ArchiveError {
-    ArchiveError::Document { entry: path.to_vec(), source }
-}
-
-/// Checks that a file whose name is a digest has it: `<hex>.json`, and crane's `sha256:<hex>`.
-pub(super) fn check_hex_name(path: &[u8], bytes: &[u8]) -> Result<(), ArchiveError> {
-    let Ok(name) = std::str::from_utf8(path) else { return Ok(()) };
-    let name = name.rsplit('/').next().unwrap_or(name);
-    let hex = name.strip_prefix("sha256:").unwrap_or(name);
-    let hex = hex.strip_suffix(".json").unwrap_or(hex);
-    let Ok(named) = Digest::from_hex(image::Algorithm::Sha256, hex) else { return Ok(()) };
-    let found = digest_of(image::Algorithm::Sha256, bytes);
-    if found == named {
-        return Ok(());
-    }
-    Err(ArchiveError::Damaged(format!("{} has the digest {found}", base::text::bytes(path))))
 }
 
 fn check_size(path: &[u8], size: u64, descriptor: &Descriptor) -> Result<(), ArchiveError> {

@@ -4,14 +4,13 @@ use std::collections::HashSet;
 
 use image::config::MAX_CONFIG_SIZE;
 use image::manifest::MAX_MANIFEST_SIZE;
-use image::{Algorithm, Descriptor, Digest, Document, Index, Manifest, MediaType, Platform, Raw, choice};
+use image::{Algorithm, Descriptor, Digest, Document, Index, Manifest, Platform, Raw, Reference, choice};
 
 use super::candidate::Candidate;
-use super::contents::{Contents, Found, document};
-use super::docker::DockerImages;
-use super::names::Annotated;
+use super::contents::Contents;
 use crate::ArchiveError;
-use crate::format::{INDEX, LAYOUT, LAYOUT_VERSION, Layout};
+use crate::documents::{DockerEntry, Documents, Found, invalid};
+use crate::names::{Annotated, is_attached, is_config};
 
 /// How deep indexes lie in indexes: tools write one level.
 const MAX_DEPTH: usize = 4;
@@ -21,46 +20,18 @@ const MAX_MANIFESTS: usize = 10_000;
 impl Contents<'_> {
     /// The images of `index.json`, and those that only `manifest.json` knows (ST-002: docker leaves out images without a name).
     pub(super) fn images_of_index(&self) -> Result<Vec<Candidate>, ArchiveError> {
-        self.check_layout()?;
         let index = self.index()?;
         let docker = self.docker_images()?;
         let mut candidates = Vec::new();
         for descriptor in self.chosen(&index) {
             if let Some(candidate) = self.image_of_entry(descriptor)? {
-                let tags = docker.tags_of(&candidate.image.0);
+                let tags = tags_of(&docker, &candidate.image.0);
                 let names = Annotated::new(descriptor).names(&tags, self.intake.events);
                 candidates.push(candidate.named(names));
             }
         }
         candidates.extend(self.images_beside(&index, docker)?);
         Ok(candidates)
-    }
-
-    /// ST-030: which layout it is.
-    fn check_layout(&self) -> Result<(), ArchiveError> {
-        let Some(found) = self.document(LAYOUT, MAX_MANIFEST_SIZE)? else { return Ok(()) };
-        let layout = Raw::<Layout>::parse("OCI layout", found.bytes.clone())
-            .map_err(|source| document(&found.path, source))?;
-        let version = &layout.value().image_layout_version;
-        if version == LAYOUT_VERSION {
-            return Ok(());
-        }
-        let version = base::text::bytes(version.as_bytes()).into_owned();
-        Err(ArchiveError::Refused(format!(
-            "it is an OCI image layout of version {version}, only {LAYOUT_VERSION} is known"
-        )))
-    }
-
-    fn index(&self) -> Result<Raw<Index>, ArchiveError> {
-        let found = self.document(INDEX, MAX_MANIFEST_SIZE)?.ok_or_else(|| {
-            ArchiveError::Damaged("it is an OCI image layout without an index.json".to_owned())
-        })?;
-        match Document::parse(&found.bytes).map_err(|source| document(&found.path, source))? {
-            Document::Index(index) => Ok(index),
-            Document::Manifest(_) => {
-                Err(ArchiveError::Refused("its index.json is the manifest of one image".to_owned()))
-            }
-        }
     }
 
     /// The entries that are loaded: where several of the same name are for different platforms, the one for this machine.
@@ -134,7 +105,7 @@ impl Contents<'_> {
 
     /// Reads a manifest or an index, which has to be what its descriptor says.
     fn parsed(&self, found: &Found, descriptor: &Descriptor) -> Result<Document, ArchiveError> {
-        let parsed = Document::parse(&found.bytes).map_err(|source| document(&found.path, source))?;
+        let parsed = Document::parse(&found.bytes).map_err(|source| invalid(&found.path, source))?;
         let is_index = matches!(parsed, Document::Index(_));
         if is_index != descriptor.media_type.is_index() {
             let path = base::text::bytes(&found.path).into_owned();
@@ -149,12 +120,11 @@ impl Contents<'_> {
     fn images_beside(
         &self,
         index: &Raw<Index>,
-        docker: DockerImages,
+        docker: Vec<DockerEntry>,
     ) -> Result<Vec<Candidate>, ArchiveError> {
         let mut known = Known::default();
         self.look(index.value(), 0, &mut known);
         docker
-            .0
             .into_iter()
             .filter(|image| !known.configs.contains(&image.digest))
             .map(|image| self.image_of_docker(image))
@@ -178,6 +148,12 @@ impl Contents<'_> {
             }
         }
     }
+}
+
+/// The names that `manifest.json` gives the image with this config.
+fn tags_of(docker: &[DockerEntry], config: &Digest) -> Vec<Reference> {
+    let same = docker.iter().filter(|image| image.digest == *config);
+    same.flat_map(|image| image.names.iter().cloned()).collect()
 }
 
 /// What the manifests of a layout are about.
@@ -207,17 +183,6 @@ fn is_variant_for_host(descriptor: &Descriptor, variants: &[&Descriptor]) -> boo
     }
     let index = Index::oci(variants.iter().map(|other| (*other).clone()).collect());
     image::choose(&index, &Platform::host()).is_none_or(|chosen| chosen.digest == descriptor.digest)
-}
-
-/// Attestations and signatures: they are about an image, and not one.
-fn is_attached(descriptor: &Descriptor) -> bool {
-    let is_artifact = descriptor.artifact_type.as_ref().is_some_and(|kind| !is_config(kind));
-    let is_nowhere = descriptor.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
-    is_artifact || is_nowhere || descriptor.annotations.contains_key("vnd.docker.reference.type")
-}
-
-fn is_config(media_type: &MediaType) -> bool {
-    *media_type == MediaType::OCI_CONFIG || *media_type == MediaType::DOCKER_CONFIG
 }
 
 fn missing(what: &str, digest: &Digest) -> ArchiveError {

@@ -1,7 +1,6 @@
 //! The one pass over an archive (ST-023): layers go into the store as they come, small files are kept in memory, what else there is
 //! is stored as blobs. What all of it is for is known only at the end.
 
-use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
@@ -12,28 +11,16 @@ use layer::ingest::{Expected, ingest};
 use store::{Layer, Lease, Store};
 
 use super::sniff;
-use crate::entries::{Entries, EntryKind, read_error, read_full};
+use crate::ArchiveError;
+use crate::entries::{Entries, read_error, read_full};
 use crate::format::digest_of_path;
-use crate::{ArchiveError, paths};
+use crate::members::Members;
 use base::task::{Counted, Task};
 
 /// A file that is not larger may be kept in memory …
 const MAX_SMALL: u64 = 1 << 20;
 /// … until this much is.
 const MAX_IN_MEMORY: u64 = 8 << 20;
-/// Entries of an archive: far more than layers of all images that somebody saves at once.
-const MAX_ENTRIES: usize = 200_000;
-
-/// What the archive holds at a path.
-#[derive(Clone)]
-pub(super) enum Member {
-    /// A file.
-    File(File),
-    /// A link to a path.
-    Link(Vec<u8>),
-    /// A directory, or something else without contents that matter.
-    Other,
-}
 
 /// A file of the archive.
 #[derive(Clone)]
@@ -56,9 +43,6 @@ pub(super) struct Held {
     pub(super) blob: Descriptor,
 }
 
-/// Everything in an archive, by path.
-pub(super) type Members = BTreeMap<Vec<u8>, Member>;
-
 /// Where what comes in goes.
 pub(super) struct Intake<'a> {
     pub(super) store: &'a Store,
@@ -69,30 +53,14 @@ pub(super) struct Intake<'a> {
 
 impl Intake<'_> {
     /// Reads an archive to its end.
-    pub(super) fn read(&self, stream: impl Read) -> Result<Members, ArchiveError> {
-        let mut entries = Entries::new(stream);
-        let mut members = Members::new();
+    pub(super) fn read(&self, stream: impl Read) -> Result<Members<File>, ArchiveError> {
         let mut in_memory = 0;
-        while let Some(entry) = entries.next()? {
-            self.cancel.check()?;
-            let refused = |reason: &str| {
-                ArchiveError::Refused(format!("its entry {} {reason}", base::text::bytes(&entry.name)))
-            };
-            let path = paths::normalize(&entry.name).map_err(refused)?;
-            let member = match entry.kind {
-                EntryKind::File(size) => {
-                    Member::File(self.file(&path, size, &mut entries, &mut in_memory)?)
-                }
-                EntryKind::Symlink(target) => Member::Link(paths::follow(&path, &target).map_err(refused)?),
-                EntryKind::Hardlink(target) => Member::Link(paths::normalize(&target).map_err(refused)?),
-                EntryKind::Directory | EntryKind::Other(_) => Member::Other,
-            };
-            add(&mut members, path, member)?;
-            if members.len() > MAX_ENTRIES {
-                return Err(ArchiveError::Refused(format!("it has more than {MAX_ENTRIES} entries")));
-            }
-        }
-        Ok(members)
+        Members::read(
+            Entries::new(stream),
+            self.cancel,
+            |path, size, contents| self.file(path, size, contents, &mut in_memory),
+            |one, other| Ok(one.is_same(other)),
+        )
     }
 
     fn file(
@@ -199,7 +167,7 @@ impl File {
 }
 
 /// The digest of some bytes.
-pub(super) fn digest_of(algorithm: Algorithm, bytes: &[u8]) -> Digest {
+fn digest_of(algorithm: Algorithm, bytes: &[u8]) -> Digest {
     let mut digester = Digester::new(algorithm);
     digester.update(bytes);
     digester.finish()
@@ -220,22 +188,6 @@ fn check_name(path: &[u8], bytes: &[u8]) -> Result<(), ArchiveError> {
         return Ok(());
     }
     Err(ArchiveError::Damaged(format!("{} has the digest {found}", base::text::bytes(path))))
-}
-
-/// Adds a member. What comes again has to be the same: some tools take the first, others the last (ST-022c).
-fn add(members: &mut Members, path: Vec<u8>, member: Member) -> Result<(), ArchiveError> {
-    let is_same = match (members.get(&path), &member) {
-        (None, _) | (Some(Member::Other), Member::Other) => true,
-        (Some(Member::File(one)), Member::File(other)) => one.is_same(other),
-        (Some(Member::Link(one)), Member::Link(other)) => one == other,
-        _ => false,
-    };
-    if !is_same {
-        let path = base::text::bytes(&path).into_owned();
-        return Err(ArchiveError::Refused(format!("{path} is in it twice, with different contents")));
-    }
-    members.insert(path, member);
-    Ok(())
 }
 
 /// A reader that hashes on the way, when it is asked to.

@@ -67,6 +67,12 @@ impl Graph {
         Ok(())
     }
 
+    /// All documents; what one names comes before it.
+    pub(super) fn all_documents(&self) -> impl Iterator<Item = &Fetched> {
+        let tagged = self.digest_tags.iter().map(|(_, document)| document);
+        self.documents.iter().chain(&self.referrers).chain(tagged)
+    }
+
     fn walk(&mut self, source: &dyn Source, document: &Fetched, into: &mut Vec<Fetched>) -> Result<()> {
         if !self.seen.insert(document.descriptor.digest) {
             return Ok(());

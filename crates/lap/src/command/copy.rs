@@ -2,31 +2,44 @@
 
 mod place;
 
-use distribution::copy::{Copied, Copier, From, To, Wish};
+use std::path::Path;
+
+use archive::layout::{self, Directory, Layout};
+use archive::partial;
+use base::{Cancel, Kind};
+use distribution::copy::{Copied, Copier, From, To, ToFiles, Wish};
 use image::Platform;
 use layer::Encoding;
 use store::Store;
 
-use self::place::Place;
+use self::place::{Located, Place};
+use super::save::Output;
 use crate::cli::Context;
 use crate::failure::{Failure, Outcome};
 use crate::progress::{self, Progress};
 use crate::{command, network, signals, units};
-use base::Kind;
 
 /// Copy an image from one place to another one, byte for byte
 ///
 /// All platforms of it, if there are several. Nothing is kept on the way: blobs go from the source straight to where they are wanted; what is there is not sent, and
-/// what another repository of the same registry has is taken over from there. An interrupted copy continues where it was.
+/// what another repository of the same registry has is taken over from there. An interrupted copy continues where it was; one into an archive begins again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Places:
   NAME, docker://NAME          a registry
   store:NAME                   the store of this machine (one platform)
+  oci:DIRECTORY[:NAME]         an OCI image layout; what else is in it stays
+  oci-archive:FILE[:NAME]      an OCI image layout in a tar
+  docker-archive:FILE[:NAME]   a tar that docker load takes (one platform)
+Without a NAME it is the only image there; :@N is the Nth of the index, from 0 on, and @DIGEST any that is there.
+A FILE of - is standard output, or standard input where that is a file.
 
 Examples:
   lap copy debian:bookworm registry.example.com/mirror/debian:bookworm
   lap copy --platform linux/arm64 debian:bookworm store:debian-arm
+  lap copy debian:bookworm oci:mirror:bookworm
+  lap copy --all oci:mirror:bookworm registry.example.com/mirror/debian:bookworm
+  lap copy registry.example.com/team/app:1 docker-archive:-:app:1 | docker load
   lap copy --referrers registry.example.com/team/app:1 registry.example.com/released/app:1")]
 pub struct Args {
     /// All platforms: the default, where the destination can hold them
@@ -38,7 +51,7 @@ pub struct Args {
     /// Also what refers to the image: signatures, attestations, lists of parts, and cosign's tags
     #[arg(long)]
     referrers: bool,
-    /// Also send layers that are not to be distributed
+    /// Also copy layers that are not to be distributed (docker archives have them in any case)
     #[arg(long)]
     allow_nondistributable_artifacts: bool,
     /// How layers that were built here are compressed: gzip, zstd, uncompressed
@@ -62,21 +75,21 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     let (source, destination) = (Place::parse(&args.source)?, Place::parse(&args.destination)?);
     let wish = wish(args, &destination)?;
+    let cancel = signals::cancel_on_signal()?;
     let store = context.store()?;
     let lease = store.lease("copy")?;
-    let from = from(args, source, &store)?;
-    let to = match destination {
-        Place::Registry(name) => To::Registry(name),
-        Place::Store(name) => To::Store(name),
-    };
+    let from = from(args, source, &store, &cancel)?;
     let client = args.network.client()?;
-    let cancel = signals::cancel_on_signal()?;
+    let mut out = None;
+    let to = to(context, args, &destination, &mut out)?;
     let progress = Progress::start(&args.progress.quiet_when(args.quiet), context.printer)?;
     let events = progress.events();
     let copier = Copier { client: &client, store: &store, lease: &lease, events: &events, cancel: &cancel };
     let copied = copier.copy(&from, to, &wish);
     progress.finish();
-    report(context, args, &copied?)?;
+    let copied = copied?;
+    out.map_or(Ok(()), Output::commit)?;
+    report(context, args, &destination, &copied)?;
     Ok(0)
 }
 
@@ -92,9 +105,26 @@ fn wish(args: &Args, destination: &Place) -> Outcome<Wish> {
     })
 }
 
-fn from(args: &Args, source: Place, store: &Store) -> Outcome<From> {
+fn from(args: &Args, source: Place, store: &Store, cancel: &Cancel) -> Outcome<From> {
+    let found = |layout: Layout, root| From::Layout(Box::new(layout), Box::new(root));
     Ok(match source {
         Place::Registry(name) => From::Registry(name),
+        Place::Oci(Located { path, which }) => {
+            let layout = Layout::directory(&path)?;
+            let root = layout.find(&which)?;
+            found(layout, root)
+        }
+        Place::OciArchive(located) => {
+            let file = input(&located)?;
+            let layout = Layout::archive(&located.path, file, cancel)?;
+            let root = layout.find(&located.which)?;
+            found(layout, root)
+        }
+        Place::DockerArchive(located) => {
+            let file = input(&located)?;
+            let (layout, root) = Layout::docker(&located.path, file, &located.which, cancel)?;
+            found(layout, root)
+        }
         Place::Store(name) => {
             let name = name.or_latest();
             let record = store.names().get(&name)?.ok_or_else(|| {
@@ -108,9 +138,58 @@ fn from(args: &Args, source: Place, store: &Store) -> Outcome<From> {
     })
 }
 
-fn report(context: &Context, args: &Args, copied: &Copied) -> Outcome {
+/// An archive that is read.
+fn input(located: &Located) -> Outcome<std::fs::File> {
+    let path = if located.is_stream() { Path::new("/dev/stdin") } else { &located.path };
+    Ok(layout::open_file(path)?)
+}
+
+/// Where it goes. An archive that is begun is kept in `out`, to be finished when all is written.
+fn to<'a>(
+    context: &Context,
+    args: &Args,
+    destination: &Place,
+    out: &'a mut Option<Output>,
+) -> Outcome<To<'a>> {
+    Ok(match destination {
+        Place::Registry(name) => To::Registry(name.clone()),
+        Place::Store(name) => To::Store(name.clone()),
+        Place::Oci(located) => {
+            let (name, digest) = located.destination()?;
+            To::Files(ToFiles::Layout(Directory::open(&located.path)?, name, digest))
+        }
+        Place::OciArchive(located) => {
+            let (name, digest) = located.destination()?;
+            To::Files(ToFiles::Archive(begin(context, args, located, out)?, name, digest))
+        }
+        Place::DockerArchive(located) => {
+            let names = located.docker_names()?;
+            To::Files(ToFiles::DockerArchive(begin(context, args, located, out)?, names))
+        }
+    })
+}
+
+/// Begins an archive.
+fn begin<'a>(
+    context: &Context,
+    args: &Args,
+    located: &Located,
+    out: &'a mut Option<Output>,
+) -> Outcome<&'a mut Output> {
+    if !located.is_stream() {
+        partial::clear(&located.path, |text| args.progress.note(context.printer, text));
+    }
+    Ok(out.insert(Output::open(Some(&located.path))?))
+}
+
+fn report(context: &Context, args: &Args, destination: &Place, copied: &Copied) -> Outcome {
     let (printer, digest) = (context.printer, copied.root.digest);
+    // Standard output is the archive's.
+    let is_taken = destination.is_standard_output();
     if args.quiet {
+        if is_taken {
+            return Ok(());
+        }
         return printer.line(digest);
     }
     for layer in &copied.left_out {
@@ -134,5 +213,8 @@ fn report(context: &Context, args: &Args, copied: &Copied) -> Outcome {
         };
         printer.note(format!("copied {manifests} to {destination}{bytes}"));
     }
-    printer.line(format!("Digest: {digest}"))
+    match is_taken {
+        true => Ok(printer.note(format!("Digest: {digest}"))),
+        false => printer.line(format!("Digest: {digest}")),
+    }
 }

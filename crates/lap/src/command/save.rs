@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 
+use archive::partial::{self, Partial};
 use archive::save::{Item, Options};
 use base::{IoContext, Kind};
 use image::{ImageId, Reference};
@@ -12,7 +13,6 @@ use store::Store;
 
 use crate::cli::Context;
 use crate::failure::{Failure, Outcome};
-use crate::partial::{self, Partial};
 use crate::progress::{self, Progress};
 use crate::{command, signals};
 

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use archive::ArchiveError;
+use archive::layout::{self, Layout};
 use base::{Cancel, Events, IoContext, Kind};
 use registry::{Access, Options, Server, TlsFiles, TokenOptions};
 use store::Store;
@@ -170,18 +172,34 @@ fn end_with_parent() -> Outcome {
     })
 }
 
-/// Copies a layout, or loads an archive, into a store.
-fn take(store: &Store, layout: &Path, printer: Printer, cancel: &Cancel) -> Outcome {
-    if layout.is_dir() {
-        return Ok(registry::take_layout(store, layout, cancel)?);
+/// Copies a layout, or loads an archive of docker's, into a store.
+fn take(store: &Store, path: &Path, printer: Printer, cancel: &Cancel) -> Outcome {
+    if let Some(layout) = layout(path, cancel)? {
+        return Ok(registry::take_layout(store, &layout, path, cancel)?);
     }
     let lease = store.lease("serve an archive")?;
-    let archive = command::load::open(Some(layout))?;
+    let archive = command::load::open(Some(path))?;
     let loaded = archive::load::load(store, &lease, archive, &Events::none(), cancel)?;
     for image in loaded.iter().filter(|image| image.names.is_empty()) {
         printer.warning(format!("image {} has no name, and is not served", image.image.0.short()));
     }
     Ok(())
+}
+
+/// A layout that can be read as it lies there. Archives that docker reads, and streams, are loaded instead.
+fn layout(path: &Path, cancel: &Cancel) -> Outcome<Option<Layout>> {
+    if path.is_dir() {
+        return Ok(Some(Layout::directory(path)?));
+    }
+    let opened = layout::open_file(path).and_then(|file| Layout::archive(path, file, cancel));
+    match opened {
+        Ok(layout) if layout.is_docker_s()? => Ok(None),
+        Ok(layout) => Ok(Some(layout)),
+        Err(ArchiveError::NoFile(_) | ArchiveError::Compressed(_) | ArchiveError::NoLayout { .. }) => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A directory that goes at the end.

@@ -116,6 +116,26 @@ fn a_disk_that_is_full_in_any_phase() {
 }
 
 #[test]
+fn st_033_a_layout_on_a_full_disk_stays_whole() {
+    let lap = environment();
+    let small = lap.path("small");
+    let _mount = Mount::new(&["-t", "tmpfs", "-o", "size=300k", "none"], &small);
+    lap.write("context/Dockerfile", "FROM scratch\nCOPY files/1 /file\n");
+    lap.lap(["build", "-t", "little", "context"]).success();
+    lap.lap(["copy", "store:little", "oci:small/layout:1"]).success();
+    let index = || std::fs::read(small.join("layout/index.json")).expect("an index");
+    let before = index();
+    let said =
+        ["cannot write the OCI image layout small/layout", "No space left on device", "free some room"];
+    lap.lap(["copy", "store:base:1", "oci:small/layout:2"]).failure(1, &said);
+    assert_eq!(index(), before);
+    lap.lap(["copy", "oci:small/layout:1", "store:again"]).success();
+    mount(&["-o", "remount,size=64m"], &small);
+    lap.lap(["copy", "store:base:1", "oci:small/layout:2"]).success();
+    assert_ne!(index(), before);
+}
+
+#[test]
 fn a_disk_without_room_for_another_file() {
     let lap = environment();
     let small = lap.path("small");

@@ -8,6 +8,7 @@ mod checks;
 mod clock;
 mod concurrency;
 mod contexts;
+mod copies;
 mod disk;
 mod docker;
 mod dockerfiles;

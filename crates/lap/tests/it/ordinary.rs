@@ -39,6 +39,7 @@ const LEFT_OUT: &[&str] = &[
     "clock::",
     "doctor::",
     "concurrency::",
+    "copies::peers::podman_reads_what_is_written_and_its_archives_are_read",
     "runtime::",
     "hostile_rootfs::a_passwd_that_is_no_file",
     "serve::clients::buildah_and_podman_pull_change_and_push",

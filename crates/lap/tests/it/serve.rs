@@ -1,6 +1,6 @@
 //! `lap serve` from outside: with real clients, killed and taken up again, misused.
 
-mod clients;
+pub mod clients;
 mod docker;
 mod errors;
 mod killed;
@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 use crate::environment::{Environment, path_text, tool};
 
 /// `lap serve`, which ends with the test.
-struct Served {
+pub struct Served {
     child: Child,
     address: SocketAddr,
 }
 
 impl Served {
     /// Starts it on the environment's store; on a port if it has to be a certain one.
-    fn start(lap: &Environment, port: u16, arguments: &[&str]) -> Self {
+    pub fn start(lap: &Environment, port: u16, arguments: &[&str]) -> Self {
         let address = format!("127.0.0.1:{port}");
         let mut child = lap
             .command([&["serve", "--addr", &address, "--access-log", "off"], arguments].concat())
@@ -47,12 +47,12 @@ impl Served {
         Self { child, address }
     }
 
-    fn name(&self, rest: &str) -> String {
+    pub fn name(&self, rest: &str) -> String {
         format!("{}/{rest}", self.address)
     }
 
     /// SIGTERM; it ends well.
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
         assert!(self.child.wait().expect("an end").success());
@@ -92,7 +92,7 @@ fn header<'a>(reply: &'a str, name: &str) -> &'a str {
 }
 
 #[track_caller]
-fn run(command: &mut Command) -> String {
+pub fn run(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().expect("a program that runs");
     assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&stderr));
     String::from_utf8_lossy(&stdout).trim().to_owned()
@@ -149,12 +149,12 @@ fn what_is_tagged_and_removed_while_it_is_served() {
 }
 
 /// A program that tests are glad to have; without it they say so.
-fn on_path(program: &str) -> Option<PathBuf> {
+pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found =
         std::env::split_paths(&path).map(|directory| directory.join(program)).find(|path| path.is_file());
     if found.is_none() {
-        said_aloud(&format!("{program} is not on PATH: it was not tried with the registry"));
+        said_aloud(&format!("{program} is not on PATH: it was not tried"));
     }
     found
 }
@@ -217,7 +217,8 @@ fn rs_205_a_layout_and_an_archive_are_served_as_they_are() {
         served.stop();
     }
     lap.lap(["serve", "nowhere"]).failure(1, &["cannot open nowhere"]);
-    lap.lap(["serve", "context"]).failure(1, &["context cannot be used: it is not an OCI image layout"]);
+    lap.lap(["serve", "context"])
+        .failure(1, &["context is not an OCI image layout: it has no file oci-layout"]);
 }
 
 /// Starts a shell that starts a registry; lets the shell die when the registry listens.

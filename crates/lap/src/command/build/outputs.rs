@@ -5,13 +5,13 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
+use archive::partial::{self, Partial};
 use base::{IoContext, Kind};
 use builder::Export;
 use layer::Encoding;
 
 use super::Stream;
 use crate::failure::{Failure, Outcome};
-use crate::partial::{self, Partial};
 
 /// What was asked for, in order.
 #[derive(Default)]

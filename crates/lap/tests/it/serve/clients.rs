@@ -6,7 +6,7 @@ use super::{Served, certificate, htpasswd, on_path, run, skopeo, wait_for_image}
 use crate::environment::{Environment, path_text, tool};
 
 /// buildah or podman with a store of their own.
-fn containers(program: &str, lap: &Environment, arguments: &[&str]) -> String {
+pub fn containers(program: &str, lap: &Environment, arguments: &[&str]) -> String {
     let policy = lap.write("policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#);
     let mut command = Command::new(tool(program, program));
     command

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use base::{IoContext, IoError};
-use rustix::fs::{AtFlags, CWD, OFlags};
+use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
 
 const SUFFIX: &str = ".partial";
 
@@ -57,7 +57,16 @@ impl Partial {
     }
 
     /// Everything is written: it gets its name, in place of what has the name now, once it is on the disk.
-    pub fn commit(mut self) -> Result<(), IoError> {
+    pub fn commit(self) -> Result<(), IoError> {
+        self.publish(true)
+    }
+
+    /// The same, unless there is something of that name.
+    pub fn commit_new(self) -> Result<(), IoError> {
+        self.publish(false)
+    }
+
+    fn publish(mut self, replace: bool) -> Result<(), IoError> {
         match &self.stage {
             Stage::Nameless(file) => file.sync_data(),
             Stage::Named(name) => File::open(name).and_then(|file| file.sync_data()),
@@ -70,7 +79,11 @@ impl Partial {
             Stage::Nameless(file) => {
                 match link(&file, &self.place) {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                    result => return result.context("create", &self.place),
+                    Err(error) => return Err(error).context("create", &self.place),
+                    Ok(()) => return sync_parent(&self.place),
+                }
+                if !replace {
+                    return Ok(());
                 }
                 // A name that is taken can only be replaced by another name.
                 let name = beside(&self.place);
@@ -78,11 +91,16 @@ impl Partial {
                 name
             }
         };
-        let renamed = fs::rename(&name, &self.place).context("rename to", &self.place);
+        let flags = if replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+        let renamed = rustix::fs::renameat_with(CWD, &name, CWD, &self.place, flags);
         if renamed.is_err() {
             self.stage = Stage::Named(name);
         }
-        renamed
+        match renamed {
+            Err(rustix::io::Errno::EXIST) if !replace => Ok(()),
+            Err(error) => Err(io::Error::from(error)).context("rename to", &self.place),
+            Ok(()) => sync_parent(&self.place),
+        }
     }
 }
 
@@ -92,6 +110,16 @@ impl Drop for Partial {
             // What failed before matters more than a leftover.
             let _ = fs::remove_file(name);
         }
+    }
+}
+
+/// A name lasts when its directory is on the disk.
+fn sync_parent(place: &Path) -> Result<(), IoError> {
+    let directory = parent(place);
+    match File::open(directory).and_then(|directory| directory.sync_all()) {
+        // One that may be written and not read.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        result => result.context("sync", directory),
     }
 }
 

@@ -1,33 +1,33 @@
 //! The names of images in an archive (ST-010, ST-013, ST-020c, ST-031).
 
 use base::Events;
-use image::{Descriptor, Reference};
+use image::{Algorithm, Descriptor, Digest, MediaType, Reference};
 
 use crate::ArchiveError;
 use crate::format::{FULL_NAME, REF_NAME, tagged};
 
 /// What an entry of an index is called, before its image is known.
-pub(super) struct Annotated<'a> {
-    full: Option<&'a str>,
-    ref_name: Option<&'a str>,
+pub(crate) struct Annotated<'a> {
+    pub(crate) full: Option<&'a str>,
+    pub(crate) ref_name: Option<&'a str>,
 }
 
 impl<'a> Annotated<'a> {
-    pub(super) fn new(descriptor: &'a Descriptor) -> Self {
+    pub(crate) fn new(descriptor: &'a Descriptor) -> Self {
         let annotation =
             |name| descriptor.annotations.get(name).map(String::as_str).filter(|text| !text.is_empty());
         Self { full: annotation(FULL_NAME), ref_name: annotation(REF_NAME) }
     }
 
     /// What entries have in common that are variants of one image, for several platforms.
-    pub(super) fn group(&self) -> Option<&'a str> {
+    pub(crate) fn group(&self) -> Option<&'a str> {
         self.full.or(self.ref_name)
     }
 
     /// The names of the image: the full one; else those that `manifest.json` gives it; else what stands for a name.
     ///
     /// docker takes a bare word for a repository, and so do we; tools that mean a tag by it add the full name.
-    pub(super) fn names(&self, repo_tags: &[Reference], events: &Events) -> Vec<Reference> {
+    pub(crate) fn names(&self, repo_tags: &[Reference], events: &Events) -> Vec<Reference> {
         if let Some(full) = self.full {
             return read(full, events).into_iter().collect();
         }
@@ -52,7 +52,7 @@ fn read(text: &str, events: &Events) -> Option<Reference> {
 }
 
 /// The names of `manifest.json`: each has a tag and no digest (ST-010).
-pub(super) fn repo_tags(texts: &[String]) -> Result<Vec<Reference>, ArchiveError> {
+pub(crate) fn repo_tags(texts: &[String]) -> Result<Vec<Reference>, ArchiveError> {
     let read = |text: &String| {
         let shown = base::text::bytes(text.as_bytes());
         let refused =
@@ -65,6 +65,26 @@ pub(super) fn repo_tags(texts: &[String]) -> Result<Vec<Reference>, ArchiveError
         }
     };
     texts.iter().map(read).collect()
+}
+
+/// Attestations and signatures: they are about an image, and not one.
+pub(crate) fn is_attached(descriptor: &Descriptor) -> bool {
+    let is_artifact = descriptor.artifact_type.as_ref().is_some_and(|kind| !is_config(kind));
+    let is_nowhere = descriptor.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
+    let is_tagged = Annotated::new(descriptor).ref_name.is_some_and(is_digest_tag);
+    is_artifact || is_nowhere || is_tagged || descriptor.annotations.contains_key("vnd.docker.reference.type")
+}
+
+/// Tags that are made of the digest of what they are about: cosign's, and those that stand for lists of referrers.
+fn is_digest_tag(name: &str) -> bool {
+    let tag = name.rsplit(['/', ':']).next().unwrap_or(name);
+    let hex = tag.strip_prefix("sha256-").map(|rest| rest.split('.').next().unwrap_or(rest));
+    hex.is_some_and(|hex| Digest::from_hex(Algorithm::Sha256, hex).is_ok())
+}
+
+/// Whether a config is that of an image.
+pub(crate) fn is_config(media_type: &MediaType) -> bool {
+    *media_type == MediaType::OCI_CONFIG || *media_type == MediaType::DOCKER_CONFIG
 }
 
 #[cfg(test)]

@@ -1,0 +1,165 @@
+//! Copies into layouts and archives: blobs, documents from below, the name last; in an archive, which is one stream, the name first.
+
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+
+use archive::layout::{Archive, Directory, Docker, named};
+use base::task::Task;
+use base::{Cancel, Events};
+use image::{Descriptor, Document, MediaType, Reference};
+
+use super::Copied;
+use super::graph::Graph;
+use crate::local::transfer_error;
+use crate::manifests::{self, Fetched};
+use crate::parallel::in_parallel;
+use crate::source::Source;
+use crate::{DistributionError, Result};
+
+/// How many blobs are on their way at a time (RC-067).
+const BLOBS_AT_A_TIME: usize = 3;
+/// What `oci:PATH:NAME` calls an image (ST-031).
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// What a copy shares with others.
+pub(super) struct Work<'a> {
+    pub source: &'a dyn Source,
+    pub stop: &'a Cancel,
+    pub events: &'a Events,
+}
+
+/// The entries of `index.json`: the image under its name; what refers to it, which is found by its subject; and what has a tag made of a digest.
+fn entries(graph: &Graph, root: Vec<Descriptor>) -> Vec<Descriptor> {
+    let referrers = graph.referrers.iter().filter(|fetched| manifests::subject(&fetched.document).is_some());
+    let tagged = graph.digest_tags.iter().map(|(tag, fetched)| called(&fetched.descriptor, Some(tag)));
+    root.into_iter().chain(referrers.map(manifests::entry)).chain(tagged).collect()
+}
+
+/// An entry under a name, which is any text.
+pub(super) fn called(descriptor: &Descriptor, name: Option<&str>) -> Descriptor {
+    let mut entry = descriptor.clone();
+    entry.annotations.extend(name.map(|name| (REF_NAME.to_owned(), name.to_owned())));
+    entry
+}
+
+impl Work<'_> {
+    /// Adds all of it to a layout. What is there is not written again.
+    pub(super) fn to_directory(
+        &self,
+        to: &Directory,
+        name: Option<&str>,
+        graph: &Graph,
+        root: &Descriptor,
+    ) -> Result<Copied> {
+        let copied = Mutex::new(Copied::new(root.clone()));
+        let mut blobs: Vec<&Descriptor> = graph.blobs.iter().collect();
+        blobs.sort_by_key(|blob| std::cmp::Reverse(blob.size));
+        in_parallel(&blobs, BLOBS_AT_A_TIME, |blob| {
+            let is_there = to.has(blob);
+            if !is_there {
+                self.blob(blob, |incoming, task| {
+                    let mut count = task.count(Some(blob.size));
+                    to.add(blob, incoming, &mut count, self.stop)?;
+                    count.end();
+                    Ok(())
+                })
+                .inspect_err(|_| self.stop.cancel())?;
+            }
+            let mut copied = copied.lock().unwrap_or_else(PoisonError::into_inner);
+            *(if is_there { &mut copied.spared } else { &mut copied.sent }) += blob.size;
+            Ok(())
+        })?;
+        let mut is_new = false;
+        for document in graph.all_documents() {
+            is_new |= to.put(&document.descriptor, document.bytes())?;
+        }
+        self.stop.check()?;
+        is_new |= to.name(&entries(graph, vec![called(root, name)]))?;
+        let copied = copied.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let was_there = !is_new && copied.sent == 0;
+        Ok(Copied { was_there, ..copied.with(graph) })
+    }
+
+    /// Writes all of it as an archive.
+    pub(super) fn to_archive(
+        &self,
+        out: &mut dyn Write,
+        name: Option<&str>,
+        graph: &Graph,
+        root: &Descriptor,
+    ) -> Result<Copied> {
+        self.stream(out, &entries(graph, vec![called(root, name)]), None, graph, root)
+    }
+
+    /// Writes an image for one platform as an archive that docker reads, too.
+    pub(super) fn to_docker_archive(
+        &self,
+        out: &mut dyn Write,
+        names: &[Reference],
+        graph: &Graph,
+        root: &Fetched,
+    ) -> Result<Copied> {
+        let manifest = match &root.document {
+            Document::Manifest(manifest) if is_image(&manifest.value().config.media_type) => manifest.value(),
+            _ => {
+                return Err(DistributionError::Unsupported {
+                    what: self.source.called(),
+                    action: "put into a docker archive",
+                    reason: "it is no image".to_owned(),
+                });
+            }
+        };
+        let entries = entries(graph, named(&root.descriptor, names));
+        self.stream(out, &entries, Some(&[Docker { manifest, names }]), graph, &root.descriptor)
+    }
+
+    /// Documents, configs, layers: whoever reads it in one pass knows what comes (ST-021).
+    fn stream(
+        &self,
+        out: &mut dyn Write,
+        entries: &[Descriptor],
+        docker: Option<&[Docker<'_>]>,
+        graph: &Graph,
+        root: &Descriptor,
+    ) -> Result<Copied> {
+        let mut documents: Vec<&Fetched> = graph.all_documents().collect();
+        documents.sort_by_key(|document| document.descriptor.digest);
+        documents.dedup_by_key(|document| document.descriptor.digest);
+        let mut blobs: Vec<&Descriptor> = graph.blobs.iter().collect();
+        blobs.sort_by_key(|blob| (!is_image(&blob.media_type), blob.digest));
+        let digests = documents.iter().map(|document| &document.descriptor.digest);
+        let digests = digests.chain(blobs.iter().map(|blob| &blob.digest));
+        let mut archive = Archive::begin(out, entries, docker, digests)?;
+        for document in &documents {
+            archive.bytes(&document.descriptor.digest, document.bytes())?;
+        }
+        let mut copied = Copied::new(root.clone());
+        for blob in blobs {
+            self.blob(blob, |incoming, task| {
+                let mut count = task.count(Some(blob.size));
+                archive.blob((&blob.digest, blob.size), incoming, &mut count, self.stop)?;
+                count.end();
+                Ok(())
+            })?;
+            copied.sent += blob.size;
+        }
+        archive.finish()?;
+        Ok(copied.with(graph))
+    }
+
+    fn blob(
+        &self,
+        blob: &Descriptor,
+        write: impl FnOnce(&mut dyn std::io::Read, &Task<'_>) -> Result<(), archive::ArchiveError>,
+    ) -> Result<()> {
+        Task::run(self.events, format!("copy {}", blob.digest.short()), |task| {
+            let mut incoming = self.source.blob(blob, 0)?;
+            write(&mut incoming, task)
+                .map_err(|error| transfer_error(self.source, incoming.as_mut(), blob, error))
+        })
+    }
+}
+
+fn is_image(config: &MediaType) -> bool {
+    *config == MediaType::OCI_CONFIG || *config == MediaType::DOCKER_CONFIG
+}
