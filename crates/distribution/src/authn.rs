@@ -219,6 +219,19 @@ impl Authorizer {
     }
 }
 
+/// What a refusal asks for: the token server that checks credentials, or `Basic`; in words.
+pub(crate) fn asks_for(headers: &HeaderMap) -> Option<String> {
+    let challenges = challenges(headers);
+    let server = challenges.iter().find_map(|challenge| match challenge {
+        Challenge::Bearer { realm, .. } => Some(match Url::parse(realm) {
+            Ok(url) => format!("a token of {}", crate::http::shown(&url)),
+            Err(_) => "a token of a server whose address is none".to_owned(),
+        }),
+        Challenge::Basic => None,
+    });
+    server.or_else(|| challenges.contains(&Challenge::Basic).then(|| "user and password".to_owned()))
+}
+
 /// Who has no credentials, in messages.
 pub(crate) fn nobody() -> String {
     "anybody without a login".to_owned()

@@ -75,6 +75,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     let events = progress.events();
     let copier = Copier { client: &client, store: &store, lease: &lease, events: &events, cancel: &cancel };
     let copied = copier.copy(&from, to, &wish);
+    client.tell(&events);
     progress.finish();
     report(context, args, &copied?)?;
     Ok(0)

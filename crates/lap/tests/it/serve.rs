@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 use crate::environment::{Environment, path_text, tool};
 
 /// `lap serve`, which ends with the test.
-struct Served {
+pub struct Served {
     child: Child,
     address: SocketAddr,
 }
 
 impl Served {
     /// Starts it on the environment's store; on a port if it has to be a certain one.
-    fn start(lap: &Environment, port: u16, arguments: &[&str]) -> Self {
+    pub fn start(lap: &Environment, port: u16, arguments: &[&str]) -> Self {
         let address = format!("127.0.0.1:{port}");
         let mut child = lap
             .command([&["serve", "--addr", &address, "--access-log", "off"], arguments].concat())
@@ -47,7 +47,8 @@ impl Served {
         Self { child, address }
     }
 
-    fn name(&self, rest: &str) -> String {
+    /// A name in it.
+    pub fn name(&self, rest: &str) -> String {
         format!("{}/{rest}", self.address)
     }
 
@@ -107,7 +108,7 @@ fn htpasswd(lap: &Environment, name: &str, password: &str) -> PathBuf {
 }
 
 /// A certificate for 127.0.0.1 that is signed by itself, and its key.
-fn certificate(lap: &Environment) -> (PathBuf, PathBuf) {
+pub fn certificate(lap: &Environment) -> (PathBuf, PathBuf) {
     let (certificate, key) = (lap.path("server.crt"), lap.path("server.key"));
     let config = lap.write("openssl", "[req]\ndistinguished_name=name\n[name]\n");
     run(Command::new(tool("openssl", "openssl"))
