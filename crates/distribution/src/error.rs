@@ -323,6 +323,8 @@ impl Classified for DistributionError {
             DistributionError::Throttled { .. } => Kind::Busy,
             DistributionError::Helper { .. } => Kind::Failed,
             DistributionError::Answer { code: 507 | 413, .. } => Kind::NoSpace,
+            // Of a token server, or of one of the web.
+            DistributionError::Answer { code: 429, .. } => Kind::Busy,
             DistributionError::Answer { .. } | DistributionError::Protocol { .. } => Kind::Io,
             DistributionError::Mismatch { .. } => Kind::Corrupt,
             DistributionError::TooLarge { .. } => Kind::TooLarge,
