@@ -223,10 +223,15 @@ impl Authorizer {
 pub(crate) fn asks_for(headers: &HeaderMap) -> Option<String> {
     let challenges = challenges(headers);
     let server = challenges.iter().find_map(|challenge| match challenge {
-        Challenge::Bearer { realm, .. } => Some(match Url::parse(realm) {
-            Ok(url) => format!("a token of {}", crate::http::shown(&url)),
-            Err(_) => "a token of a server whose address is none".to_owned(),
-        }),
+        Challenge::Bearer { realm, service, .. } => {
+            let service = service.as_ref().map(|service| format!(" for {}", base::text::line(service)));
+            Some(match Url::parse(realm) {
+                Ok(url) => {
+                    format!("a token of {}{}", crate::http::shown(&url), service.unwrap_or_default())
+                }
+                Err(_) => "a token of a server whose address is none".to_owned(),
+            })
+        }
         Challenge::Basic => None,
     });
     server.or_else(|| challenges.contains(&Challenge::Basic).then(|| "user and password".to_owned()))

@@ -387,10 +387,14 @@ impl Classified for DistributionError {
                 "the fault is the server's: repeat the command later; what was transferred is kept"
                     .to_owned(),
             ),
-            DistributionError::Mismatch { .. } => Some(
-                "the registry, or a proxy on the way, gives wrong bytes; what was verified before is kept"
-                    .to_owned(),
-            ),
+            DistributionError::Mismatch { .. } | DistributionError::PulledLayer { .. }
+                if self.kind() == Kind::Corrupt =>
+            {
+                Some(
+                    "the registry, or a proxy on the way, gives wrong bytes; what was verified before is kept"
+                        .to_owned(),
+                )
+            }
             // What a layer's own error proposes is about the store, and here the registry is at fault.
             _ => self.kind().hint().map(str::to_owned),
         }

@@ -43,9 +43,12 @@ pub(crate) struct Http {
     runtime: Runtime,
     config: Config,
     routes: Routes,
-    /// For servers with certificates or rules of their own, by their authority; the one without is for all others.
-    clients: Mutex<HashMap<Option<(String, Trust)>, reqwest::Client>>,
+    clients: Mutex<HashMap<Key, reqwest::Client>>,
 }
+
+/// Which connections a request can go over: those of servers with certificates or rules of their own, by their authority, or those of all others; and
+/// whether it is one of those that move much.
+type Key = (Option<(String, Trust)>, bool);
 
 /// A request.
 pub(crate) struct Outgoing<'a> {
@@ -55,6 +58,8 @@ pub(crate) struct Outgoing<'a> {
     pub body: Option<&'a Body>,
     /// What is believed of this server alone.
     pub trust: Option<&'a Trust>,
+    /// Whether much is moved. Several such go over connections of their own, by HTTP/1.1: over a single one they share what it is given (RC-046).
+    pub bulk: bool,
 }
 
 /// The head of an answer, and its body, to be read.
@@ -100,9 +105,9 @@ impl Http {
         cancel: &'a Cancel,
     ) -> Result<Answer<'a>, DistributionError> {
         cancel.check()?;
-        let Outgoing { method, url, mut headers, body, trust } = outgoing;
+        let Outgoing { method, url, mut headers, body, trust, bulk } = outgoing;
         let (shown, via) = (fault::shown(&url), self.via(&url));
-        let client = self.client(&url, trust)?;
+        let client = self.client(&url, trust, bulk)?;
         // The library says no length of a body that has none, and servers exist that insist on it (RC-072).
         if body.is_some_and(Body::is_empty) {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -164,13 +169,13 @@ impl Http {
     }
 
     /// The client for a server.
-    fn client(&self, url: &Url, trust: Option<&Trust>) -> Result<reqwest::Client> {
-        let key = self.special(url, trust);
+    fn client(&self, url: &Url, trust: Option<&Trust>, bulk: bool) -> Result<reqwest::Client> {
+        let key = (self.special(url, trust), bulk);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let client = self.build(key.as_ref())?;
+        let client = self.build(key.0.as_ref(), bulk)?;
         clients.insert(key, client.clone());
         Ok(client)
     }
@@ -183,18 +188,21 @@ impl Http {
         special.then_some((authority, trust))
     }
 
-    fn build(&self, special: Option<&(String, Trust)>) -> Result<reqwest::Client> {
+    fn build(&self, special: Option<&(String, Trust)>, bulk: bool) -> Result<reqwest::Client> {
         let patience = &self.config.patience;
-        let builder = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder()
             .user_agent(&self.config.agent)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .proxy(self.routes.for_library())
             .connect_timeout(special.and_then(|(_, trust)| trust.connect).unwrap_or(patience.connect))
-            .tls_backend_preconfigured(tls::config(&self.config, special)?)
+            .tls_backend_preconfigured(tls::config(&self.config, special, bulk)?)
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .tcp_nodelay(true);
+        if bulk {
+            builder = builder.http1_only();
+        }
         builder.build().map_err(|error| DistributionError::Start { source: std::io::Error::other(error) })
     }
 }

@@ -53,6 +53,14 @@ pub(crate) struct Call<'a> {
     pub again: bool,
 }
 
+impl Call<'_> {
+    /// Whether a blob moves, in either direction.
+    fn is_bulk(&self) -> bool {
+        let is_streamed = matches!(self.body, Some(Body::Stream { .. }));
+        is_streamed || (self.method == Method::GET && self.url.path().contains("/blobs/sha"))
+    }
+}
+
 impl<'a> Registry<'a> {
     /// Finds out how the registry is spoken to.
     pub(crate) fn open(
@@ -221,7 +229,8 @@ impl<'a> Registry<'a> {
             }
             let trust = is_its_own.then_some(&self.place.trust);
             let method = call.method.clone();
-            let outgoing = Outgoing { method, url: url.clone(), headers, body: call.body, trust };
+            let outgoing =
+                Outgoing { method, url: url.clone(), headers, body: call.body, trust, bulk: call.is_bulk() };
             let answer = self.client.http.exchange(outgoing, self.cancel)?;
             self.state.answered.store(true, Ordering::Relaxed);
             if is_its_own {
@@ -329,6 +338,7 @@ fn is_secure(client: &Client, place: &Place, state: &HostState, cancel: &Cancel)
         headers: HeaderMap::new(),
         body: None,
         trust: Some(&place.trust),
+        bulk: false,
     };
     let secure = match client.http.exchange(outgoing, cancel) {
         Ok(answer) => {

@@ -185,6 +185,7 @@ impl<'a> Transfer<'a> {
                 headers: headers.clone(),
                 body: None,
                 trust: None,
+                bulk: true,
             };
             let answer = self.client.http.exchange(outgoing, self.wanted.cancel)?;
             self.answered = true;

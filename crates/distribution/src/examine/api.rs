@@ -71,6 +71,11 @@ fn answered(answer: &Answer<'_>) -> (Finding, bool) {
             Finding::missing("api", text, Some("it gives no more for now: try again later".to_owned())),
             false,
         ),
+        // What servers answer that expect TLS.
+        (400, _) if address.scheme() == "http" => {
+            let remedy = "it seems to speak TLS: take http:// out of the settings";
+            (Finding::missing("api", text, Some(remedy.to_owned())), false)
+        }
         (500.., _) => (
             Finding::missing("api", text, Some("the fault is the server's: try again later".to_owned())),
             false,

@@ -57,8 +57,7 @@ impl Http {
     ) -> Result<Result<Greeting, Fault>> {
         let rules = tls::Rules::of(&self.config, self.special(url, Some(trust)).as_ref())?;
         let verifier = rules.verifier.clone();
-        let mut config = rules.client(Arc::new(verifier.of_anybody()))?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let config = rules.client(Arc::new(verifier.of_anybody()))?;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let Ok(name) = ServerName::try_from(host) else {
             return Err(DistributionError::NoHost(url.host_str().unwrap_or_default().to_owned()));

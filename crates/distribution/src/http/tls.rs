@@ -18,6 +18,9 @@ use x509_cert::der::Decode;
 use super::Trust;
 use crate::{Config, DistributionError, Result};
 
+/// HTTP/2, as it is called where a server chooses.
+const HTTP_2: &[u8] = b"h2";
+
 /// Whether a server has rules of its own.
 pub(super) fn is_special(config: &Config, authority: &str) -> bool {
     is_insecure(config, authority) || directories(config, authority).next().is_some()
@@ -32,11 +35,19 @@ fn directories<'a>(config: &'a Config, authority: &'a str) -> impl Iterator<Item
     config.certificates.iter().map(move |directory| directory.join(authority)).filter(|path| path.is_dir())
 }
 
-/// How TLS is spoken with a server, or with all that have no rules of their own.
-pub(super) fn config(config: &Config, special: Option<&(String, Trust)>) -> Result<ClientConfig> {
+/// How TLS is spoken with a server, or with all that have no rules of their own; with HTTP/2 if the server wants, or only with HTTP/1.1.
+pub(super) fn config(
+    config: &Config,
+    special: Option<&(String, Trust)>,
+    http_1_only: bool,
+) -> Result<ClientConfig> {
     let rules = Rules::of(config, special)?;
     let verifier = rules.verifier.clone();
-    rules.client(verifier)
+    let mut client = rules.client(verifier)?;
+    if http_1_only {
+        client.alpn_protocols.retain(|protocol| protocol != HTTP_2);
+    }
+    Ok(client)
 }
 
 /// What a server has to show, and what it is shown.
@@ -97,10 +108,12 @@ impl Rules {
             .map_err(failed)?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
-        match self.identity {
-            None => Ok(builder.with_no_client_auth()),
-            Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(failed),
-        }
+        let mut client = match self.identity {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(failed)?,
+        };
+        client.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
+        Ok(client)
     }
 }
 

@@ -100,7 +100,7 @@ fn who_one_is_and_who_says_so() {
         &look(&Lab::new(), &name, false),
         "login",
         State::Ok,
-        &[&format!("it wants a token of http://{host}, and anybody gets one")],
+        &[&format!("it wants a token of http://{host} for test, and anybody gets one")],
     );
     registry.set_access(Access::Token(Some(("anna", "s3cret"))));
     let examined = look(&with("s3cret"), &name, false);

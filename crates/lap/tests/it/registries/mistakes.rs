@@ -12,31 +12,39 @@ struct Said {
     text: String,
     /// What is replaced by what.
     names: Vec<(String, &'static str)>,
+    /// What is not said as it should be.
+    wrong: Vec<String>,
 }
 
 impl Said {
     fn new(lap: &Environment) -> Self {
         let directory = lap.path("").display().to_string();
-        Self { text: String::new(), names: vec![(directory, "DIR/")] }
+        Self { text: String::new(), names: vec![(directory, "DIR/")], wrong: Vec::new() }
     }
 
     fn call(&mut self, what: String, name: &'static str) {
         self.names.push((what, name));
     }
 
-    /// Takes note of a command that has to fail, with one line of what and why, and one or two of what to do.
+    /// Takes note of a command that has to fail.
     fn add(&mut self, title: &str, ran: &Ran) {
-        assert_eq!(ran.code, 1, "{title}: {}{}", ran.stdout, ran.stderr);
         let mut said = ran.stderr.clone();
         for (what, name) in &self.names {
             said = said.replace(what, name);
         }
+        // What the resolver says of it depends on the network.
+        let said = match said.split_once("no host of this name (") {
+            Some((before, after)) => {
+                let after = after.split_once(')').map_or("", |(_, after)| after);
+                format!("{before}no host of this name (WHY){after}")
+            }
+            None => super::without_digests(&said),
+        };
         let lines: Vec<_> = said.lines().skip_while(|line| !line.starts_with("error: ")).collect();
-        assert!((1..=3).contains(&lines.len()), "{title}: {}", ran.stderr);
-        assert!(
-            lines.len() > 1 && lines[1..].iter().all(|line| line.starts_with("hint: ")),
-            "{title}: {said}"
-        );
+        let hints = lines.iter().skip(1).filter(|line| line.starts_with("hint: ")).count();
+        if ran.code != 1 || hints == 0 || hints > 2 || hints + 1 != lines.len() {
+            self.wrong.push(format!("{title}: {}: {}", ran.code, ran.stderr));
+        }
         let _ = writeln!(self.text, "# {title}\n{}\n", lines.join("\n"));
     }
 }
@@ -138,6 +146,8 @@ fn what_clients_are_told() {
         &lap.lap(["push", "-q", &format!("{}/app:1", secured.host())]),
     );
     insta::assert_snapshot!(said.text);
+    // One line of what and why, and one or two of what to do.
+    assert!(said.wrong.is_empty(), "{}", said.wrong.join("\n"));
 }
 
 #[test]
@@ -161,4 +171,6 @@ fn what_is_said_to_who_serves() {
     said.call(address.clone(), "ADDRESS");
     said.add("a port that is in use", &lap.lap(["serve", "--addr", &address]));
     insta::assert_snapshot!(said.text);
+    // One line of what and why, and one or two of what to do.
+    assert!(said.wrong.is_empty(), "{}", said.wrong.join("\n"));
 }
