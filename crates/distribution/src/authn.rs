@@ -242,11 +242,11 @@ pub(crate) fn nobody() -> String {
     "anybody without a login".to_owned()
 }
 
-/// What scopes stand for, in messages: `pull app`, `pull, push app`.
+/// What scopes stand for, in messages: `pull app`, `pull and push app`.
 pub(crate) fn wish(scopes: &BTreeSet<String>) -> String {
     let readable = |scope: &String| {
         let (name, actions) = scope.split_once(':')?.1.rsplit_once(':')?;
-        Some(format!("{} {name}", actions.replace(',', " to and ")))
+        Some(format!("{} {name}", actions.replace(',', " and ")))
     };
     match scopes.iter().filter_map(readable).collect::<Vec<_>>() {
         none if none.is_empty() => "do that".to_owned(),

@@ -133,14 +133,14 @@ pub enum DistributionError {
         said: String,
     },
     /// The registry has given enough for now, and was asked as often as makes sense (RC-062, RC-063).
-    #[error("{host} gives no more for now{}{}{}", of_limits(.limits.as_ref()), of_pause(.pause.as_ref()), behind(.said))]
+    #[error("{host} gives no more for now{}{}{}", of_limits(.limits.as_deref()), of_pause(.pause.as_ref()), behind(.said))]
     Throttled {
         /// The registry.
         host: String,
         /// For how long, when that is longer than anybody wants to wait.
         pause: Option<Duration>,
         /// What it says of its limits.
-        limits: Option<Limits>,
+        limits: Option<Box<Limits>>,
         /// Whether it was asked without credentials.
         anonymous: bool,
         /// What the server said.
@@ -200,7 +200,7 @@ pub enum DistributionError {
         source: ParseError,
     },
     /// The image is not there for a platform.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Platform {
         /// Which image.
         what: String,

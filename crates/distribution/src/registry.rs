@@ -161,7 +161,7 @@ impl<'a> Registry<'a> {
         DistributionError::Throttled {
             host: self.host.name().to_owned(),
             pause,
-            limits: Limits::of(headers),
+            limits: Limits::of(headers).map(Box::new),
             anonymous: self.authorizer.credential.is_none(),
             said,
         }
