@@ -219,16 +219,34 @@ impl Authorizer {
     }
 }
 
+/// What a refusal asks for: the token server that checks credentials, or `Basic`; in words.
+pub(crate) fn asks_for(headers: &HeaderMap) -> Option<String> {
+    let challenges = challenges(headers);
+    let server = challenges.iter().find_map(|challenge| match challenge {
+        Challenge::Bearer { realm, service, .. } => {
+            let service = service.as_ref().map(|service| format!(" for {}", base::text::line(service)));
+            Some(match Url::parse(realm) {
+                Ok(url) => {
+                    format!("a token of {}{}", crate::http::shown(&url), service.unwrap_or_default())
+                }
+                Err(_) => "a token of a server whose address is none".to_owned(),
+            })
+        }
+        Challenge::Basic => None,
+    });
+    server.or_else(|| challenges.contains(&Challenge::Basic).then(|| "user and password".to_owned()))
+}
+
 /// Who has no credentials, in messages.
 pub(crate) fn nobody() -> String {
     "anybody without a login".to_owned()
 }
 
-/// What scopes stand for, in messages: `pull app`, `pull, push app`.
+/// What scopes stand for, in messages: `pull app`, `pull and push app`.
 pub(crate) fn wish(scopes: &BTreeSet<String>) -> String {
     let readable = |scope: &String| {
         let (name, actions) = scope.split_once(':')?.1.rsplit_once(':')?;
-        Some(format!("{} {name}", actions.replace(',', " to and ")))
+        Some(format!("{} {name}", actions.replace(',', " and ")))
     };
     match scopes.iter().filter_map(readable).collect::<Vec<_>>() {
         none if none.is_empty() => "do that".to_owned(),

@@ -8,6 +8,7 @@ use base::Cancel;
 use image::Reference;
 
 use crate::authn::Authorizer;
+use crate::cookies::Jar;
 use crate::credentials::{self, Credential};
 use crate::host::Host;
 use crate::http::Http;
@@ -15,12 +16,14 @@ use crate::mirrored::Mirrored;
 use crate::places::{self, Place};
 use crate::registry::Registry;
 use crate::retry::Gate;
+use crate::warnings::Warnings;
 use crate::{Config, Result};
 
 /// Connections to registries, and what was learned of them. Work of several threads shares it.
 pub struct Client {
     pub(crate) http: Http,
     hosts: Mutex<HashMap<Host, Arc<HostState>>>,
+    pub(crate) warnings: Warnings,
 }
 
 /// What is known of one registry.
@@ -33,6 +36,7 @@ pub(crate) struct HostState {
     /// Whether it has ever answered anything.
     pub answered: AtomicBool,
     pub gate: Gate,
+    pub cookies: Jar,
     /// Two repositories may belong to two users (RC-035).
     authorizers: Mutex<Vec<Arc<Authorizer>>>,
 }
@@ -52,7 +56,12 @@ impl HostState {
 impl Client {
     /// A client that has not talked to anybody yet.
     pub fn new(config: Config) -> Result<Self> {
-        Ok(Self { http: Http::new(config)?, hosts: Mutex::default() })
+        Ok(Self { http: Http::new(config)?, hosts: Mutex::default(), warnings: Warnings::default() })
+    }
+
+    /// What registries want their users to know (RC-113), and nobody was told yet; ready to be shown.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.news()
     }
 
     pub(crate) fn host(&self, host: &Host) -> Arc<HostState> {

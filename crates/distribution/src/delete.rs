@@ -91,7 +91,7 @@ fn replace_and_delete(registry: &Registry<'_>, reference: &Reference, tag: &str)
 }
 
 /// Asks for the deletion of a manifest that is not there: who deletes nothing says so, and who deletes says that it is not there.
-fn may_delete(registry: &Registry<'_>, reference: &Reference) -> Result<()> {
+pub(crate) fn may_delete(registry: &Registry<'_>, reference: &Reference) -> Result<()> {
     let nothing =
         Digest::sha256(format!("{MARK} {:016x}", RandomState::new().build_hasher().finish()).as_bytes());
     match by_digest(registry, reference, &nothing) {

@@ -9,6 +9,7 @@ use layer::LayerError;
 use store::StoreError;
 
 pub use crate::http::{Fault, TransportError};
+use crate::limits::Limits;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +41,7 @@ pub enum DistributionError {
         source: std::io::Error,
     },
     /// The address of a proxy is none.
-    #[error("the proxy for {scheme} is not an address")]
+    #[error("the proxy for {scheme} is not the address of one")]
     Proxy {
         /// For what it is.
         scheme: &'static str,
@@ -131,13 +132,17 @@ pub enum DistributionError {
         /// What the server said.
         said: String,
     },
-    /// The registry asks for a longer pause than anybody wants to wait.
-    #[error("{host} asks for a pause of {} seconds{}", .pause.as_secs(), behind(.said))]
+    /// The registry has given enough for now, and was asked as often as makes sense (RC-062, RC-063).
+    #[error("{host} gives no more for now{}{}{}", of_limits(.limits.as_deref()), of_pause(.pause.as_ref()), behind(.said))]
     Throttled {
         /// The registry.
         host: String,
-        /// How long.
-        pause: Duration,
+        /// For how long, when that is longer than anybody wants to wait.
+        pause: Option<Duration>,
+        /// What it says of its limits.
+        limits: Option<Box<Limits>>,
+        /// Whether it was asked without credentials.
+        anonymous: bool,
         /// What the server said.
         said: String,
     },
@@ -207,7 +212,7 @@ pub enum DistributionError {
         source: ParseError,
     },
     /// The image is not there for a platform.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Platform {
         /// Which image.
         what: String,
@@ -280,6 +285,26 @@ fn behind(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": it says {text}") }
 }
 
+/// What a registry says of its limits, in brackets.
+fn of_limits(limits: Option<&Limits>) -> String {
+    limits.map_or_else(String::new, |limits| format!(" ({limits})"))
+}
+
+fn of_pause(pause: Option<&Duration>) -> String {
+    pause.map_or_else(String::new, |pause| format!(", and asks for a pause of {} seconds", pause.as_secs()))
+}
+
+/// An error with its reasons.
+pub(crate) fn in_one_line(error: &DistributionError) -> String {
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(reason) = next {
+        text.push_str(&format!(": {reason}"));
+        next = reason.source();
+    }
+    text
+}
+
 impl Classified for DistributionError {
     fn kind(&self) -> Kind {
         match self {
@@ -310,6 +335,7 @@ impl Classified for DistributionError {
             DistributionError::Throttled { .. } => Kind::Busy,
             DistributionError::Helper { .. } => Kind::Failed,
             DistributionError::Answer { code: 507 | 413, .. } => Kind::NoSpace,
+            // Of a token server, or of one of the web.
             DistributionError::Answer { code: 429, .. } => Kind::Busy,
             DistributionError::Answer { .. } | DistributionError::Protocol { .. } => Kind::Io,
             DistributionError::Mismatch { .. } | DistributionError::Damaged { .. } => Kind::Corrupt,
@@ -324,6 +350,10 @@ impl Classified for DistributionError {
             DistributionError::Layer(error) => error.hint(),
             DistributionError::Image(error) => error.hint(),
             DistributionError::Transport(error) => error.hint(),
+            DistributionError::Proxy { scheme } => {
+                let name = scheme.to_uppercase();
+                Some(format!("set {name}_PROXY to http://[USER:PASSWORD@]HOST:PORT, or socks5h://HOST:PORT"))
+            }
             DistributionError::Blocked { .. } => Some("take `blocked` out of that entry if it is to be used".to_owned()),
             DistributionError::NoPlace { .. } => Some("add the capability that is missing to that file".to_owned()),
             DistributionError::Mirrors { source, .. } => source.hint(),
@@ -355,8 +385,11 @@ impl Classified for DistributionError {
             DistributionError::NoFileForAnybody { .. } => {
                 Some("no credentials are shown for URLs: put the file into the build context".to_owned())
             }
+            DistributionError::Throttled { host, limits: Some(_), anonymous: true, .. } => Some(format!(
+                "users have more: `lap login {host}`; or set up a mirror; what has come is kept"
+            )),
             DistributionError::Throttled { .. } => {
-                Some("repeat the command then; what has come is kept".to_owned())
+                Some("repeat the command later; what has come is kept".to_owned())
             }
             DistributionError::Answer { code: 507 | 413, .. } => Some(
                 "the registry has no room for it, or a proxy before it limits sizes: ask whoever runs it"
@@ -366,13 +399,17 @@ impl Classified for DistributionError {
                 "the fault is the server's: repeat the command later; what was transferred is kept"
                     .to_owned(),
             ),
-            DistributionError::Mismatch { .. } => Some(
-                "the registry, or a proxy on the way, gives wrong bytes; what was verified before is kept"
-                    .to_owned(),
-            ),
             DistributionError::Damaged { .. } => Some(
                 "remove what is damaged, and copy the image there again from where it is whole".to_owned(),
             ),
+            DistributionError::Mismatch { .. } | DistributionError::PulledLayer { .. }
+                if self.kind() == Kind::Corrupt =>
+            {
+                Some(
+                    "the registry, or a proxy on the way, gives wrong bytes; what was verified before is kept"
+                        .to_owned(),
+                )
+            }
             // What a layer's own error proposes is about the store, and here the registry is at fault.
             _ => self.kind().hint().map(str::to_owned),
         }

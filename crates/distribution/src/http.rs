@@ -4,6 +4,8 @@
 
 mod body;
 mod fault;
+mod greeting;
+mod proxy;
 mod tls;
 mod trust;
 
@@ -14,17 +16,18 @@ use std::time::{Duration, Instant};
 
 use base::Cancel;
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 pub(crate) use body::Body;
-pub(crate) use fault::shown;
 pub use fault::{Fault, TransportError};
+pub(crate) use fault::{UNKNOWN_AUTHORITY, shown};
+pub(crate) use greeting::{Greeting, addresses, connect};
+pub(crate) use proxy::{Route, Routes};
 pub(crate) use trust::Trust;
 
-use crate::config::Proxies;
 use crate::{Config, DistributionError, Result};
 
 /// Threads that move bytes between sockets and those who wait for them: the work itself is done elsewhere.
@@ -39,9 +42,13 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) struct Http {
     runtime: Runtime,
     config: Config,
-    /// For servers with certificates or rules of their own, by their authority; the one without is for all others.
-    clients: Mutex<HashMap<Option<(String, Trust)>, reqwest::Client>>,
+    routes: Routes,
+    clients: Mutex<HashMap<Key, reqwest::Client>>,
 }
+
+/// Which connections a request can go over: those of servers with certificates or rules of their own, by their authority, or those of all others; and
+/// whether it is one of those that move much.
+type Key = (Option<(String, Trust)>, bool);
 
 /// A request.
 pub(crate) struct Outgoing<'a> {
@@ -51,6 +58,8 @@ pub(crate) struct Outgoing<'a> {
     pub body: Option<&'a Body>,
     /// What is believed of this server alone.
     pub trust: Option<&'a Trust>,
+    /// Whether much is moved. Several such go over connections of their own, by HTTP/1.1: over a single one they share what it is given (RC-046).
+    pub bulk: bool,
 }
 
 /// The head of an answer, and its body, to be read.
@@ -68,7 +77,21 @@ impl Http {
             .enable_all()
             .build()
             .map_err(|source| DistributionError::Start { source })?;
-        Ok(Self { runtime, config, clients: Mutex::default() })
+        let routes = Routes::new(&config.proxies)?;
+        Ok(Self { runtime, config, routes, clients: Mutex::default() })
+    }
+
+    /// Which proxies there are for what.
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// The proxy to a server, for messages.
+    fn via(&self, url: &Url) -> Option<String> {
+        match self.routes.to(url) {
+            Route::Through(proxy) => Some(fault::shown(proxy)),
+            Route::Direct | Route::Loopback | Route::Excepted(_) => None,
+        }
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -82,9 +105,13 @@ impl Http {
         cancel: &'a Cancel,
     ) -> Result<Answer<'a>, DistributionError> {
         cancel.check()?;
-        let Outgoing { method, url, headers, body, trust } = outgoing;
-        let shown = fault::shown(&url);
-        let client = self.client(&url, trust)?;
+        let Outgoing { method, url, mut headers, body, trust, bulk } = outgoing;
+        let (shown, via) = (fault::shown(&url), self.via(&url));
+        let client = self.client(&url, trust, bulk)?;
+        // The library says no length of a body that has none, and servers exist that insist on it (RC-072).
+        if body.is_some_and(Body::is_empty) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         let mut request = client.request(method, url).headers(headers);
         let mut progress = None;
         if let Some(body) = body {
@@ -93,7 +120,7 @@ impl Http {
             request = request.body(stream);
         }
         let patience = &self.config.patience;
-        let failed = |fault| DistributionError::Transport(TransportError::new(shown.clone(), fault));
+        let failed = |fault| DistributionError::Transport(TransportError::new(shown, via, fault));
         let waited = self.wait(cancel, async {
             let mut exchange = std::pin::pin!(request.send());
             let mut last = (0, Instant::now());
@@ -142,33 +169,39 @@ impl Http {
     }
 
     /// The client for a server.
-    fn client(&self, url: &Url, trust: Option<&Trust>) -> Result<reqwest::Client> {
-        let authority = authority(url);
-        let trust = trust.cloned().unwrap_or_default();
-        let special = trust != Trust::default() || tls::is_special(&self.config, &authority);
-        let key = special.then_some((authority, trust));
+    fn client(&self, url: &Url, trust: Option<&Trust>, bulk: bool) -> Result<reqwest::Client> {
+        let key = (self.special(url, trust), bulk);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let client = self.build(key.as_ref())?;
+        let client = self.build(key.0.as_ref(), bulk)?;
         clients.insert(key, client.clone());
         Ok(client)
     }
 
-    fn build(&self, special: Option<&(String, Trust)>) -> Result<reqwest::Client> {
+    /// What is special about a server: by this its connections are told from those to others.
+    fn special(&self, url: &Url, trust: Option<&Trust>) -> Option<(String, Trust)> {
+        let authority = authority(url);
+        let trust = trust.cloned().unwrap_or_default();
+        let special = trust != Trust::default() || tls::is_special(&self.config, &authority);
+        special.then_some((authority, trust))
+    }
+
+    fn build(&self, special: Option<&(String, Trust)>, bulk: bool) -> Result<reqwest::Client> {
         let patience = &self.config.patience;
         let mut builder = reqwest::Client::builder()
             .user_agent(&self.config.agent)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            .proxy(self.routes.for_library())
             .connect_timeout(special.and_then(|(_, trust)| trust.connect).unwrap_or(patience.connect))
-            .tls_backend_preconfigured(tls::config(&self.config, special)?)
+            .tls_backend_preconfigured(tls::config(&self.config, special, bulk)?)
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .tcp_nodelay(true);
-        for proxy in proxies(&self.config.proxies)? {
-            builder = builder.proxy(proxy);
+        if bulk {
+            builder = builder.http1_only();
         }
         builder.build().map_err(|error| DistributionError::Start { source: std::io::Error::other(error) })
     }
@@ -177,6 +210,15 @@ impl Http {
 impl Answer<'_> {
     pub(crate) fn status(&self) -> StatusCode {
         self.response.status()
+    }
+
+    /// `HTTP/1.1`, `HTTP/2`
+    pub(crate) fn version(&self) -> &'static str {
+        match self.response.version() {
+            reqwest::Version::HTTP_2 => "HTTP/2",
+            reqwest::Version::HTTP_10 => "HTTP/1.0",
+            _ => "HTTP/1.1",
+        }
     }
 
     /// Where it came from.
@@ -195,7 +237,7 @@ impl Answer<'_> {
 
     /// How many bytes the body has, if that is said.
     pub(crate) fn length(&self) -> Option<u64> {
-        self.header(reqwest::header::CONTENT_LENGTH)?.parse().ok()
+        self.header(CONTENT_LENGTH)?.parse().ok()
     }
 
     /// The next piece of the body; `None` at its end.
@@ -208,7 +250,13 @@ impl Answer<'_> {
                 Ok(result) => result.map_err(|error| fault::of(&error)),
             }
         })?;
-        waited.map_err(|fault| TransportError::new(fault::shown(self.response.url()), fault).into())
+        waited.map_err(|fault| self.trouble(fault).into())
+    }
+
+    /// The error of an answer that does not come whole.
+    pub(crate) fn trouble(&self, fault: Fault) -> TransportError {
+        let url = self.response.url();
+        TransportError::new(fault::shown(url), self.http.via(url), fault)
     }
 
     /// The whole body, when it has at most `limit` bytes (RC-084); `None` when it has more.
@@ -234,23 +282,4 @@ impl Answer<'_> {
 pub(crate) fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-fn proxies(proxies: &Proxies) -> Result<Vec<reqwest::Proxy>> {
-    let exceptions = || proxies.no_proxy.as_deref().and_then(reqwest::NoProxy::from_string);
-    let mut built = Vec::new();
-    for (address, scheme) in [(&proxies.http, "http"), (&proxies.https, "https")] {
-        let Some(address) = address else { continue };
-        let with_scheme = if address.contains("://") { address.clone() } else { format!("http://{address}") };
-        let Ok(proxy) = Url::parse(&with_scheme) else {
-            return Err(DistributionError::Proxy { scheme });
-        };
-        let rule = move |url: &Url| {
-            let local =
-                url.host_str().is_some_and(|host| crate::host::is_loopback(host.trim_matches(['[', ']'])));
-            (url.scheme() == scheme && !local).then(|| proxy.clone())
-        };
-        built.push(reqwest::Proxy::custom(rule).no_proxy(exceptions()));
-    }
-    Ok(built)
 }

@@ -25,6 +25,8 @@
 //! - `download`: a blob as a stream that goes on behind interruptions.
 //! - `places`: where the images of a name may be had, as containerd's and podman's files have it; `mirrored`: a source that goes from one of these places to the next.
 //! - `source`: where images come from; `local`: a layout, an archive, the store; `foreign`: layers that registries need not have.
+//! - [`examine`]: a registry looked at step by step, for a diagnosis.
+//! - `cookies`, `limits`, `warnings`: what registries say beside what they were asked for.
 //! - [`copy`]: from one place to another, through memory.
 //! - [`web`]: a file that is no blob of a registry, for ADD.
 //! - `upload`: a blob on its way out, by chunks that go on behind interruptions, also in the next process.
@@ -48,6 +50,7 @@ pub mod copy;
 pub mod credentials;
 pub mod delete;
 pub mod error;
+pub mod examine;
 pub mod host;
 pub mod listing;
 pub mod login;
@@ -61,10 +64,12 @@ pub mod web;
 mod answer;
 mod authn;
 mod client;
+mod cookies;
 mod download;
 mod foreign;
 mod http;
 mod local;
+mod limits;
 mod mirrored;
 mod pages;
 mod parallel;
@@ -74,10 +79,12 @@ mod registry;
 mod retry;
 mod source;
 mod upload;
+mod warnings;
 
 pub use client::Client;
 pub use config::Config;
 pub use error::DistributionError;
+pub use limits::Limits;
 
 /// What this crate's operations give.
 pub type Result<T, E = DistributionError> = std::result::Result<T, E>;

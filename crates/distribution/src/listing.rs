@@ -17,7 +17,7 @@ use crate::{DistributionError, Result};
 /// How much is asked for at a time: what most registries give at most.
 const PAGE: usize = 1000;
 /// The right to list all repositories.
-const CATALOG: &str = "registry:catalog:*";
+pub(crate) const CATALOG: &str = "registry:catalog:*";
 
 /// Which part of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

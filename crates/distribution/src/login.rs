@@ -10,7 +10,8 @@ use reqwest::header::HeaderMap;
 use crate::client::Client;
 use crate::credentials::{self, Credential, Saved, Secret};
 use crate::host::Host;
-use crate::registry::Call;
+use crate::http::Answer;
+use crate::registry::{Call, Registry};
 use crate::{DistributionError, Result};
 
 /// Where credentials come from that are not kept yet, in messages.
@@ -43,8 +44,15 @@ pub fn check(client: &Client, host: &Host, cancel: &Cancel) -> Result<Option<Cre
 
 /// Gives the token that can be kept instead of the password, if there is one.
 fn verify(client: &Client, host: &Host, credential: Credential, cancel: &Cancel) -> Result<Option<String>> {
-    let registry = client.registry(host, Some(credential.clone()), cancel)?;
-    let call = Call {
+    let registry = client.registry(host, Some(credential), cancel)?;
+    // As nobody first: what is asked for then says who checks the credentials.
+    let asked = registry.unauthorized(&ping(&registry))?;
+    show(&registry, asked)
+}
+
+/// The request for nothing but an answer (RC-020).
+pub(crate) fn ping<'a>(registry: &Registry<'_>) -> Call<'a> {
+    Call {
         method: Method::GET,
         url: registry.url(""),
         headers: HeaderMap::new(),
@@ -52,9 +60,12 @@ fn verify(client: &Client, host: &Host, credential: Credential, cancel: &Cancel)
         scopes: BTreeSet::new(),
         action: "check the login".to_owned(),
         again: true,
-    };
-    // As nobody first: what is asked for then says who checks the credentials.
-    let asked = registry.unauthorized(&call)?;
+    }
+}
+
+/// Shows what one has to a registry that has answered somebody who showed nothing. Gives the token that can be kept instead of the password, if there is one.
+pub(crate) fn show(registry: &Registry<'_>, asked: Answer<'_>) -> Result<Option<String>> {
+    let (host, call) = (&registry.host, ping(registry));
     match asked.status().as_u16() {
         401 => {
             let identity = registry.verify(&asked)?;
@@ -62,11 +73,14 @@ fn verify(client: &Client, host: &Host, credential: Credential, cancel: &Cancel)
             let answer = registry.send(&call)?;
             match answer.status().as_u16() {
                 200..=299 => Ok(identity),
-                401 | 403 => Err(DistributionError::Login {
-                    host: host.name().to_owned(),
-                    user: credential.user().to_owned(),
-                    source_of: credential.source,
-                    said: String::new(),
+                401 | 403 => Err(match &registry.authorizer.credential {
+                    Some(credential) => DistributionError::Login {
+                        host: host.name().to_owned(),
+                        user: credential.user().to_owned(),
+                        source_of: credential.source.clone(),
+                        said: String::new(),
+                    },
+                    None => registry.refused(answer, &call, &format!("the registry {host}")),
                 }),
                 _ => Err(registry.refused(answer, &call, &format!("the registry {host}"))),
             }

@@ -7,6 +7,7 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::client::Client;
+use crate::http::Answer;
 use crate::registry::{Call, Registry, shown};
 use crate::source::{self, Remote, Source as _};
 use crate::{DistributionError, Result};
@@ -100,11 +101,24 @@ pub(crate) fn get(registry: &Registry<'_>, reference: &Reference) -> Result<Fetc
 
 /// What a tag or a digest means, without the document where the registry can say it (RC-085).
 pub(crate) fn resolve(registry: &Registry<'_>, reference: &Reference) -> Result<Descriptor> {
+    match said_by(&head(registry, reference)?, reference) {
+        Some(descriptor) => Ok(descriptor),
+        // The answer to a HEAD says neither what is wrong nor, from some registries, what is right.
+        None => Ok(get(registry, reference)?.descriptor),
+    }
+}
+
+/// Asks for the head of a manifest alone, which Docker Hub does not count (RC-063).
+pub(crate) fn head<'a>(registry: &Registry<'a>, reference: &Reference) -> Result<Answer<'a>> {
+    let by = reference
+        .digest()
+        .map_or_else(|| reference.tag().unwrap_or("latest").to_owned(), |digest| digest.to_string());
+    registry.send(&call(registry, Method::HEAD, &by, format!("say what {} is", reference.familiar())))
+}
+
+/// What the head of a manifest says of it, if that is enough.
+pub(crate) fn said_by(answer: &Answer<'_>, reference: &Reference) -> Option<Descriptor> {
     let digest = reference.digest();
-    let by =
-        digest.map_or_else(|| reference.tag().unwrap_or("latest").to_owned(), |digest| digest.to_string());
-    let call = call(registry, Method::HEAD, &by, format!("say what {} is", reference.familiar()));
-    let answer = registry.send(&call)?;
     let said = answer.header(CONTENT_DIGEST).and_then(|text| Digest::parse(text).ok());
     let media_type = answer.header(CONTENT_TYPE).map(media_type);
     match (answer.status().as_u16(), said, media_type, answer.length()) {
@@ -112,10 +126,9 @@ pub(crate) fn resolve(registry: &Registry<'_>, reference: &Reference) -> Result<
             if digest.is_none_or(|digest| digest == said)
                 && (media_type.is_manifest() || media_type.is_index()) =>
         {
-            Ok(Descriptor::new(media_type, said, size))
+            Some(Descriptor::new(media_type, said, size))
         }
-        // The answer to a HEAD says neither what is wrong nor, from some registries, what is right.
-        _ => Ok(get(registry, reference)?.descriptor),
+        _ => None,
     }
 }
 

@@ -12,6 +12,7 @@ use base::Cancel;
 use image::{Descriptor, Digest, Reference};
 
 use crate::client::Client;
+use crate::error::in_one_line;
 use crate::http::{Fault, TransportError};
 use crate::manifests::Fetched;
 use crate::places::{Capabilities, Place};
@@ -278,15 +279,4 @@ fn is_of_server(error: &DistributionError) -> bool {
             | DistributionError::Document { .. }
             | DistributionError::Foreign { .. }
     )
-}
-
-/// An error with its reasons.
-fn in_one_line(error: &DistributionError) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(reason) = next {
-        text.push_str(&format!(": {reason}"));
-        next = reason.source();
-    }
-    text
 }

@@ -54,7 +54,8 @@ pub(crate) struct Capabilities {
 }
 
 impl Capabilities {
-    const ALL: Self = Self { pull: true, resolve: true, push: true };
+    /// Everything.
+    pub(crate) const ALL: Self = Self { pull: true, resolve: true, push: true };
 }
 
 impl Place {

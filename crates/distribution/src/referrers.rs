@@ -73,7 +73,7 @@ pub(crate) fn tag(subject: &Digest) -> String {
 }
 
 /// `None` when the registry does not know of referrers.
-fn by_api(
+pub(crate) fn by_api(
     registry: &Registry<'_>,
     subject: &Digest,
     artifact_type: Option<&MediaType>,

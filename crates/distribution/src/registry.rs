@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use base::Cancel;
 use image::Reference;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Url};
 
 use crate::answer::said;
@@ -16,6 +16,7 @@ use crate::client::{Client, HostState};
 use crate::credentials::Credential;
 use crate::host::Host;
 use crate::http::{Answer, Body, Fault, Outgoing, TransportError};
+use crate::limits::Limits;
 use crate::places::Place;
 use crate::retry::{self, Attempts};
 use crate::{DistributionError, Result};
@@ -50,6 +51,14 @@ pub(crate) struct Call<'a> {
     pub action: String,
     /// Whether it is tried again here. Not if a failure in the middle means that the caller has to look where to go on.
     pub again: bool,
+}
+
+impl Call<'_> {
+    /// Whether a blob moves, in either direction.
+    fn is_bulk(&self) -> bool {
+        let is_streamed = matches!(self.body, Some(Body::Stream { .. }));
+        is_streamed || (self.method == Method::GET && self.url.path().contains("/blobs/sha"))
+    }
 }
 
 impl<'a> Registry<'a> {
@@ -121,7 +130,7 @@ impl<'a> Registry<'a> {
             if let Ok(answer) = &failed
                 && let Some(pause) = retry::asked_pause(answer.headers(), SystemTime::now())
             {
-                self.leave_alone(pause)?;
+                self.leave_alone(pause, answer.headers())?;
             }
             let pause = if call.again { attempts.next_pause(self.patience()) } else { None };
             match (failed, pause) {
@@ -139,13 +148,23 @@ impl<'a> Registry<'a> {
     }
 
     /// Leaves the host alone for as long as it asks (RC-062): all requests to it wait.
-    fn leave_alone(&self, pause: Duration) -> Result<()> {
+    fn leave_alone(&self, pause: Duration, headers: &HeaderMap) -> Result<()> {
         if pause > self.patience().longest_asked_pause {
-            let host = self.host.name().to_owned();
-            return Err(DistributionError::Throttled { host, pause, said: String::new() });
+            return Err(self.throttled(Some(pause), headers, String::new()));
         }
         self.state.gate.close(pause);
         Ok(())
+    }
+
+    /// The error of a host that wants to be left alone.
+    fn throttled(&self, pause: Option<Duration>, headers: &HeaderMap, said: String) -> DistributionError {
+        DistributionError::Throttled {
+            host: self.host.name().to_owned(),
+            pause,
+            limits: Limits::of(headers).map(Box::new),
+            anonymous: self.authorizer.credential.is_none(),
+            said,
+        }
     }
 
     /// Sends a request that shows nothing.
@@ -206,12 +225,18 @@ impl<'a> Registry<'a> {
             if is_its_own {
                 headers.extend(self.place.headers.clone());
                 headers.extend(shown.map(|shown| (AUTHORIZATION, shown.clone())));
+                headers.extend(self.state.cookies.header(&url).map(|cookies| (COOKIE, cookies)));
             }
             let trust = is_its_own.then_some(&self.place.trust);
             let method = call.method.clone();
-            let outgoing = Outgoing { method, url: url.clone(), headers, body: call.body, trust };
+            let outgoing =
+                Outgoing { method, url: url.clone(), headers, body: call.body, trust, bulk: call.is_bulk() };
             let answer = self.client.http.exchange(outgoing, self.cancel)?;
             self.state.answered.store(true, Ordering::Relaxed);
+            if is_its_own {
+                self.state.cookies.take(answer.headers(), SystemTime::now());
+                self.client.warnings.take(self.host.name(), answer.headers());
+            }
             let follows = match answer.status().as_u16() {
                 301..=303 => matches!(call.method, Method::GET | Method::HEAD),
                 307 | 308 => true,
@@ -262,6 +287,7 @@ impl<'a> Registry<'a> {
                 said,
             },
             404 => DistributionError::NotFound { what: what.to_owned(), said },
+            429 => self.throttled(None, answer.headers(), said),
             code => DistributionError::Answer {
                 host,
                 action: call.action.clone(),
@@ -287,12 +313,17 @@ pub(crate) fn scope(repository: &str, actions: &str) -> String {
     format!("repository:{repository}:{actions}")
 }
 
+/// Whether plain HTTP is allowed with a server (RC-044): with this machine, and where the user wants that.
+pub(crate) fn may_be_plain(client: &Client, place: &Place) -> bool {
+    place.host.is_loopback()
+        || place.trust.anybody
+        || client.http.config().insecure.iter().any(|name| name == place.host.name())
+}
+
 /// Whether the registry is spoken to in TLS (RC-044). This machine, and hosts that the user has named as insecure, are asked once; with TLS first.
 fn is_secure(client: &Client, place: &Place, state: &HostState, cancel: &Cancel) -> Result<bool> {
     let host = &place.host;
-    let insecure =
-        place.trust.anybody || client.http.config().insecure.iter().any(|name| name == host.name());
-    if !insecure && !host.is_loopback() {
+    if !may_be_plain(client, place) {
         return Ok(true);
     }
     let _probing = state.probing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -307,6 +338,7 @@ fn is_secure(client: &Client, place: &Place, state: &HostState, cancel: &Cancel)
         headers: HeaderMap::new(),
         body: None,
         trust: Some(&place.trust),
+        bulk: false,
     };
     let secure = match client.http.exchange(outgoing, cancel) {
         Ok(answer) => {

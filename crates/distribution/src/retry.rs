@@ -25,6 +25,7 @@ pub(crate) fn may_pass(error: &DistributionError) -> bool {
     match error {
         DistributionError::Transport(error) => error.fault.passes(),
         DistributionError::Answer { code, .. } => passes(*code),
+        DistributionError::Throttled { pause, .. } => pause.is_none(),
         _ => false,
     }
 }

@@ -25,8 +25,8 @@ use crate::{DistributionError, Result};
 
 /// Blobs up to this size go in one request; larger ones in chunks of it, so that at most one chunk is sent again (RC-069).
 const CHUNK: u64 = 16 << 20;
-/// The smallest chunk that a registry takes.
-const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
+/// The smallest chunk that a registry takes (RC-070).
+pub(crate) const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
 /// How a blob came to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

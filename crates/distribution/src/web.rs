@@ -19,7 +19,7 @@ use time::format_description::well_known::Rfc2822;
 
 use crate::answer::said;
 use crate::download::begin_of;
-use crate::http::{Answer, Fault, Outgoing, TransportError};
+use crate::http::{Answer, Fault, Outgoing};
 use crate::retry::{self, Attempts};
 use crate::{Client, DistributionError, Result};
 
@@ -185,6 +185,7 @@ impl<'a> Transfer<'a> {
                 headers: headers.clone(),
                 body: None,
                 trust: None,
+                bulk: true,
             };
             let answer = self.client.http.exchange(outgoing, self.wanted.cancel)?;
             self.answered = true;
@@ -237,7 +238,7 @@ impl<'a> Transfer<'a> {
     }
 
     fn broken(&self, answer: &Answer<'_>, reason: &str) -> DistributionError {
-        TransportError::new(crate::http::shown(answer.url()), Fault::Broken(reason.to_owned())).into()
+        answer.trouble(Fault::Broken(reason.to_owned())).into()
     }
 
     fn too_large(&self) -> DistributionError {

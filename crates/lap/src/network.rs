@@ -12,6 +12,7 @@ use store::{Lease, Store};
 
 use crate::environment;
 use crate::failure::Outcome;
+use crate::printer::Printer;
 
 /// Flags of every command that talks to registries.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -27,8 +28,8 @@ pub struct Args {
 
 impl Args {
     /// A client, as the flags and the environment have it.
-    pub fn client(&self) -> Outcome<Client> {
-        Ok(Client::new(self.config())?)
+    pub fn client(&self) -> Outcome<Talk> {
+        Ok(Talk(Client::new(self.config())?))
     }
 
     fn config(&self) -> Config {
@@ -62,6 +63,31 @@ impl Args {
     }
 }
 
+/// A client; at its end, the user is told what registries want to be known that nobody has told yet (RC-113).
+pub struct Talk(Client);
+
+impl Talk {
+    /// Passes on what there is to tell, for commands that show progress.
+    pub fn tell(&self, events: &Events) {
+        self.0.warnings().into_iter().for_each(|text| events.warn(text));
+    }
+}
+
+impl std::ops::Deref for Talk {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        let printer = Printer::new(false);
+        self.0.warnings().into_iter().for_each(|text| printer.warning(text));
+    }
+}
+
 /// The registry that a user names.
 pub fn host(text: &str) -> Outcome<Host> {
     Ok(Host::parse(text).ok_or_else(|| DistributionError::NoHost(text.to_owned()))?)
@@ -85,7 +111,7 @@ pub struct Fetcher {
     args: Args,
     policy: Policy,
     /// Made when it is first needed: most commands find everything in the store.
-    client: OnceLock<Client>,
+    client: OnceLock<Talk>,
 }
 
 impl Fetcher {
@@ -114,8 +140,10 @@ impl Fetcher {
             return Ok(());
         };
         let client = self.client()?;
-        distribution::pull::pull(client, &self.store, &self.lease, &reference, platform, events, cancel)?;
-        Ok(())
+        let pulled =
+            distribution::pull::pull(client, &self.store, &self.lease, &reference, platform, events, cancel);
+        client.tell(events);
+        pulled.map(|_| ())
     }
 
     /// Downloads a file of the web.
@@ -123,11 +151,11 @@ impl Fetcher {
         web::fetch(self.client()?, wanted)
     }
 
-    fn client(&self) -> Result<&Client, DistributionError> {
+    fn client(&self) -> Result<&Talk, DistributionError> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = Client::new(self.args.config())?;
+        let client = Talk(Client::new(self.args.config())?);
         Ok(self.client.get_or_init(|| client))
     }
 }

@@ -74,6 +74,10 @@ impl Classified for ServeError {
             },
             ServeError::Store(error) => error.hint(),
             ServeError::Layout(error) => error.hint(),
+            ServeError::Io(error) if error.action == "read" => {
+                Some("check the path, and that it is a file which this user may read".to_owned())
+            }
+            ServeError::File { .. } => Some("`lap serve --help` says what each file has in it".to_owned()),
             _ => self.kind().hint().map(str::to_owned),
         }
     }

@@ -156,8 +156,14 @@ impl Wanted<'_> {
         loop {
             let (trust, at) = self.trust;
             let trust = (url.origin() == at.origin()).then_some(trust);
-            let outgoing =
-                Outgoing { method: method.clone(), url: url.clone(), headers: headers.clone(), body, trust };
+            let outgoing = Outgoing {
+                method: method.clone(),
+                url: url.clone(),
+                headers: headers.clone(),
+                body,
+                trust,
+                bulk: false,
+            };
             let failed = match self.http.exchange(outgoing, self.cancel) {
                 Ok(answer) if !retry::passes(answer.status().as_u16()) => return Ok(answer),
                 Ok(answer) => Ok(answer),

@@ -47,6 +47,13 @@ impl Body {
         Self::Bytes(Bytes::new())
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Body::Bytes(bytes) => bytes.is_empty(),
+            Body::Stream { length, .. } => *length == 0,
+        }
+    }
+
     /// Begins to send it.
     pub(super) fn open(&self) -> Result<(reqwest::Body, Arc<Sent>)> {
         let sent = Arc::new(Sent::default());

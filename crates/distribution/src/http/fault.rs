@@ -10,10 +10,12 @@ use rustls::CertificateError;
 
 /// An exchange that did not succeed, and why.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot reach {server}: {fault}")]
+#[error("cannot reach {server}{}: {fault}", through(.via.as_deref()))]
 pub struct TransportError {
     /// The server, as an address without what is secret in it.
     pub server: String,
+    /// The proxy, likewise.
+    pub via: Option<String>,
     /// Why.
     pub fault: Fault,
 }
@@ -28,6 +30,9 @@ pub enum Fault {
     /// Nobody listens there, or the network does not lead there.
     #[error("the connection failed ({0})")]
     Connect(String),
+    /// The proxy does not connect to it.
+    #[error("{0}")]
+    Proxy(&'static str),
     /// The certificate is not acceptable.
     #[error("its certificate {0}")]
     Certificate(String),
@@ -56,9 +61,13 @@ impl Fault {
 }
 
 impl TransportError {
-    pub(crate) fn new(server: String, fault: Fault) -> Self {
-        Self { server, fault }
+    pub(crate) fn new(server: String, via: Option<String>, fault: Fault) -> Self {
+        Self { server, via, fault }
     }
+}
+
+fn through(via: Option<&str>) -> String {
+    via.map_or_else(String::new, |proxy| format!(" through the proxy {proxy}"))
 }
 
 impl Classified for TransportError {
@@ -82,6 +91,13 @@ impl Classified for TransportError {
             )),
             Fault::PlainHttp => Some(format!("if it is meant to, allow it with --insecure {host}")),
             Fault::Tls => Some("leave out http://, and --insecure if it stands there".to_owned()),
+            Fault::Proxy(_) => Some(
+                "check user and password in HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT), or except the host in NO_PROXY"
+                    .to_owned(),
+            ),
+            Fault::Connect(_) if self.via.is_some() => {
+                Some("check HTTPS_PROXY, and that the proxy runs; what is not to go through it stands in NO_PROXY".to_owned())
+            }
             Fault::Connect(_) => Some(
                 "check the port, and that the server runs; proxies are taken from HTTPS_PROXY and NO_PROXY"
                     .to_owned(),
@@ -110,6 +126,13 @@ pub(super) fn of(error: &reqwest::Error) -> Fault {
     if text.contains("dns error") {
         return Fault::UnknownHost(said);
     }
+    // Nor have those of tunnels.
+    if text.contains("proxy authorization required") {
+        return Fault::Proxy("the proxy wants another user and password, or one at all");
+    }
+    if text.contains("tunnel error: unsuccessful") {
+        return Fault::Proxy("the proxy does not connect to it");
+    }
     // A server that only speaks TLS answers plain HTTP with an alert: 0x15, 3, …
     if text.contains("invalid HTTP version parsed") || text.contains("invalid HTTP status-code parsed") {
         return Fault::Tls;
@@ -120,7 +143,18 @@ pub(super) fn of(error: &reqwest::Error) -> Fault {
     Fault::Broken(said)
 }
 
-fn of_tls(error: &rustls::Error) -> Fault {
+/// What an error of a connection means on which nothing but TLS was spoken; `limit` is how long it was waited.
+pub(super) fn of_io(error: &io::Error, limit: Duration) -> Fault {
+    if let Some(tls) = chain(error).iter().find_map(|error| error.downcast_ref::<rustls::Error>()) {
+        return of_tls(tls);
+    }
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Fault::Stalled(limit),
+        _ => Fault::Broken(base::text::line(&error.to_string()).into_owned()),
+    }
+}
+
+pub(super) fn of_tls(error: &rustls::Error) -> Fault {
     match error {
         rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => Fault::PlainHttp,
         rustls::Error::InvalidCertificate(why) => Fault::Certificate(of_certificate(why)),
@@ -128,11 +162,13 @@ fn of_tls(error: &rustls::Error) -> Fault {
     }
 }
 
+/// What is said of a certificate that no known authority vouches for.
+pub(crate) const UNKNOWN_AUTHORITY: &str =
+    "is signed by itself, or by an authority that this machine does not know";
+
 fn of_certificate(why: &CertificateError) -> String {
     match why {
-        CertificateError::UnknownIssuer => {
-            "is signed by itself, or by an authority that this machine does not know".to_owned()
-        }
+        CertificateError::UnknownIssuer => UNKNOWN_AUTHORITY.to_owned(),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             format!("has expired, or the clock of this machine is wrong ({why})")
         }

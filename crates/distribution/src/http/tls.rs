@@ -11,10 +11,15 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use x509_cert::der::Decode;
 
 use super::Trust;
 use crate::{Config, DistributionError, Result};
+
+/// HTTP/2, as it is called where a server chooses.
+const HTTP_2: &[u8] = b"h2";
 
 /// Whether a server has rules of its own.
 pub(super) fn is_special(config: &Config, authority: &str) -> bool {
@@ -30,57 +35,85 @@ fn directories<'a>(config: &'a Config, authority: &'a str) -> impl Iterator<Item
     config.certificates.iter().map(move |directory| directory.join(authority)).filter(|path| path.is_dir())
 }
 
-/// How TLS is spoken with a server, or with all that have no rules of their own.
-pub(super) fn config(config: &Config, special: Option<&(String, Trust)>) -> Result<ClientConfig> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| DistributionError::Start { source: std::io::Error::other(error) })?;
-    let mut roots = machine_roots().clone();
-    let mut known = Vec::new();
-    let mut identity = None;
-    let authority = special.map(|(authority, _)| authority.as_str());
-    for directory in authority.into_iter().flat_map(|authority| directories(config, authority)) {
-        for path in files_in(&directory)? {
-            match path.extension().and_then(|extension| extension.to_str()) {
-                Some("crt") => {
-                    for root in certificates(&path)? {
-                        // One that cannot be read as an authority's vouches for nobody but itself.
-                        let _ = roots.add(root.clone());
-                        known.push(root);
-                    }
+/// How TLS is spoken with a server, or with all that have no rules of their own; with HTTP/2 if the server wants, or only with HTTP/1.1.
+pub(super) fn config(
+    config: &Config,
+    special: Option<&(String, Trust)>,
+    http_1_only: bool,
+) -> Result<ClientConfig> {
+    let rules = Rules::of(config, special)?;
+    let verifier = rules.verifier.clone();
+    let mut client = rules.client(verifier)?;
+    if http_1_only {
+        client.alpn_protocols.retain(|protocol| protocol != HTTP_2);
+    }
+    Ok(client)
+}
+
+/// What a server has to show, and what it is shown.
+pub(super) struct Rules {
+    pub verifier: Arc<Verifier>,
+    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+}
+
+impl Rules {
+    /// Those of a server, or of all that have none of their own.
+    pub(super) fn of(config: &Config, special: Option<&(String, Trust)>) -> Result<Self> {
+        let mut roots = machine_roots().clone();
+        let mut known = Vec::new();
+        let mut identity = None;
+        let authority = special.map(|(authority, _)| authority.as_str());
+        let mut know = |path: &Path| -> Result<()> {
+            for root in certificates(path)? {
+                // One that cannot be read as an authority's vouches for nobody but itself.
+                let _ = roots.add(root.clone());
+                known.push(root);
+            }
+            Ok(())
+        };
+        for directory in authority.into_iter().flat_map(|authority| directories(config, authority)) {
+            for path in files_in(&directory)? {
+                match path.extension().and_then(|extension| extension.to_str()) {
+                    Some("crt") => know(&path)?,
+                    Some("cert") => identity = Some((certificates(&path)?, key_of(&path)?)),
+                    _ => {}
                 }
-                Some("cert") => identity = Some((certificates(&path)?, key_of(&path)?)),
-                _ => {}
             }
         }
-    }
-    let trust = special.map(|(_, trust)| trust);
-    for path in trust.into_iter().flat_map(|trust| &trust.authorities) {
-        for root in certificates(path)? {
-            let _ = roots.add(root.clone());
-            known.push(root);
+        let trust = special.map(|(_, trust)| trust);
+        trust.into_iter().flat_map(|trust| &trust.authorities).try_for_each(|path| know(path))?;
+        if let Some((chain, key)) = trust.and_then(|trust| trust.identity.as_ref()) {
+            identity = Some((certificates(chain)?, read_key(key)?));
         }
+        let anybody = trust.is_some_and(|trust| trust.anybody);
+        let provider = Arc::new(ring::default_provider());
+        let believed = if anybody || authority.is_some_and(|authority| is_insecure(config, authority)) {
+            Believed::Anybody
+        } else if roots.is_empty() {
+            Believed::Known { authorities: None, known }
+        } else {
+            let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                .build()
+                .map_err(|error| DistributionError::Start { source: std::io::Error::other(error) })?;
+            Believed::Known { authorities: Some(authorities), known }
+        };
+        Ok(Self { verifier: Arc::new(Verifier { believed, provider }), identity })
     }
-    if let Some((chain, key)) = trust.and_then(|trust| trust.identity.as_ref()) {
-        identity = Some((certificates(chain)?, read_key(key)?));
-    }
-    let anybody = trust.is_some_and(|trust| trust.anybody);
-    let builder = if anybody || authority.is_some_and(|authority| is_insecure(config, authority)) {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-    } else if known.is_empty() {
-        builder.with_root_certificates(roots)
-    } else {
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
-            .map_err(|error| DistributionError::Start { source: std::io::Error::other(error) })?;
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Known { known, verifier }))
-    };
-    match identity {
-        None => Ok(builder.with_no_client_auth()),
-        Some((chain, key)) => builder
-            .with_client_auth_cert(chain, key)
-            .map_err(|error| DistributionError::Start { source: std::io::Error::other(error) }),
+
+    /// A client that believes what `verifier` does.
+    pub(super) fn client(self, verifier: Arc<Verifier>) -> Result<ClientConfig> {
+        let failed = |error| DistributionError::Start { source: std::io::Error::other(error) };
+        let builder = ClientConfig::builder_with_provider(verifier.provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(failed)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let mut client = match self.identity {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(failed)?,
+        };
+        client.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
+        Ok(client)
     }
 }
 
@@ -123,15 +156,49 @@ fn not_pem(path: &Path, error: &rustls::pki_types::pem::Error) -> DistributionEr
     }
 }
 
-/// Believes what the authorities vouch for, and the very certificates that the user has put there: whoever signs a server's certificate with itself
-/// makes one that is an authority's as well, which no path of trust can end in.
+/// Decides which certificates are believed. Signatures are checked whoever is believed.
 #[derive(Debug)]
-struct Known {
-    known: Vec<CertificateDer<'static>>,
-    verifier: Arc<WebPkiServerVerifier>,
+pub(super) struct Verifier {
+    believed: Believed,
+    provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Known {
+#[derive(Debug)]
+enum Believed {
+    /// What the authorities vouch for, and the very certificates that the user has put there: whoever signs a server's certificate with itself
+    /// makes one that is an authority's as well, which no path of trust can end in.
+    Known { authorities: Option<Arc<WebPkiServerVerifier>>, known: Vec<CertificateDer<'static>> },
+    /// Every certificate: for servers that the user has named as insecure.
+    Anybody,
+}
+
+impl Verifier {
+    /// One that believes every certificate, to look at it.
+    pub(super) fn of_anybody(&self) -> Self {
+        Self { believed: Believed::Anybody, provider: self.provider.clone() }
+    }
+
+    /// Whether it believes every certificate.
+    pub(super) fn believes_anybody(&self) -> bool {
+        matches!(self.believed, Believed::Anybody)
+    }
+}
+
+/// Whether a certificate is good now: one that a user has put there ends all the same.
+fn verify_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
+    let read = x509_cert::Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    let validity = read.tbs_certificate().validity();
+    let now = now.as_secs();
+    if now < validity.not_before.to_unix_duration().as_secs() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now > validity.not_after.to_unix_duration().as_secs() {
+        return Err(CertificateError::Expired.into());
+    }
+    Ok(())
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -140,14 +207,18 @@ impl ServerCertVerifier for Known {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let refused = match self.verifier.verify_server_cert(certificate, others, name, ocsp, now) {
-            Err(refused) => refused,
-            verified => return verified,
+        let Believed::Known { authorities, known } = &self.believed else {
+            return Ok(ServerCertVerified::assertion());
         };
-        if !self.known.iter().any(|known| known == certificate) {
-            return Err(refused);
+        let verified = match authorities {
+            Some(authorities) => authorities.verify_server_cert(certificate, others, name, ocsp, now),
+            None => Err(CertificateError::UnknownIssuer.into()),
+        };
+        if verified.is_ok() || !known.iter().any(|known| known == certificate) {
+            return verified;
         }
         verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+        verify_time(certificate, now)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -157,46 +228,7 @@ impl ServerCertVerifier for Known {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
-    }
-}
-
-/// Believes every certificate: for servers that the user has named as insecure.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
@@ -206,11 +238,11 @@ impl ServerCertVerifier for Anybody {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -5,9 +5,12 @@ mod support;
 
 mod access;
 mod copy;
+mod examine;
 mod lab;
 mod listing;
 mod mirrors;
+mod proxies;
 mod pull;
 mod push;
 mod referrers;
+mod wire;

@@ -296,7 +296,7 @@ fn rc_086_rc_088_rc_089_the_right_one_of_an_index() {
     let error =
         lab.pull_for(&registry.name("app:inner"), &other, &Cancel::new()).expect_err("no such platform");
     assert_eq!(error.kind(), Kind::NotFound);
-    assert!(error.to_string().contains(&format!("there is linux/{}", host.architecture)), "{error}");
+    assert!(chain(&error).contains(&format!("there is linux/{}", host.architecture)), "{error}");
     // RC-088: a size that is not the one that was promised.
     let wrong = index.iter().map(|byte| char::from(*byte)).collect::<String>();
     let wrong = wrong.replace(&format!("\"size\":{}", image.manifest.len()), "\"size\":7");

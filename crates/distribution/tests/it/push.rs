@@ -232,7 +232,7 @@ fn rc_037_whoever_may_not_push_learns_as_whom() {
     registry.set_access(Access::Basic("anna", "x"));
     let error = lab.push(&pulled, &[registry.name("app:1")]).expect_err("no login");
     assert!(matches!(error, DistributionError::Denied { anonymous: true, .. }), "{error}");
-    assert!(error.to_string().contains("to pull to and push app"), "{error}");
+    assert!(error.to_string().contains("to pull and push app"), "{error}");
 }
 
 #[test]

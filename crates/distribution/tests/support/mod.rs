@@ -3,6 +3,7 @@
 //! Without rules it keeps to the protocol. A rule fits requests by method and a part of their path, a number of times, and says what happens to them
 //! instead. Every request is written down.
 
+mod proxy;
 mod routes;
 mod wire;
 
@@ -14,6 +15,8 @@ use std::sync::{Arc, Mutex};
 
 use image::{Algorithm, Digest};
 
+pub use proxy::Proxy;
+pub use routes::base64;
 pub use wire::Request;
 
 /// What happens to a request instead of what should happen.

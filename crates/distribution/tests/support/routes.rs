@@ -296,6 +296,10 @@ fn upload(state: &State, request: &Request, (repository, id): (&str, &str), body
             state.blobs.lock().expect("no panic").insert((repository.to_owned(), wanted), bytes);
             plain(201)
         }
+        "DELETE" => {
+            uploads.remove(id);
+            plain(204)
+        }
         _ => plain(405),
     }
 }

@@ -86,6 +86,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     let events = progress.events();
     let copier = Copier { client: &client, store: &store, lease: &lease, events: &events, cancel: &cancel };
     let copied = copier.copy(&from, to, &wish);
+    client.tell(&events);
     progress.finish();
     let copied = copied?;
     out.map_or(Ok(()), Output::commit)?;

@@ -43,6 +43,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     let progress = Progress::start(&args.progress.quiet_when(args.quiet), context.printer)?;
     let pulled =
         distribution::pull::pull(&client, &store, &lease, &reference, &platform, &progress.events(), &cancel);
+    client.tell(&progress.events());
     progress.finish();
     let pulled = pulled?;
     if args.quiet {

@@ -62,6 +62,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
             }
         }
     }
+    client.tell(&progress.events());
     progress.finish();
     for (item, one) in &pushed {
         report(context, item, one, args.quiet)?;

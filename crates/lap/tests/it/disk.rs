@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::environment::{Environment, Ran, path_text, program};
+use crate::registries::import_large;
+use crate::serve::Served;
 
 /// Something that is mounted as long as this lives.
 struct Mount(PathBuf);
@@ -234,4 +236,29 @@ fn a_store_of_somebody_else_is_one_sentence() {
         ran.failure(1, &["error: cannot ", "/store", "Permission denied"]);
     }
     lap.check();
+}
+
+#[test]
+fn a_registry_that_is_full_says_so_to_who_pushes_and_goes_on_when_there_is_room() {
+    let lap = Environment::with_base();
+    let small = lap.path("small");
+    let _mount = Mount::new(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"], &small);
+    let served = Served::start(&lap, 0, &["--root", "small/store"]);
+    let name = served.name("large:1");
+    import_large(&lap, "large", 20_000_000);
+    lap.lap(["tag", "large", &name]).success();
+    let refused = lap.lap(["push", "-q", &name]);
+    let said = refused.stderr.replace(served.name("").trim_end_matches('/'), "HOST");
+    let error: String =
+        said.lines().filter(|line| line.starts_with("error: ") || line.starts_with("hint: ")).collect();
+    for words in ["HOST", "507", "hint: the registry has no room for it"] {
+        assert!(error.contains(words), "{words:?} is not in:\n{said}");
+    }
+    assert_eq!(refused.code, 1, "{said}");
+    // What is there can be read still, and a smaller image finds room.
+    let other = served.name("base:1");
+    lap.lap(["tag", "base:1", &other]).success();
+    mount(&["-o", "remount,size=64m"], &small);
+    lap.lap(["push", "-q", &other]).success();
+    lap.lap(["push", "-q", &name]).success();
 }

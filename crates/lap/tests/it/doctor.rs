@@ -16,7 +16,6 @@ fn root_of_this_machine_can_run_commands() {
     assert_eq!(report["isolation"], "namespaces", "{report}");
     // What was tried leaves nothing behind.
     assert_eq!(std::fs::read_dir(lap.store().join("tmp")).expect("tmp").count(), 0);
-    lap.lap(["doctor", "registry.example"]).failure(1, &["registry.example", "is not supported"]);
 }
 
 #[test]

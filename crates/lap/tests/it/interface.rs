@@ -26,6 +26,7 @@ fn the_whole_reference_is_a_snapshot() {
         "completions",
         "man",
         "copy",
+        "doctor",
         "help",
         "help exit-codes",
         "help environment",

@@ -1,6 +1,8 @@
 //! Registries: Debian's docker-registry, with skopeo as another client of it; and one that misbehaves.
 
+mod doctor;
 mod errors;
+mod mistakes;
 mod real;
 #[path = "../../../distribution/tests/support/mod.rs"]
 #[expect(dead_code, reason = "the client's own tests use the rest")]
@@ -23,6 +25,17 @@ fn skopeo(lap: &Environment, arguments: &[&str]) -> String {
         .output()
         .expect("skopeo runs");
     Ran::of(output).success().stdout
+}
+
+/// A text without the digits of digests: some of them depend on the architecture.
+fn without_digests(text: &str) -> String {
+    let mut parts = text.split("sha256:");
+    let mut without = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        without.push_str("sha256:…");
+        without.push_str(part.trim_start_matches(|sign: char| sign.is_ascii_hexdigit()));
+    }
+    without
 }
 
 /// Imports an image with a file that does not compress.
@@ -354,4 +367,36 @@ fn image_digest(bytes: &[u8]) -> String {
     use sha2::Digest as _;
     let hex: String = sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
+}
+
+#[test]
+fn rc_113_what_a_registry_wants_to_be_known_is_said_once() {
+    let (lap, registry) = (Environment::new(), Registry::start());
+    support::image(&[1000, 2000]).put(&registry, "app", "1");
+    registry.rule(
+        "GET",
+        "/v2/app/",
+        usize::MAX,
+        Fault::Header("Warning", r#"299 - "app moves to \"other\"""#),
+    );
+    let name = format!("{}/app:1", registry.host());
+    let said = format!("{} says: app moves to \"other\"", registry.host());
+    for arguments in [&["pull", &name][..], &["pull", "-q", &name], &["registry", "manifest", &name]] {
+        let ran = lap.lap(arguments).success();
+        assert_eq!(
+            ran.stderr.matches(&format!("warning: {said}")).count(),
+            1,
+            "{arguments:?}: {}",
+            ran.stderr
+        );
+    }
+    let ran = lap.lap(["pull", "--progress", "json", &name]).success();
+    let lines: Vec<serde_json::Value> =
+        ran.stderr.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(
+        lines.iter().filter(|line| line.to_string().contains("app moves to")).count(),
+        1,
+        "{}",
+        ran.stderr
+    );
 }

@@ -47,6 +47,7 @@ impl Served {
         Self { child, address }
     }
 
+    /// A name in it.
     pub fn name(&self, rest: &str) -> String {
         format!("{}/{rest}", self.address)
     }
@@ -107,7 +108,7 @@ fn htpasswd(lap: &Environment, name: &str, password: &str) -> PathBuf {
 }
 
 /// A certificate for 127.0.0.1 that is signed by itself, and its key.
-fn certificate(lap: &Environment) -> (PathBuf, PathBuf) {
+pub fn certificate(lap: &Environment) -> (PathBuf, PathBuf) {
     let (certificate, key) = (lap.path("server.crt"), lap.path("server.key"));
     let config = lap.write("openssl", "[req]\ndistinguished_name=name\n[name]\n");
     run(Command::new(tool("openssl", "openssl"))

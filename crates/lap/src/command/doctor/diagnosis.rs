@@ -1,5 +1,6 @@
 //! Facts → findings: what is good, what could be better, and the command that makes it so.
 
+use base::Finding;
 use engine::snapshot::SnapshotKind;
 use sandbox::{Cgroups, Isolation};
 
@@ -9,38 +10,6 @@ use crate::units;
 /// Linux 5.11 is needed.
 const OLDEST: (u32, u32) = (5, 11);
 
-/// One line of the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    pub name: &'static str,
-    pub state: State,
-    pub text: String,
-    /// What would make it better.
-    pub remedy: Option<String>,
-}
-
-/// How good something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// As good as it gets, or of no importance.
-    Ok,
-    /// It works; there is something better.
-    Better,
-    /// It does not work.
-    Missing,
-}
-
-impl State {
-    /// Its name in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::Ok => "ok",
-            State::Better => "better",
-            State::Missing => "missing",
-        }
-    }
-}
-
 /// What the facts mean.
 pub fn diagnose(facts: &Facts) -> Vec<Finding> {
     let mut findings =
@@ -48,20 +17,8 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
     findings.extend(reflinks(facts));
     findings.push(runtimes(facts));
     findings.push(cgroups(facts));
-    findings.extend(facts.container.map(|name| ok("container", format!("this runs inside {name}"))));
+    findings.extend(facts.container.map(|name| Finding::ok("container", format!("this runs inside {name}"))));
     findings
-}
-
-fn ok(name: &'static str, text: impl Into<String>) -> Finding {
-    Finding { name, state: State::Ok, text: text.into(), remedy: None }
-}
-
-fn better(name: &'static str, text: impl Into<String>, remedy: impl Into<Option<String>>) -> Finding {
-    Finding { name, state: State::Better, text: text.into(), remedy: remedy.into() }
-}
-
-fn missing(name: &'static str, text: impl Into<String>, remedy: impl Into<Option<String>>) -> Finding {
-    Finding { name, state: State::Missing, text: text.into(), remedy: remedy.into() }
 }
 
 fn kernel(facts: &Facts) -> Finding {
@@ -71,14 +28,20 @@ fn kernel(facts: &Facts) -> Finding {
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let (major, minor) = OLDEST;
     if version < OLDEST {
-        return missing("kernel", format!("Linux {release}; {major}.{minor} or newer is needed"), None);
+        return Finding::missing(
+            "kernel",
+            format!("Linux {release}; {major}.{minor} or newer is needed"),
+            None,
+        );
     }
     match facts.overlay {
-        Some(true) => ok("kernel", format!("Linux {release}, overlays of up to 498 layers")),
-        Some(false) => ok("kernel", format!("Linux {release}, overlays of up to some 200 layers (6.7: 498)")),
+        Some(true) => Finding::ok("kernel", format!("Linux {release}, overlays of up to 498 layers")),
+        Some(false) => {
+            Finding::ok("kernel", format!("Linux {release}, overlays of up to some 200 layers (6.7: 498)"))
+        }
         // Where nothing can be mounted, nothing is known of overlays.
-        None if facts.namespaces.is_err() => ok("kernel", format!("Linux {release}")),
-        None => better(
+        None if facts.namespaces.is_err() => Finding::ok("kernel", format!("Linux {release}")),
+        None => Finding::better(
             "kernel",
             format!("Linux {release}, overlays cannot be mounted"),
             Some("as root of the machine: modprobe overlay".to_owned()),
@@ -88,25 +51,27 @@ fn kernel(facts: &Facts) -> Finding {
 
 fn user(facts: &Facts) -> Finding {
     match &facts.user {
-        User::Root => ok("user", "root"),
-        User::Mapped { ids } => ok("user", format!("an ordinary user with subordinate ids: {ids} in all")),
-        User::Single { shortage } => better(
+        User::Root => Finding::ok("user", "root"),
+        User::Mapped { ids } => {
+            Finding::ok("user", format!("an ordinary user with subordinate ids: {ids} in all"))
+        }
+        User::Single { shortage } => Finding::better(
             "user",
             format!("an ordinary user with one id ({shortage}): owners are recorded, not real"),
             Some(shortage.remedy()),
         ),
-        User::Ordinary { obstacle } => missing(
+        User::Ordinary { obstacle } => Finding::missing(
             "user",
             format!("an ordinary user without user namespaces: {obstacle}"),
             Some(obstacle.remedy().to_owned()),
         ),
-        User::Broken(refusal) => missing("user", refusal.why.clone(), refusal.remedy.clone()),
+        User::Broken(refusal) => Finding::missing("user", refusal.why.clone(), refusal.remedy.clone()),
     }
 }
 
 fn isolation(facts: &Facts) -> Finding {
     match (&facts.isolation, &facts.namespaces) {
-        (Ok(Isolation::Namespaces), _) => ok("isolation", "namespaces of its own for each command"),
+        (Ok(Isolation::Namespaces), _) => Finding::ok("isolation", "namespaces of its own for each command"),
         (Ok(isolation), namespaces) => {
             let why = namespaces.as_ref().err().map(String::as_str).unwrap_or_default();
             let remedy = match facts.container {
@@ -118,17 +83,23 @@ fn isolation(facts: &Facts) -> Finding {
                 }
                 None => "run lap with CAP_SYS_ADMIN",
             };
-            better("isolation", format!("{} only ({why})", isolation.name()), Some(remedy.to_owned()))
+            Finding::better(
+                "isolation",
+                format!("{} only ({why})", isolation.name()),
+                Some(remedy.to_owned()),
+            )
         }
-        (Err(refusal), _) => missing("isolation", refusal.why.clone(), refusal.remedy.clone()),
+        (Err(refusal), _) => Finding::missing("isolation", refusal.why.clone(), refusal.remedy.clone()),
     }
 }
 
 fn snapshots(facts: &Facts) -> Finding {
     match (&facts.snapshots, &facts.overlay_here) {
-        (Ok(SnapshotKind::Overlay), _) => ok("snapshots", "overlays: a command costs what it changes"),
+        (Ok(SnapshotKind::Overlay), _) => {
+            Finding::ok("snapshots", "overlays: a command costs what it changes")
+        }
         (Ok(SnapshotKind::Copy), _) if facts.namespaces.is_err() => {
-            better("snapshots", "copies of the whole filesystem, since nothing can be mounted", None)
+            Finding::better("snapshots", "copies of the whole filesystem, since nothing can be mounted", None)
         }
         (Ok(SnapshotKind::Copy), why) => {
             let why = why.as_ref().err().map(String::as_str).unwrap_or_default();
@@ -138,16 +109,20 @@ fn snapshots(facts: &Facts) -> Finding {
                 }
                 _ => "a store on ext4, XFS or Btrfs: --root, or LAPSTRAKE_ROOT",
             };
-            better("snapshots", format!("copies of the whole filesystem ({why})"), Some(remedy.to_owned()))
+            Finding::better(
+                "snapshots",
+                format!("copies of the whole filesystem ({why})"),
+                Some(remedy.to_owned()),
+            )
         }
-        (Err(refusal), _) => missing("snapshots", refusal.why.clone(), refusal.remedy.clone()),
+        (Err(refusal), _) => Finding::missing("snapshots", refusal.why.clone(), refusal.remedy.clone()),
     }
 }
 
 fn filter(facts: &Facts) -> Finding {
     match facts.seccomp {
-        true => ok("filter", "system calls are filtered as docker does (seccomp)"),
-        false => missing(
+        true => Finding::ok("filter", "system calls are filtered as docker does (seccomp)"),
+        false => Finding::missing(
             "filter",
             "this kernel cannot filter system calls",
             Some("a kernel with CONFIG_SECCOMP_FILTER".to_owned()),
@@ -158,14 +133,14 @@ fn filter(facts: &Facts) -> Finding {
 fn store(facts: &Facts) -> Finding {
     let store = match &facts.store {
         Ok(store) => store,
-        Err(refusal) => return missing("store", refusal.why.clone(), refusal.remedy.clone()),
+        Err(refusal) => return Finding::missing("store", refusal.why.clone(), refusal.remedy.clone()),
     };
     let place = base::text::path(&store.root);
     let text = format!("{place} on {}, {} free", store.filesystem, units::size(store.free));
     if store.attributes {
-        return ok("store", text);
+        return Finding::ok("store", text);
     }
-    better(
+    Finding::better(
         "store",
         format!("{text}; its files cannot have extended attributes"),
         Some("a store on ext4, XFS or Btrfs: --root, or LAPSTRAKE_ROOT".to_owned()),
@@ -176,8 +151,8 @@ fn store(facts: &Facts) -> Finding {
 fn reflinks(facts: &Facts) -> Option<Finding> {
     let store = facts.store.as_ref().ok()?;
     match (&facts.snapshots, store.reflinks) {
-        (_, true) => Some(ok("reflinks", "copies share their blocks")),
-        (Ok(SnapshotKind::Copy), false) => Some(better(
+        (_, true) => Some(Finding::ok("reflinks", "copies share their blocks")),
+        (Ok(SnapshotKind::Copy), false) => Some(Finding::better(
             "reflinks",
             format!("{} cannot share blocks: copies take room", store.filesystem),
             Some("a store on Btrfs or XFS: --root, or LAPSTRAKE_ROOT".to_owned()),
@@ -193,8 +168,8 @@ fn runtimes(facts: &Facts) -> Finding {
         .map(|runtime| format!("{} {} ({})", runtime.name, runtime.version, base::text::path(&runtime.path)))
         .collect();
     match installed.as_slice() {
-        [] => ok("runtimes", "no OCI runtime is installed (none is needed; --runtime uses one)"),
-        some => ok("runtimes", format!("for --runtime: {}", some.join(", "))),
+        [] => Finding::ok("runtimes", "no OCI runtime is installed (none is needed; --runtime uses one)"),
+        some => Finding::ok("runtimes", format!("for --runtime: {}", some.join(", "))),
     }
 }
 
@@ -206,5 +181,5 @@ fn cgroups(facts: &Facts) -> Finding {
         Cgroups::V2 => "version 2",
         _ => "of an unknown version",
     };
-    ok("cgroups", format!("{text} (nothing here needs them)"))
+    Finding::ok("cgroups", format!("{text} (nothing here needs them)"))
 }
