@@ -25,6 +25,8 @@ pub(super) enum BaseReference {
 /// What `COPY --from` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
+    /// Nothing: `scratch`.
+    Nothing,
     /// A context of this name.
     Context,
     /// The stage with this number.
@@ -79,7 +81,7 @@ impl<'a> References<'a> {
         self.triggers.get(&index).map_or(&[], Vec::as_slice)
     }
 
-    /// What the name in a `--from` of a stage means: a context, a stage, an image.
+    /// What the name in a `--from` of a stage means: a context, a stage, nothing, an image.
     pub fn source(&self, name: &Word, index: usize) -> Result<Source, PlanError> {
         let text = name.as_str();
         if self.resolver.has_context(text).map_err(|error| unresolved(error, name.span))? {
@@ -94,6 +96,9 @@ impl<'a> References<'a> {
                 return Err(PlanError::new(PlanProblem::NoStageNumber(number, count), name.span));
             }
             return earlier(self.file, number, index, name).map(Source::Stage);
+        }
+        if is_scratch(text) {
+            return Ok(Source::Nothing);
         }
         match self.images.iter().position(|image| image.name == text) {
             Some(place) => Ok(Source::Image(place)),
@@ -163,6 +168,7 @@ impl<'a> References<'a> {
         let text = from.as_str();
         let is_known = self.file.stage_named(text).is_some()
             || text.parse::<usize>().is_ok()
+            || is_scratch(text)
             || self.images.iter().any(|image| image.name == text)
             || self.resolver.has_context(text).map_err(|error| unresolved(error, from.span))?;
         if is_known {
@@ -183,8 +189,9 @@ impl<'a> References<'a> {
             let hint = "give the ARG a default, or a value with --build-arg";
             return Err(PlanError::new(PlanProblem::EmptyBase, word.span).hinted(hint).into());
         }
-        if name.eq_ignore_ascii_case("scratch") {
-            return Ok(BaseReference::Scratch);
+        if is_scratch(&name) {
+            let stage = self.file.stage_before(stage.index, &name);
+            return Ok(stage.map_or(BaseReference::Scratch, |stage| BaseReference::Stage(stage.index)));
         }
         if self.resolver.has_context(&name).map_err(|error| unresolved(error, word.span))? {
             let hint = "copy from the context with COPY --from instead";
@@ -242,6 +249,11 @@ impl<'a> References<'a> {
             ),
         }
     }
+}
+
+/// Whether a name means nothing at all, where no stage has it (DF-069).
+fn is_scratch(name: &str) -> bool {
+    name.eq_ignore_ascii_case("scratch")
 }
 
 fn check_reference(name: &str, span: Span) -> Result<(), PlanError> {
