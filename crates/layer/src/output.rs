@@ -30,7 +30,8 @@ pub fn write_tar(
 }
 
 /// Writes the merged filesystem into a directory (made if missing; what is there already stays, or is replaced where names are the same):
-/// owners are the caller's, modes and times are kept; devices are left out and counted. Gives what deserves a word, a line each.
+/// owners are the caller's, modes and times are kept, extended attributes where the filesystem takes them; those that it does not, and devices,
+/// are left out and counted. Gives what deserves a word, a line each.
 ///
 /// Nothing is written through a symbolic link of the destination, and no directory of it is replaced by something else: both are errors.
 pub fn write_directory(

@@ -153,8 +153,8 @@ pub(crate) fn finish_open(fd: impl AsFd, entry: &Entry<'_>, ownership: Ownership
     if ownership.is_in_trees() {
         rustix::fs::fchown(&fd, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))?;
     }
-    for (name, value) in entry.xattrs.iter().filter(|(name, _)| !is_private(name)) {
-        rustix::fs::fsetxattr(&fd, *name, value, rustix::fs::XattrFlags::empty())?;
+    for (name, value) in attributes(entry) {
+        rustix::fs::fsetxattr(&fd, name, value, rustix::fs::XattrFlags::empty())?;
     }
     rustix::fs::fchmod(&fd, Mode::from_raw_mode(entry.mode & 0o7777))?;
     rustix::fs::futimens(&fd, &times(entry.mtime))
@@ -172,17 +172,30 @@ pub(crate) fn finish_closed(
         let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
         rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
     }
-    for (attribute, value) in
-        entry.xattrs.iter().filter(|(name, _)| !is_private(name) && !name.starts_with(b"user."))
-    {
-        let mut path = format!("/proc/self/fd/{}/", parent.as_raw_fd()).into_bytes();
-        path.extend_from_slice(name.as_bytes());
-        rustix::fs::lsetxattr(path, *attribute, value, rustix::fs::XattrFlags::empty())?;
+    for (attribute, value) in attributes(entry).filter(|(attribute, _)| !attribute.starts_with(b"user.")) {
+        set_attribute(parent, name, attribute, value)?;
     }
     if !link {
         rustix::fs::chmodat(parent, name, Mode::from_raw_mode(entry.mode & 0o7777), AtFlags::empty())?;
     }
     rustix::fs::utimensat(parent, name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// The extended attributes of an entry that are given to what is made of it.
+pub(crate) fn attributes<'e>(entry: &'e Entry<'_>) -> impl Iterator<Item = (&'e [u8], &'e [u8])> {
+    entry.xattrs.iter().copied().filter(|(name, _)| !is_private(name))
+}
+
+/// Sets an attribute of what cannot be opened; a link is not followed.
+pub(crate) fn set_attribute(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    attribute: &[u8],
+    value: &[u8],
+) -> rustix::io::Result<()> {
+    let mut path = format!("/proc/self/fd/{}/", parent.as_raw_fd()).into_bytes();
+    path.extend_from_slice(name.as_bytes());
+    rustix::fs::lsetxattr(path, attribute, value, rustix::fs::XattrFlags::empty())
 }
 
 /// A time of modification, also as that of the last access: it is not kept, and must not differ.

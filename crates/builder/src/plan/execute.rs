@@ -27,7 +27,7 @@ impl Builder<'_> {
             Text::Exec(words) => words.iter().map(|word| word.raw.clone()).collect(),
             Text::Shell(text) => shell_of(self).into_iter().chain([text.into_owned()]).collect(),
             Text::Executable { name, content } => {
-                let path = script_path(name, instruction.span)?;
+                let path = format!("{PIPES}/{}", file_name(name, instruction.span)?);
                 script = Some(Script { path: path.clone(), content: content.into_owned() });
                 vec![path]
             }
@@ -154,11 +154,13 @@ impl Builder<'_> {
                     remote::source(text, span, checksum, parts.add)?
                 }
                 Source::Heredoc(heredoc) => CopySource::Heredoc {
-                    name: heredoc.name.clone(),
+                    name: file_name(&heredoc.name, self.place(heredoc.opener.span))?.to_owned(),
                     content: self.expand_heredoc(heredoc)?.into_bytes(),
                 },
             });
         }
+        // As with BuildKit: what is written here comes after what is copied, in the image and in its history.
+        sources.sort_by_key(|source| matches!(source, CopySource::Heredoc { .. }));
         remote::check_checksum(&sources, checksum)?;
         Ok(sources)
     }
@@ -274,14 +276,14 @@ fn refuse_of_run(run: &Run) -> Result<(), PlanError> {
     }
 }
 
-/// The delimiter becomes a file's name.
-fn script_path(name: &str, span: Span) -> Result<String, PlanError> {
-    if name.contains('/') || matches!(name, "." | "..") {
+/// A delimiter that becomes a file's name.
+fn file_name(delimiter: &str, span: Span) -> Result<&str, PlanError> {
+    if delimiter.contains('/') || matches!(delimiter, "." | "..") {
         let reason = "it has to be a file's name here".to_owned();
-        let problem = PlanProblem::Value { what: "heredoc delimiter", value: name.to_owned(), reason };
-        return Err(PlanError::new(problem, span));
+        let problem = PlanProblem::Value { what: "heredoc delimiter", value: delimiter.to_owned(), reason };
+        return Err(PlanError::new(problem, span).hinted("write directories into the destination"));
     }
-    Ok(format!("{PIPES}/{name}"))
+    Ok(delimiter)
 }
 
 fn flag_span(instruction: &Instruction, name: &str) -> Span {

@@ -31,7 +31,7 @@ pub(super) enum BaseReference {
 pub(super) enum Source {
     /// The context of this name.
     Context(String),
-    /// An empty filesystem, which a context has put there.
+    /// An empty filesystem: `scratch`, or a context that stands for it.
     Nothing,
     /// The stage with this number.
     Stage(usize),
@@ -98,7 +98,7 @@ impl<'a> References<'a> {
         self.replaced.contains(&index)
     }
 
-    /// What the name in a `--from` of a stage means: a context, a stage, an image.
+    /// What the name in a `--from` of a stage means: a context, a stage, nothing, an image.
     pub fn source(&self, name: &Word, index: usize) -> Result<Source, PlanError> {
         let text = match self.context_of(name)? {
             Some((context, BuildContext::Files(_))) => return Ok(Source::Context(context)),
@@ -115,6 +115,9 @@ impl<'a> References<'a> {
                 return Err(PlanError::new(PlanProblem::NoStageNumber(number, count), name.span));
             }
             return earlier(self.file, number, index, name).map(Source::Stage);
+        }
+        if is_scratch(text) {
+            return Ok(Source::Nothing);
         }
         self.image_source(text, name.span, index)
     }
@@ -221,7 +224,12 @@ impl<'a> References<'a> {
         let name = match self.context_of(from)? {
             Some((_, BuildContext::Image(image))) => image,
             Some(_) => return Ok(()),
-            None if self.file.stage_named(text).is_some() || text.parse::<usize>().is_ok() => return Ok(()),
+            None if self.file.stage_named(text).is_some()
+                || text.parse::<usize>().is_ok()
+                || is_scratch(text) =>
+            {
+                return Ok(());
+            }
             None => text.to_owned(),
         };
         if self.images.iter().all(|image| image.name != name) {
@@ -264,8 +272,9 @@ impl<'a> References<'a> {
             let hint = "give the ARG a default, or a value with --build-arg";
             return Err(PlanError::new(PlanProblem::EmptyBase, word.span).hinted(hint).into());
         }
-        if name.eq_ignore_ascii_case("scratch") {
-            return Ok(BaseReference::Scratch);
+        if is_scratch(&name) {
+            let stage = self.file.stage_before(stage.index, &name);
+            return Ok(stage.map_or(BaseReference::Scratch, |stage| BaseReference::Stage(stage.index)));
         }
         if let Some((name, context)) = self.context(&name, word.span)? {
             return self.base_of_context(name, context, stage);
@@ -317,6 +326,11 @@ impl<'a> References<'a> {
             ),
         }
     }
+}
+
+/// Whether a name means nothing at all, where no stage has it (DF-069).
+fn is_scratch(name: &str) -> bool {
+    name.eq_ignore_ascii_case("scratch")
 }
 
 fn check_reference(name: &str, span: Span) -> Result<(), PlanError> {

@@ -54,7 +54,8 @@ pub fn parse_port(text: &str) -> Result<PortSpec, ValueError> {
 
 fn parse(text: &str) -> Result<PortSpec, &'static str> {
     let (ports, protocol) = match text.split_once('/') {
-        Some((_, "")) => return Err("no protocol after the slash"),
+        // As docker takes `80/${PROTOCOL}` without a value.
+        Some((ports, "")) => (ports, "tcp"),
         Some((ports, protocol)) => (ports, protocol),
         None => (text, "tcp"),
     };
@@ -121,6 +122,7 @@ mod tests {
             ("80", vec!["80/tcp"], false, false),
             ("0", vec!["0/tcp"], false, false),
             ("53/udp", vec!["53/udp"], false, false),
+            ("80/", vec!["80/tcp"], false, false),
             ("53/UDP", vec!["53/udp"], false, true),
             ("8000-8002/sctp", vec!["8000/sctp", "8001/sctp", "8002/sctp"], false, false),
             ("8080:80", vec!["80/tcp"], true, false),
@@ -137,7 +139,6 @@ mod tests {
         for text in [
             "",
             "x",
-            "80/",
             "80/icmp",
             "65536",
             "-1",

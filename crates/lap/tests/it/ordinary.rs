@@ -20,8 +20,8 @@ pub const IDS: &str = "LAP_TEST_IDS";
 
 /// Dockerfiles that make device nodes, which only root can, or give files to ids that no user has.
 const NEED_ROOT: [&str; 2] = ["F-special", "G-from-kept"];
-/// Dockerfiles that show how one user of the image is kept from another's files: with one id, nobody is.
-const NEED_IDS: [&str; 1] = ["C-where"];
+/// Dockerfiles that show how one user of the image is kept from another's files, and whose mounts are: with one id, nobody is, and root's.
+const NEED_IDS: [&str; 2] = ["C-where", "F-mount-owners"];
 /// Dockerfiles that need `/proc`, or a network of their own; and one that changes a file with several names, which is another
 /// layer where the step works in a copy.
 const NEED_NAMESPACES: [&str; 4] = ["B-run", "F-hardlinks", "F-network-none", "F-stdin"];

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use base::{Cancel, IoContext};
-use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::fs::{AtFlags, FileType, Mode, XattrFlags};
 use store::table::{ContentDigest, Entry, EntryKind};
 use store::{Lease, Ownership, Store};
 
 use super::{Step, Steps};
 use crate::apply::{Pieces, copy_contents};
-use crate::rooted::{Rooted, times};
+use crate::rooted::{Rooted, attributes, set_attribute, times};
 use crate::view::Node;
 use crate::{LayerError, Result, View};
 
@@ -21,9 +21,12 @@ struct Destination<'a> {
     rooted: Rooted,
     clamp: Option<i64>,
     cancel: &'a Cancel,
-    /// Modes and times of directories, to be set when all is in them.
-    directories: Vec<(Vec<u8>, u32, i64)>,
+    /// Directories, whose attributes, modes and times are set when all is in them.
+    directories: Vec<(Vec<u8>, Node)>,
     devices: usize,
+    /// How many extended attributes could not be written, and what is to be said of the first.
+    attributes: usize,
+    first_attribute: String,
 }
 
 pub(super) fn write(
@@ -38,8 +41,18 @@ pub(super) fn write(
     // The destination itself may be a link: it is what the caller named.
     let place = std::fs::canonicalize(destination).context("resolve", destination)?;
     let rooted = Rooted::open(&place, Ownership::InTables)?;
-    let mut destination =
-        Destination { store, lease, view, rooted, clamp, cancel, directories: Vec::new(), devices: 0 };
+    let mut destination = Destination {
+        store,
+        lease,
+        view,
+        rooted,
+        clamp,
+        cancel,
+        directories: Vec::new(),
+        devices: 0,
+        attributes: 0,
+        first_attribute: String::new(),
+    };
     let mut steps = Steps::new(view);
     for (path, node) in view.walk(b"").filter(|(path, _)| !path.is_empty()) {
         cancel.check()?;
@@ -55,13 +68,14 @@ pub(super) fn write(
 impl Destination<'_> {
     fn make(&mut self, entry: &Entry<'_>, node: Node) -> Result<()> {
         match entry.kind {
-            EntryKind::Directory { .. } => self.directory(entry),
+            EntryKind::Directory { .. } => self.directory(entry, node),
             EntryKind::File { size, content, .. } => self.file(entry, node, size, content),
             EntryKind::Symlink { target } => {
                 self.make_room(entry.path)?;
                 let full = self.rooted.name(entry.path);
                 let (parent, name) = self.rooted.parent(entry.path)?;
                 rustix::fs::symlinkat(target, parent, name).context("create", &full)?;
+                self.closed_attributes(entry)?;
                 self.set_time(entry)
             }
             EntryKind::Fifo => {
@@ -72,6 +86,7 @@ impl Destination<'_> {
                     .context("create", &full)?;
                 rustix::fs::chmodat(parent, name, mode(entry), AtFlags::empty())
                     .context("change the mode of", &full)?;
+                self.closed_attributes(entry)?;
                 self.set_time(entry)
             }
             EntryKind::CharacterDevice { .. } | EntryKind::BlockDevice { .. } => {
@@ -82,7 +97,7 @@ impl Destination<'_> {
         }
     }
 
-    fn directory(&mut self, entry: &Entry<'_>) -> Result<()> {
+    fn directory(&mut self, entry: &Entry<'_>, node: Node) -> Result<()> {
         let full = self.rooted.name(entry.path);
         match self.rooted.examine(entry.path)?.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
             None => {
@@ -99,7 +114,7 @@ impl Destination<'_> {
                 return Err(LayerError::Destination { path: full, reason });
             }
         }
-        self.directories.push((entry.path.to_vec(), entry.mode, entry.mtime));
+        self.directories.push((entry.path.to_vec(), node));
         Ok(())
     }
 
@@ -113,6 +128,10 @@ impl Destination<'_> {
         if found != expected {
             let reason = "its contents in the store are damaged".to_owned();
             return Err(LayerError::Entry { entry: entry.path.to_vec(), reason });
+        }
+        for (name, value) in attributes(entry) {
+            let result = rustix::fs::fsetxattr(&file, name, value, XattrFlags::empty());
+            self.note_attribute(entry.path, name, result);
         }
         rustix::fs::fchmod(&file, mode(entry)).context("change the mode of", &full)?;
         rustix::fs::futimens(&file, &times(self.clamped(entry.mtime))).context("set the time of", full)?;
@@ -158,14 +177,40 @@ impl Destination<'_> {
         Ok(())
     }
 
+    /// The attributes of what cannot be opened.
+    fn closed_attributes(&mut self, entry: &Entry<'_>) -> Result<()> {
+        for (attribute, value) in attributes(entry) {
+            let (parent, name) = self.rooted.parent(entry.path)?;
+            let result = set_attribute(parent, name, attribute, value);
+            self.note_attribute(entry.path, attribute, result);
+        }
+        Ok(())
+    }
+
+    /// Whether an attribute can be had is for the filesystem and the kernel to say; without it, the rest is still worth having.
+    fn note_attribute(&mut self, path: &[u8], attribute: &[u8], result: rustix::io::Result<()>) {
+        let Err(error) = result else { return };
+        if self.attributes == 0 {
+            let (attribute, path) = (base::text::bytes(attribute), base::text::bytes(path));
+            self.first_attribute = format!("{attribute} of {path}: {error}");
+        }
+        self.attributes += 1;
+    }
+
     /// The last first, so that none is closed to us before what is in it is done.
     fn finish_directories(&mut self) -> Result<()> {
-        for (path, mode, mtime) in std::mem::take(&mut self.directories).into_iter().rev() {
-            let time = times(self.clamped(mtime));
+        let view = self.view;
+        for (path, node) in std::mem::take(&mut self.directories).into_iter().rev() {
+            let entry = view.entry(node);
+            let time = times(self.clamped(entry.mtime));
             let full = self.rooted.name(&path);
+            for (name, value) in attributes(&entry) {
+                let directory = self.rooted.directory(&path)?;
+                let result = rustix::fs::fsetxattr(directory, name, value, XattrFlags::empty());
+                self.note_attribute(&path, name, result);
+            }
             let directory = self.rooted.directory(&path)?;
-            rustix::fs::fchmod(directory, Mode::from_raw_mode(mode & 0o7777))
-                .context("change the mode of", &full)?;
+            rustix::fs::fchmod(directory, mode(&entry)).context("change the mode of", &full)?;
             rustix::fs::futimens(directory, &time).context("set the time of", full)?;
         }
         Ok(())
@@ -176,11 +221,18 @@ impl Destination<'_> {
     }
 
     fn warnings(&self) -> Vec<String> {
-        match self.devices {
-            0 => Vec::new(),
-            1 => vec!["1 device was left out".to_owned()],
-            count => vec![format!("{count} devices were left out")],
-        }
+        let devices = match self.devices {
+            0 => None,
+            1 => Some("1 device was left out".to_owned()),
+            count => Some(format!("{count} devices were left out")),
+        };
+        let first = &self.first_attribute;
+        let attributes = match self.attributes {
+            0 => None,
+            1 => Some(format!("1 extended attribute could not be written: {first}")),
+            count => Some(format!("{count} extended attributes could not be written, the first: {first}")),
+        };
+        devices.into_iter().chain(attributes).collect()
     }
 }
 

@@ -201,6 +201,57 @@ fn df_193_a_directory_gets_modes_and_times_and_no_owners() {
 }
 
 #[test]
+fn df_193_a_directory_gets_extended_attributes() {
+    let scratch = scratch();
+    let mine = || vec![("user.mine", b"yes".to_vec())];
+    let view = stack(
+        &scratch,
+        &[&[
+            Make { mode: 0o555, xattrs: mine(), ..make("d", What::Directory) },
+            Make { mode: 0o444, xattrs: mine(), ..file("d/f", "f") },
+            make("d/again", What::Link("d/f")),
+            Make { mode: 0o755, xattrs: vec![("security.capability", capability())], ..file("tool", "t") },
+            // What speaks to overlayfs is no part of anything.
+            Make { xattrs: vec![("trusted.overlay.opaque", b"y".to_vec())], ..file("private", "") },
+        ]],
+    );
+    let destination = scratch.directory.path().join("out");
+    // Once more over what is there: attributes are set before the mode that would forbid it.
+    for _ in 0..2 {
+        assert_eq!(export(&scratch, &view, &destination, None).expect("written"), [""; 0]);
+        let seen = look(&destination);
+        for path in ["d", "d/f", "d/again"] {
+            assert_eq!(seen[path].xattrs["user.mine"], b"yes", "{path}");
+        }
+        assert_eq!(seen["tool"].xattrs["security.capability"], capability());
+        assert_eq!((seen["d"].mode, seen["d/f"].mode), (0o555, 0o444));
+        assert!(seen["private"].xattrs.is_empty());
+    }
+}
+
+#[test]
+fn df_193_attributes_that_can_not_be_written_are_said_once() {
+    let scratch = scratch();
+    // Linux gives links no attributes of the user, on no filesystem.
+    let mine = || vec![("user.a", b"1".to_vec()), ("user.b", b"2".to_vec())];
+    let view = stack(
+        &scratch,
+        &[&[
+            Make { xattrs: mine(), ..make("link", What::Symlink("x")) },
+            Make { xattrs: mine(), ..make("other", What::Symlink("x")) },
+            file("z", "z"),
+        ]],
+    );
+    let destination = scratch.directory.path().join("out");
+    let warnings = export(&scratch, &view, &destination, None).expect("written");
+    let [said] = warnings.as_slice() else { panic!("{warnings:?}") };
+    let start = "4 extended attributes could not be written, the first: user.a of link: ";
+    assert!(said.starts_with(start), "{said}");
+    assert_eq!(fs::read_link(destination.join("other")).expect("a link"), Path::new("x"));
+    assert_eq!(fs::read_to_string(destination.join("z")).expect("read"), "z");
+}
+
+#[test]
 fn df_193_nothing_is_written_outside_through_links_of_the_destination() {
     let scratch = scratch();
     let view = stack(

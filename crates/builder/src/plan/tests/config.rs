@@ -164,7 +164,7 @@ fn df_164_history_of_what_is_executed() {
             format!("{run} /bin/sh -c make  all # buildkit").as_str(),
             &format!("{run} make all # buildkit"),
             "COPY --chown=me --chmod=755 x y /d/ # buildkit",
-            "ADD <<F x /e/ # buildkit",
+            "ADD x <<F /e/ # buildkit",
             &format!("{run} /bin/sh -c echo\n # buildkit"),
         ]
     );

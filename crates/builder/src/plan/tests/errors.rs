@@ -18,7 +18,23 @@ fn check(rows: &[Row]) {
 }
 
 #[test]
-fn wrong_references() {
+fn df_033_delimiters_that_are_no_names_of_files() {
+    let hint = "into the destination";
+    let message = |name: &str| format!("invalid heredoc delimiter {name:?}: it has to be a file's name here");
+    for (name, keyword) in [("a/b", "COPY"), ("../x", "ADD"), ("..", "COPY")] {
+        let text = format!("FROM debian\n{keyword} <<{name} /d/\nx\n{name}\n");
+        let error = plan(&request(&text), &World::usual()).expect_err(name);
+        assert_eq!(error.to_string(), message(name));
+        assert_eq!(
+            error.place().map(|place| (place.span.line, place.span.column)),
+            Some((2, keyword.len() as u32 + 2))
+        );
+        assert!(error.hint().unwrap_or_default().contains(hint), "{name}");
+    }
+}
+
+#[test]
+fn df_052_df_070_wrong_names_and_references() {
     check(&[
         (
             "DF-070",
@@ -76,6 +92,7 @@ fn wrong_references() {
             "there is no stage number 7: there are 1 stages, counted from 0",
             "",
         ),
+        ("DF-052", "FROM debian\nENV $none=x\n", 2, "ENV names can not be blank", ""),
         (
             "DF-075",
             "FROM --platform=linux/a/b/c debian\n",

@@ -47,6 +47,19 @@ fn df_068_names_that_occur_twice() {
 }
 
 #[test]
+fn df_069_nothing_is_copied_from_scratch_unless_a_stage_has_its_name() {
+    let from = |text: &str| match &target_of(text).steps[0].operation {
+        Operation::Copy(_, from) => from.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(from("FROM debian\nCOPY --from=scratch / /x\n"), CopyFrom::Nothing);
+    let text = "FROM debian AS scratch\nENV x=1\nFROM scratch\nCOPY --from=Scratch / /x\n";
+    assert_eq!(from(text), CopyFrom::Stage(0));
+    assert_eq!(target_of(text).base, Base::Stage(0));
+    assert_eq!(target_of("FROM scratch AS scratch\n").base, Base::Scratch);
+}
+
+#[test]
 fn df_072_images_and_contexts_to_copy_from() {
     let mut world = World::usual();
     world.contexts.insert("assets".to_owned(), files());

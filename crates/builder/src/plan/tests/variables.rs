@@ -29,6 +29,7 @@ fn where_values_come_from() {
         ("DF-057 undeclared", "ARG a", &[], &[]),
         ("DF-057 not declared at all", "ENV b=1", &[("a", "2")], &["b=1"]),
         ("DF-055 empty", "ARG a=", &[], &["a="]),
+        ("DF-055 names", "ENV n=b\nARG \"a\"=1 $n=2", &[("a", "3")], &["n=b", "a=3", "b=2"]),
         ("DF-056 global", "ARG g", &[], &["g=global"]),
         ("DF-057 default before global", "ARG g=own", &[], &["g=own"]),
         ("DF-059 overridden global", "ARG g", &[("g", "x")], &["g=x"]),
