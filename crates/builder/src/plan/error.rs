@@ -59,6 +59,9 @@ pub enum PlanProblem {
         #[source]
         source: NoContext,
     },
+    /// First contents of a cache, and nothing that they are in.
+    #[error("the source of a cache needs a from")]
+    NoFrom,
     /// Something that this version does not do.
     #[error("{0} is not supported yet")]
     Unsupported(String),

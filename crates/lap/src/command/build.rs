@@ -29,6 +29,7 @@ mod outputs;
 mod secrets;
 mod session;
 mod source;
+mod ssh;
 
 pub use outputs::compression;
 
@@ -65,6 +66,9 @@ pub struct Args {
     /// A secret for RUN --mount=type=secret: id=NAME with src=FILE or env=VARIABLE
     #[arg(long, value_name = "id=NAME[,src=FILE|,env=VARIABLE]")]
     secret: Vec<String>,
+    /// An SSH agent for RUN --mount=type=ssh: that of SSH_AUTH_SOCK, one that listens at a socket, or one with unencrypted keys
+    #[arg(long, value_name = "default|ID[=SOCKET|=KEYFILE[,KEYFILE]]")]
+    ssh: Vec<String>,
     /// Set a label
     #[arg(long, value_name = "NAME=VALUE")]
     label: Vec<String>,
@@ -131,6 +135,7 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     let outputs = outputs::parse(if call.builds() { &args.output } else { &[] })?;
     let named = source::named(&args.build_context)?;
     let secrets = secrets::parse(&args.secret)?;
+    let agents = ssh::parse(&args.ssh)?;
     let mut request = request(&args, &outputs, named.keys().cloned().collect())?;
     if args.push && !request.keeps_image() {
         return Err(Failure::new(Kind::Invalid, "an image that is not kept in the store cannot be pushed")
@@ -154,7 +159,7 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     let (inputs, _brought) =
         bring::inputs(&bringer, source, args.file.as_deref()).inspect_err(|_| progress.finish())?;
     request.dockerfile = inputs.dockerfile;
-    let asked = Asked { context: inputs.context, named, outputs, secrets };
+    let asked = Asked { context: inputs.context, named, outputs, secrets, agents };
     let session = CommandSession::new(&store, fetcher, asked);
     let work = Work { store: &store, request: &request, session, progress, cancel };
     if call.builds() { build(context, &args, &runner, work) } else { call::run(context, call, &work) }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use base::{Classified, Kind};
@@ -18,6 +19,7 @@ use super::inputs;
 use super::outputs::Outputs;
 use super::secrets::Secrets;
 use super::source::Named;
+use super::ssh::Agents;
 use crate::failure::{Failure, Outcome};
 use crate::network::Fetcher;
 
@@ -32,6 +34,7 @@ pub struct CommandSession {
     outputs: Mutex<Outputs>,
     warnings: Mutex<Vec<BuildWarning>>,
     secrets: Secrets,
+    agents: Agents,
 }
 
 /// What was asked for on the command line.
@@ -44,6 +47,8 @@ pub struct Asked {
     pub outputs: Outputs,
     /// What steps may know.
     pub secrets: Secrets,
+    /// SSH agents that steps may use.
+    pub agents: Agents,
 }
 
 impl CommandSession {
@@ -58,6 +63,7 @@ impl CommandSession {
             outputs: Mutex::new(asked.outputs),
             warnings: Mutex::default(),
             secrets: asked.secrets,
+            agents: asked.agents,
         }
     }
 
@@ -150,6 +156,10 @@ impl Session for CommandSession {
 
     fn secret(&self, id: &str) -> io::Result<Option<Vec<u8>>> {
         self.secrets.read(id)
+    }
+
+    fn ssh(&self, id: &str) -> io::Result<Option<PathBuf>> {
+        self.agents.socket(id)
     }
 
     fn output(&self, export: usize) -> io::Result<Stream> {
