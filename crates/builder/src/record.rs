@@ -112,7 +112,7 @@ fn run_document(run: &RunStep) -> Value {
         "mounts": run.mounts.iter().map(mount_document).collect::<Vec<_>>(),
         "inputs": ["below"],
     });
-    let Resources { rlimits, shared_memory, hosts, devices, cdi_directories: _, limits: _ } = &run.resources;
+    let Resources { rlimits, shared_memory, hosts, devices, cdi_directories: _, limits: _ } = &*run.resources;
     // What is not asked for is not said, so that steps keep the keys that they have always had.
     let mut add = |field: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -209,7 +209,7 @@ mod tests {
             user: String::new(),
             network: Network::Host,
             insecure: false,
-            resources: Resources::default(),
+            resources: Box::default(),
             mounts: Vec::new(),
         }
     }

@@ -55,7 +55,7 @@ impl Builder<'_> {
             user: self.config.config.user.clone(),
             network,
             insecure: is_insecure(run),
-            resources,
+            resources: Box::new(resources),
             mounts: self.mounts(run)?,
         };
         self.executed(instruction, created_by, Operation::Run(step));

@@ -121,7 +121,7 @@ pub struct RunStep {
     /// Whether nothing is taken away from it: all capabilities, no filter of system calls.
     pub insecure: bool,
     /// Limits, and what it finds besides its filesystem.
-    pub resources: Resources,
+    pub resources: Box<Resources>,
     /// What is mounted, by target.
     pub mounts: Vec<RunMount>,
 }

@@ -22,7 +22,7 @@ fn df_107_commands_have_the_limits_that_were_asked_for() {
         let seen = lap.lap([&run[..], &flags, &["base:1", "sh", "-c", SHOW]].concat()).success();
         assert_eq!(seen.stdout, expected, "{runtime}");
     }
-    lap.write("context/Dockerfile", &format!("FROM base:1\nRUN ( {SHOW} ) >/limits\n"));
+    lap.write("context/Dockerfile", format!("FROM base:1\nRUN ( {SHOW} ) >/limits\n"));
     let flags =
         ["-m", "1g", "--cpu-quota", "20000", "--cpu-period", "40000", "--cpuset-cpus", "0", "-c", "512"];
     lap.lap([&["build", "-t", "app"], &flags[..], &["context"]].concat()).success();

@@ -35,7 +35,7 @@ fn df_107_hosts() {
     let expected = "192.0.2.7\tdb\n2001:db8::1\tsix\n127.0.0.1\there\n";
     let run = lap.lap([&["run", "--rm"], &flags[..], &["base:1", "sh", "-c", tail]].concat()).success();
     assert_eq!(run.stdout, expected);
-    lap.write("context/Dockerfile", &format!("FROM base:1\nRUN {tail} >/hosts\n"));
+    lap.write("context/Dockerfile", format!("FROM base:1\nRUN {tail} >/hosts\n"));
     let build = |flags: &[&str]| {
         lap.lap([&["build", "-t", "app", "--progress", "plain"], flags, &["context"]].concat()).success()
     };
@@ -56,7 +56,7 @@ fn df_107_shared_memory() {
     let size = "df -k /dev/shm | tail -n 1 | tr -s ' ' | cut -d ' ' -f 2";
     let run = lap.lap(["run", "--rm", "--shm-size", "1m", "base:1", "sh", "-c", size]).success();
     assert_eq!(run.stdout, "1024\n");
-    lap.write("context/Dockerfile", &format!("FROM base:1\nRUN {size} >/size\n"));
+    lap.write("context/Dockerfile", format!("FROM base:1\nRUN {size} >/size\n"));
     lap.lap(["build", "-t", "app", "--shm-size", "2m", "context"]).success();
     assert_eq!(lap.sh("app", "cat /size"), "2048\n");
     lap.lap(["run", "--rm", "--shm-size", "much", "base:1"]).failure(125, &["--shm-size much", "not a size"]);
