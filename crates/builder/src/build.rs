@@ -27,8 +27,12 @@ pub fn build(
     let examined = plan::examine(request, &images, Scope::Target);
     session.warned(&examined.all_warnings());
     let plan = examined.plan?;
+    let cgroups = request.resources.plan()?;
+    // What all steps are to have is looked for before any of them runs.
+    request.resources.find_devices()?;
     let lease = store.lease("build")?;
-    let job = solve::Job { store, lease: &lease, request, session, runner, events, cancel };
+    let cgroups = cgroups.as_ref();
+    let job = solve::Job { cgroups, store, lease: &lease, request, session, runner, events, cancel };
     let solved = solve::solve(&job, &plan)?;
     let committed = commit::commit(store, &lease, request, &plan, &solved)?;
     let job = export::Job { store, lease: &lease, request, session, events, cancel };

@@ -80,6 +80,12 @@ pub enum BuildError {
         /// What is wrong.
         reason: String,
     },
+    /// A device of all steps cannot be had.
+    #[error(transparent)]
+    Device(#[from] engine::devices::DeviceError),
+    /// Limits were asked for that cannot be had.
+    #[error(transparent)]
+    Limits(#[from] sandbox::Error),
     /// The build was cancelled.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -232,6 +238,8 @@ impl Classified for BuildError {
             BuildError::Plan(error) => error.kind(),
             BuildError::Step(error) => error.cause.kind(),
             BuildError::Store(error) => error.kind(),
+            BuildError::Device(error) => error.kind(),
+            BuildError::Limits(error) => error.kind(),
             BuildError::Image(error) => error.kind(),
             BuildError::Document(error) => error.kind(),
             BuildError::Export { source, .. } => source.kind(),
@@ -251,6 +259,8 @@ impl Classified for BuildError {
             BuildError::Plan(error) => error.hint(),
             BuildError::Step(error) => error.cause.hint(),
             BuildError::Store(error) => error.hint(),
+            BuildError::Device(error) => error.hint(),
+            BuildError::Limits(error) => error.hint(),
             BuildError::Image(error) => error.hint(),
             BuildError::Export { source, .. } => source.hint(),
             BuildError::Context { source, .. } => source.hint.clone(),

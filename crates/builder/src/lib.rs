@@ -17,6 +17,7 @@ pub mod changes;
 pub mod check;
 pub mod context;
 pub mod copy;
+pub mod entitlement;
 pub mod error;
 pub mod outcome;
 pub mod outline;
@@ -35,6 +36,7 @@ mod workdir;
 
 pub use build::build;
 pub use check::{Checked, check, outline};
+pub use entitlement::Entitlement;
 pub use error::{BuildError, ExportError, Place, StepError, StepFailure};
 pub use outcome::{BuildWarning, Named, Outcome, StepCount};
 pub use outline::{Outline, OutlineArgument, OutlineNeed, Target, targets};

@@ -4,8 +4,11 @@
 //! are. It is known before anything runs. Its *key* adds the contents of the inputs (without times): equal keys make equal layers.
 //! Instructions that only describe the image are in neither, except through the environment, the directory and the user of later steps (DF-180).
 
+use engine::devices::DeviceRequest;
+use engine::resources::Resources;
 use image::Platform;
 use image::digest::hex;
+use sandbox::Rlimit;
 use serde_json::{Value, json};
 use store::table::ContentDigest;
 use store::{Layer, StepKey, StepRecord};
@@ -97,7 +100,7 @@ pub(crate) fn empty_stack() -> ContentDigest {
 }
 
 fn run_document(run: &RunStep) -> Value {
-    json!({
+    let mut document = json!({
         "kind": "run",
         "arguments": run.arguments,
         "script": run.script.as_ref().map(|script| json!({ "path": script.path, "content": script.content })),
@@ -108,7 +111,27 @@ fn run_document(run: &RunStep) -> Value {
         "hostname": crate::run::HOSTNAME,
         "mounts": run.mounts.iter().map(mount_document).collect::<Vec<_>>(),
         "inputs": std::iter::once("below").chain(run.shown().map(|_| "mount")).collect::<Vec<_>>(),
-    })
+    });
+    let Resources { rlimits, shared_memory, hosts, devices, cdi_directories: _, limits: _ } = &*run.resources;
+    // What is not asked for is not said, so that steps keep the keys that they have always had.
+    let mut add = |field: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            document[field] = value;
+        }
+    };
+    let limit = |limit: &Rlimit| json!([limit.resource.name(), limit.soft, limit.hard]);
+    let list = |values: Vec<Value>| (!values.is_empty()).then_some(Value::Array(values));
+    add("security", run.insecure.then(|| Value::from("insecure")));
+    add("ulimit", list(rlimits.iter().map(limit).collect()));
+    add("shm-size", shared_memory.map(Value::from));
+    // Where a name leads is the machine's, as are limits of memory and processors (DF-107).
+    add("add-host", list(hosts.iter().map(|host| Value::from(host.name.as_str())).collect()));
+    let device = |device: &DeviceRequest| match device {
+        DeviceRequest::Node { host, target } => json!([host.to_string_lossy(), target.to_string_lossy()]),
+        DeviceRequest::Cdi { name, .. } => Value::from(name.as_str()),
+    };
+    add("device", list(devices.iter().map(device).collect()));
+    document
 }
 
 /// Where something is mounted, and what sort of thing it is: neither what is in it nor who uses it at the same time (DF-176).
@@ -202,6 +225,8 @@ mod tests {
             directory: "/".to_owned(),
             user: String::new(),
             network: Network::Host,
+            insecure: false,
+            resources: Box::default(),
             mounts: Vec::new(),
         }
     }
@@ -220,12 +245,13 @@ mod tests {
     fn df_176_what_changes_a_run() {
         let plain = record(run());
         type Change = fn(&mut RunStep);
-        let changes: [(&str, Change); 6] = [
+        let changes: [(&str, Change); 7] = [
             ("arguments", |run| run.arguments.push("x".to_owned())),
             ("environment", |run| run.environment.push(("B".to_owned(), String::new()))),
             ("directory", |run| run.directory = "/x".to_owned()),
             ("user", |run| run.user = "daemon".to_owned()),
             ("network", |run| run.network = Network::None),
+            ("security", |run| run.insecure = true),
             ("script", |run| {
                 run.script =
                     Some(crate::plan::Script { path: "/dev/pipes/A".to_owned(), content: String::new() });
@@ -239,6 +265,28 @@ mod tests {
         let mut proxied = run();
         proxied.proxies.push(("http_proxy".to_owned(), "http://proxy".to_owned()));
         assert_eq!(record(proxied).definition(), plain.definition(), "DF-061");
+    }
+
+    #[test]
+    fn df_107_what_of_the_surroundings_changes_a_run() {
+        let with = |change: &dyn Fn(&mut Resources)| {
+            let mut step = run();
+            change(&mut step.resources);
+            record(step).definition()
+        };
+        let plain = with(&|_| {});
+        let host = |address: &str| engine::host::ExtraHost {
+            name: "db".to_owned(),
+            address: Some(address.parse().expect("an address")),
+        };
+        let limit = Rlimit { resource: sandbox::Resource::Nofile, soft: 1, hard: 2 };
+        assert_ne!(with(&|it| it.rlimits.push(limit)), plain);
+        assert_ne!(with(&|it| it.shared_memory = Some(1)), plain);
+        assert_ne!(with(&|it| it.hosts.push(host("1.2.3.4"))), plain);
+        assert_eq!(with(&|it| it.hosts.push(host("1.2.3.4"))), with(&|it| it.hosts.push(host("::5"))));
+        let device = DeviceRequest::Cdi { name: "a.com/b".to_owned(), required: false };
+        assert_ne!(with(&|it| it.devices.push(device.clone())), plain);
+        assert_eq!(with(&|it| it.limits.memory = Some(1 << 30)), plain);
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use engine::resources::Resources;
 use engine::snapshot::Ways;
 use image::{Platform, Reference};
+
+use crate::entitlement::Entitlement;
 
 /// A build.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +37,10 @@ pub struct Request {
     pub exports: Vec<Export>,
     /// The network of RUN steps that do not say which.
     pub network: Network,
+    /// What the Dockerfile may do that takes isolation away.
+    pub allowed: Vec<Entitlement>,
+    /// Limits of RUN steps, and what they find besides their filesystem.
+    pub resources: Resources,
     /// No time that is written is later than this (seconds since the beginning of 1970). When it is not said here, the build argument or the global ARG
     /// `SOURCE_DATE_EPOCH` says it (DF-166).
     pub source_date_epoch: Option<i64>,
@@ -60,6 +67,8 @@ impl Request {
             tags: Vec::new(),
             exports: Vec::new(),
             network: Network::Host,
+            allowed: Vec::new(),
+            resources: Resources::default(),
             source_date_epoch: None,
             ways: Ways::default(),
             threads: 1,

@@ -13,13 +13,15 @@ use std::time::Duration;
 use base::events::VertexId;
 use base::{Cancel, Events};
 use engine::host::HostFiles;
+use engine::resources;
 use engine::snapshot::Snapshots;
 use engine::users::{Account, Users};
 use layer::View;
 use layer::packer::PackOptions;
-use sandbox::{Exit, Files, Process, Runner, Spec, Stdio, User};
+use sandbox::cgroup::Plan;
+use sandbox::{CapabilitySet, Exit, Files, Process, Runner, Security, Spec, Stdio, User};
 use store::table::ContentDigest;
-use store::{Layer, Lease, StepKey, Store};
+use store::{CgroupRecord, Layer, Lease, StepKey, Store};
 
 pub use error::RunError;
 use log::{Output, Written, pump};
@@ -51,6 +53,8 @@ pub(crate) struct Surroundings<'a> {
     pub lease: &'a Lease,
     pub runner: &'a Runner,
     pub snapshots: &'a Snapshots,
+    /// Where its cgroup is made, if it has limits.
+    pub cgroups: Option<&'a Plan>,
     pub view: &'a View,
     /// What its mounts show, in their order.
     pub shown: &'a [ShownFiles],
@@ -70,8 +74,13 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
     let snapshot = snapshots.prepare(store, lease, around.view, around.cancel).map_err(Box::new)?;
     snapshot.ensure_directory(&step.directory).map_err(Box::new)?;
     let Mounts { mounts, env, held, owners } = mounts::prepare(around, &step.mounts)?;
+    let devices = step.resources.find_devices()?;
     let mut process = process(step, &account);
     process.env.extend(env);
+    process.env.extend(devices.env);
+    process.user.groups.extend(devices.groups);
+    process.rlimits.clone_from(&step.resources.rlimits);
+    let (group, record) = resources::group(store, around.cgroups)?.unzip();
     let script = script::mount(snapshot.place(), step.script.as_ref())?;
     let single_id = snapshot.single_id().map(|mut single| {
         single.owners.extend(owners);
@@ -81,23 +90,32 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
         root: snapshot.root(),
         read_only_root: false,
         process,
-        mounts: script.into_iter().chain(mounts).collect(),
+        mounts: script.into_iter().chain(devices.mounts).chain(mounts).collect(),
         hostname: HOSTNAME.to_owned(),
         network: match step.network {
             Network::Host => sandbox::Network::Host,
             Network::None => sandbox::Network::None,
         },
-        security: sandbox::Security::Default,
-        files: files(step.network)?,
+        security: if step.insecure { Security::Insecure } else { Security::Default },
+        files: files(step)?,
+        cgroup: group,
+        shared_memory: step.resources.shared_memory,
         isolation: snapshots.isolation(),
         single_id,
     };
-    let (exit, written) = execute(around, &spec, &held)?;
-    drop(held);
+    let (exit, written) = execute(around, &spec, &held, record.as_ref())?;
+    drop((held, record));
     around.cancel.check()?;
     if !exit.status.is_success() {
         let Written { tail, whole } = written;
-        return Err(RunError::Failed { command: step.arguments.clone(), status: exit.status, tail, whole });
+        let used_up = step.resources.limits.memory.filter(|_| exit.out_of_memory);
+        return Err(RunError::Failed {
+            command: step.arguments.clone(),
+            status: exit.status,
+            used_up,
+            tail,
+            whole,
+        });
     }
     let owners = snapshot.owners(exit.owners, (account.uid, account.gid));
     let made = snapshots.commit(store, lease, snapshot, &owners, around.options, around.cancel);
@@ -105,9 +123,15 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
 }
 
 /// Starts the command, passes on what it writes, and waits for its end.
-fn execute(around: &Surroundings<'_>, spec: &Spec, held: &Held) -> Result<(Exit, Written), RunError> {
+fn execute(
+    around: &Surroundings<'_>,
+    spec: &Spec,
+    held: &Held,
+    cgroup: Option<&CgroupRecord>,
+) -> Result<(Exit, Written), RunError> {
     let layers = around.view.layers().iter().map(Layer::hold);
-    let holds: Vec<BorrowedFd<'_>> = layers.chain(held.holds()).collect();
+    let holds: Vec<BorrowedFd<'_>> =
+        layers.chain(held.holds()).chain(cgroup.and_then(CgroupRecord::hold)).collect();
     let mut running = sandbox::spawn(around.runner, spec, Stdio::default(), &holds)?;
     let (stdout, stderr) = (running.take_stdout(), running.take_stderr());
     let output = Output::to(around.store.logs().begin()?);
@@ -132,6 +156,7 @@ fn process(step: &RunStep, account: &Account) -> Process {
         env,
         cwd: PathBuf::from(&step.directory),
         user: User { uid: account.uid, gid: account.gid, groups: groups_of(account) },
+        capabilities: if step.insecure { CapabilitySet::ALL } else { CapabilitySet::DOCKER },
         ..Process::new(&step.arguments)
     }
 }
@@ -143,11 +168,12 @@ fn groups_of(account: &Account) -> Vec<u32> {
 }
 
 /// Names are resolved as on the machine, whose network is shared.
-fn files(network: Network) -> Result<Files, RunError> {
-    let host = match network {
+fn files(step: &RunStep) -> Result<Files, RunError> {
+    let host = match step.network {
         Network::Host => HostFiles::read()?,
         Network::None => HostFiles::isolated(HOSTNAME),
-    };
+    }
+    .with(&step.resources.hosts);
     Ok(Files {
         hosts: Some(host.hosts),
         resolv_conf: Some(host.resolv_conf),

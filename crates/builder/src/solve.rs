@@ -16,13 +16,14 @@ use base::events::{Event, Warning};
 use base::{Cancel, Cancelled, Events};
 use engine::snapshot::Snapshots;
 use layer::View;
+use sandbox::cgroup::Plan;
 use sandbox::{Isolation, Runner};
 use store::table::ContentDigest;
 use store::{Layer, Lease, Store};
 
 use crate::error::{BuildError, StepError, StepFailure};
 use crate::outcome::StepCount;
-use crate::plan::{BaseImage, Plan, Step};
+use crate::plan::{self, BaseImage, Step};
 use crate::record;
 use crate::request::Request;
 use crate::run::RunError;
@@ -40,6 +41,8 @@ pub(crate) struct Job<'a> {
     pub request: &'a Request,
     pub session: &'a dyn Session,
     pub runner: &'a Runner,
+    /// Where the cgroups of commands are made, if they have limits.
+    pub cgroups: Option<&'a Plan>,
     pub events: &'a Events,
     pub cancel: &'a Cancel,
 }
@@ -107,7 +110,7 @@ impl Solved {
 }
 
 /// Executes a plan.
-pub(crate) fn solve(job: &Job<'_>, plan: &Plan) -> Result<Solved, BuildError> {
+pub(crate) fn solve(job: &Job<'_>, plan: &plan::Plan) -> Result<Solved, BuildError> {
     let graph = Graph::of(plan);
     let progress = Progress::announce(job.events, &graph);
     let contexts = Contexts::open(job, plan)?;
@@ -150,7 +153,7 @@ pub(crate) fn solve(job: &Job<'_>, plan: &Plan) -> Result<Solved, BuildError> {
 /// What the tasks of one solve share.
 struct Solver<'a> {
     job: &'a Job<'a>,
-    plan: &'a Plan,
+    plan: &'a plan::Plan,
     stop: &'a Cancel,
     contexts: &'a Contexts,
     history: &'a History,

@@ -4,6 +4,7 @@ use base::{Cancelled, Classified, IoError, Kind};
 use layer::LayerError;
 use store::StoreError;
 
+use crate::devices::DeviceError;
 use crate::merge::MergeError;
 use crate::users::UserError;
 
@@ -29,6 +30,9 @@ pub enum EngineError {
     /// The process cannot be isolated or executed.
     #[error(transparent)]
     Sandbox(#[from] sandbox::Error),
+    /// A device cannot be had.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The work was cancelled.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -80,6 +84,7 @@ impl Classified for EngineError {
             EngineError::Merge(error) => error.kind(),
             EngineError::User(error) => error.kind(),
             EngineError::Sandbox(error) => error.kind(),
+            EngineError::Device(error) => error.kind(),
             EngineError::Cancelled(error) => error.kind(),
             EngineError::MissingLayer(_) => Kind::Corrupt,
             EngineError::Platform { .. } | EngineError::NoOverlay { .. } => Kind::Unsupported,
@@ -93,6 +98,7 @@ impl Classified for EngineError {
             EngineError::Merge(error) => error.hint(),
             EngineError::User(error) => error.hint(),
             EngineError::Sandbox(error) => error.hint(),
+            EngineError::Device(error) => error.hint(),
             EngineError::NoOverlay { .. } => {
                 Some("copies always work: LAPSTRAKE_SNAPSHOT=copy, or do not ask for anything".to_owned())
             }

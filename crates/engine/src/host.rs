@@ -1,5 +1,6 @@
 //! What containers take over from the machine: name resolution.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use base::{IoContext, IoError};
@@ -28,6 +29,32 @@ impl HostFiles {
     }
 }
 
+/// A name that `--add-host` gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtraHost {
+    /// The name.
+    pub name: String,
+    /// Its address; `None` for this machine (`host-gateway`).
+    pub address: Option<IpAddr>,
+}
+
+impl HostFiles {
+    /// With more names, which come last.
+    ///
+    /// This machine is the loopback address: containers share its network, or have nobody to talk to.
+    #[must_use]
+    pub fn with(mut self, extra: &[ExtraHost]) -> Self {
+        if !extra.is_empty() && !self.hosts.is_empty() && !self.hosts.ends_with('\n') {
+            self.hosts.push('\n');
+        }
+        for host in extra {
+            let address = host.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            self.hosts.push_str(&format!("{address}\t{}\n", host.name));
+        }
+        self
+    }
+}
+
 /// What docker writes at the top of every `/etc/hosts`.
 const LOCALHOST: &str = "127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -47,4 +74,20 @@ fn read(path: &Path) -> Result<String, IoError> {
     let mut bytes = Vec::new();
     file.take(MAX_SIZE).read_to_end(&mut bytes).context("read", path)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn df_107_hosts_are_added_at_the_end() {
+        let extra = [
+            ExtraHost { name: "db".to_owned(), address: Some("::1".parse().expect("an address")) },
+            ExtraHost { name: "machine".to_owned(), address: None },
+        ];
+        let files = HostFiles { hosts: "1.2.3.4 x".to_owned(), resolv_conf: String::new() };
+        assert_eq!(files.with(&extra).hosts, "1.2.3.4 x\n::1\tdb\n127.0.0.1\tmachine\n");
+        assert_eq!(HostFiles::default().with(&[]).hosts, "");
+    }
 }

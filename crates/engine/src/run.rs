@@ -6,12 +6,13 @@ use base::Cancel;
 use image::{ImageId, Platform};
 use layer::View;
 use sandbox::{Files, Mount, Network, Process, Runner, Running, Spec, Stdio, Terminal, User};
-use store::{Layer, Lease, Store};
+use store::{CgroupRecord, Layer, Lease, Store};
 
 use crate::error::EngineError;
 use crate::host::HostFiles;
 use crate::layers::layers;
 use crate::merge::{Wishes, merge};
+use crate::resources::{self, Resources};
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::users::{Account, Users};
 
@@ -32,12 +33,15 @@ pub struct RunRequest {
     pub init: bool,
     /// `--read-only`.
     pub read_only: bool,
+    /// Limits, and what is found besides the image.
+    pub resources: Resources,
 }
 
 /// A container that runs. Dropping it kills the process and removes what it changed.
 pub struct Container {
     /// The process: dropped before the filesystem that it uses.
     running: Running,
+    _cgroup: Option<CgroupRecord>,
     _snapshot: Snapshot,
     _lease: Lease,
 }
@@ -58,6 +62,8 @@ pub fn start(
     stdio: Stdio,
     cancel: &Cancel,
 ) -> Result<Container, EngineError> {
+    let plan = request.resources.plan()?;
+    let devices = request.resources.find_devices()?;
     let lease = store.lease("run")?;
     let config = store.images().config(&request.image)?;
     let config = config.value();
@@ -66,11 +72,14 @@ pub fn start(
     let view = View::new(&layers(store, &request.image, config)?);
     let snapshot = snapshots.prepare(store, &lease, &view, cancel)?;
     snapshot.ensure_directory(&command.working_directory)?;
-    let account = Users::read(store, &lease, &view).account(&command.user)?;
+    let mut account = Users::read(store, &lease, &view).account(&command.user)?;
+    account.groups.extend(devices.groups);
     let mut env = command.env;
+    env.extend(devices.env);
     if !env.iter().any(|pair| pair.starts_with("HOME=")) {
         env.push(format!("HOME={}", home(&account)));
     }
+    let (group, cgroup) = resources::group(store, plan.as_ref())?.unzip();
     let spec = Spec {
         root: snapshot.root(),
         read_only_root: request.read_only,
@@ -80,20 +89,24 @@ pub fn start(
             user: User { uid: account.uid, gid: account.gid, groups: account.groups },
             terminal: request.terminal,
             init: request.init,
+            rlimits: request.resources.rlimits.clone(),
             ..Process::new(command.args)
         },
-        mounts: request.mounts.clone(),
+        mounts: devices.mounts.into_iter().chain(request.mounts.iter().cloned()).collect(),
         hostname: request.wishes.hostname.clone(),
         network: request.network,
         security: sandbox::Security::Default,
         files: files(request)?,
+        cgroup: group,
+        shared_memory: request.resources.shared_memory,
         single_id: snapshot.single_id(),
         isolation: snapshots.isolation(),
     };
-    let holds: Vec<BorrowedFd<'_>> = view.layers().iter().map(Layer::hold).collect();
+    let record = cgroup.as_ref().and_then(CgroupRecord::hold);
+    let holds: Vec<BorrowedFd<'_>> = view.layers().iter().map(Layer::hold).chain(record).collect();
     let running = sandbox::spawn(runner, &spec, stdio, &holds)?;
     drop(holds);
-    Ok(Container { running, _snapshot: snapshot, _lease: lease })
+    Ok(Container { running, _cgroup: cgroup, _snapshot: snapshot, _lease: lease })
 }
 
 /// The home directory that a process finds in `HOME` (CT-12).
@@ -106,7 +119,8 @@ fn files(request: &RunRequest) -> Result<Files, EngineError> {
     let host = match request.network {
         Network::Host => HostFiles::read()?,
         Network::None => HostFiles::isolated(hostname),
-    };
+    }
+    .with(&request.resources.hosts);
     Ok(Files {
         hosts: Some(host.hosts),
         resolv_conf: Some(host.resolv_conf),
@@ -114,9 +128,10 @@ fn files(request: &RunRequest) -> Result<Files, EngineError> {
     })
 }
 
+/// Whether this kernel can be asked. Programs for another architecture run where it has an emulator for them.
 fn runs_here(of_image: &Platform) -> Result<(), EngineError> {
     let machine = Platform::host();
-    if of_image.os == machine.os && of_image.architecture == machine.architecture {
+    if of_image.os == machine.os {
         return Ok(());
     }
     Err(EngineError::Platform { of_image: of_image.to_string(), of_machine: machine.to_string() })

@@ -121,11 +121,20 @@ impl Context {
                 .hint("name one with --root or LAPSTRAKE_ROOT")
         })?;
         let store = Store::open(root)?;
-        let Leftovers { entries, bytes } = store.cleared();
+        let Leftovers { entries, bytes, cgroups } = store.cleared();
+        let mut what = Vec::new();
         if entries > 0 {
             let entries =
                 if entries == 1 { "1 file".to_owned() } else { format!("{entries} files and directories") };
-            say(&format!("cleared what an interrupted lap left behind: {entries}, {}", units::size(bytes)));
+            what.push(format!("{entries}, {}", units::size(bytes)));
+        }
+        match cgroups {
+            0 => {}
+            1 => what.push("1 cgroup".to_owned()),
+            more => what.push(format!("{more} cgroups")),
+        }
+        if !what.is_empty() {
+            say(&format!("cleared what an interrupted lap left behind: {}", what.join(", ")));
         }
         Ok(store)
     }

@@ -16,6 +16,7 @@ pub mod man;
 pub mod pull;
 pub mod push;
 pub mod registry;
+pub mod resources;
 pub mod rmi;
 pub mod run;
 pub mod runtime;

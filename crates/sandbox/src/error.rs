@@ -29,6 +29,20 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The command is a program for another machine (docker's exit code 126).
+    #[error(
+        "cannot execute {}: it is a program for {machine}, and this machine {}",
+        base::text::bytes(.command.as_bytes()),
+        without_emulator(*.emulator_is_missing)
+    )]
+    Foreign {
+        /// The first argument.
+        command: String,
+        /// The machine that it is for.
+        machine: String,
+        /// There is a handler for such programs, and the emulator that it names is not in the root.
+        emulator_is_missing: bool,
+    },
     /// The working directory is missing in the root, or is not a directory.
     #[error("cannot enter the working directory {}", base::text::path(.path))]
     WorkingDirectory {
@@ -73,6 +87,16 @@ pub enum Error {
         /// What it said.
         said: String,
     },
+    /// A limit was asked for that cannot be had here.
+    #[error("cannot set {limit}: {reason}")]
+    Limit {
+        /// Which, as docker's flags name it.
+        limit: String,
+        /// What forbids it.
+        reason: String,
+        /// What would allow it.
+        hint: String,
+    },
     /// The description is not valid.
     #[error("{0}")]
     Invalid(String),
@@ -108,7 +132,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::CommandNotFound { .. } => 127,
-            Error::CommandNotExecutable { .. } => 126,
+            Error::CommandNotExecutable { .. } | Error::Foreign { .. } => 126,
             _ => 125,
         }
     }
@@ -125,6 +149,14 @@ impl Error {
             detail: None,
             source: source.into(),
         }
+    }
+}
+
+fn without_emulator(is_missing: bool) -> &'static str {
+    if is_missing {
+        "has an emulator for it (binfmt_misc) that is looked for in the image, and is not there"
+    } else {
+        "has no emulator for it (binfmt_misc)"
     }
 }
 
@@ -157,11 +189,15 @@ fn place(path: &Option<PathBuf>) -> String {
 impl Classified for Error {
     fn kind(&self) -> Kind {
         match self {
-            Error::CommandNotFound { .. } | Error::CommandNotExecutable { .. } => Kind::Failed,
+            Error::CommandNotFound { .. } | Error::CommandNotExecutable { .. } | Error::Foreign { .. } => {
+                Kind::Failed
+            }
             Error::WorkingDirectory { .. } | Error::Invalid(_) => Kind::Invalid,
             Error::System { source, .. } if source.raw_os_error() == Some(libc::ENOSYS) => Kind::Unsupported,
             Error::System { source, .. } | Error::Start { source, .. } => Kind::of_io(source),
-            Error::Unsupported { .. } | Error::Ids { .. } | Error::Runtime { .. } => Kind::Unsupported,
+            Error::Unsupported { .. } | Error::Ids { .. } | Error::Runtime { .. } | Error::Limit { .. } => {
+                Kind::Unsupported
+            }
             Error::NoRuntime { .. } => Kind::NotFound,
             Error::RunnerDied { .. } | Error::Internal(_) => Kind::Internal,
         }
@@ -173,7 +209,12 @@ impl Classified for Error {
             Error::WorkingDirectory { .. } => {
                 Some("create the directory first, or name another working directory".to_owned())
             }
-            Error::Unsupported { hint, .. } => Some(hint.clone()),
+            Error::Foreign { .. } => Some(
+                "install one as root of this machine: apt-get install qemu-user-static binfmt-support, or \
+                 docker run --privileged --rm tonistiigi/binfmt --install all (both with the flag F)"
+                    .to_owned(),
+            ),
+            Error::Unsupported { hint, .. } | Error::Limit { hint, .. } => Some(hint.clone()),
             Error::NoRuntime { installed, .. } if installed.is_empty() => {
                 Some("none is installed (apt-get install runc); the built-in runner needs none: leave the runtime out".to_owned())
             }
@@ -236,6 +277,7 @@ pub(crate) enum FailureKind {
     System,
     CommandNotFound,
     CommandNotExecutable,
+    Foreign,
     WorkingDirectory,
     Invalid,
     Unsupported,
@@ -253,6 +295,11 @@ impl From<Failure> for Error {
             FailureKind::CommandNotExecutable => {
                 Error::CommandNotExecutable { command: text, detail, source }
             }
+            FailureKind::Foreign => Error::Foreign {
+                command: text,
+                machine: detail.unwrap_or_default(),
+                emulator_is_missing: errno != 0,
+            },
             FailureKind::WorkingDirectory => {
                 Error::WorkingDirectory { path: path.unwrap_or_default(), source }
             }
@@ -306,6 +353,10 @@ impl Failure {
                 detail: detail.clone(),
                 ..failure(FailureKind::CommandNotExecutable, command, errno(source))
             },
+            Error::Foreign { command, machine, emulator_is_missing } => Failure {
+                detail: Some(machine.clone()),
+                ..failure(FailureKind::Foreign, command, i32::from(*emulator_is_missing))
+            },
             Error::WorkingDirectory { path, source } => Failure {
                 path: Some(path.clone()),
                 ..failure(FailureKind::WorkingDirectory, "", errno(source))
@@ -341,6 +392,11 @@ mod tests {
                 command: "/etc".to_owned(),
                 detail: None,
                 source: errno(libc::EACCES),
+            },
+            Error::Foreign {
+                command: "x".to_owned(),
+                machine: "arm64".to_owned(),
+                emulator_is_missing: true,
             },
             Error::WorkingDirectory { path: "/a b".into(), source: errno(libc::ENOENT) },
             Error::Invalid("no arguments".to_owned()),

@@ -18,9 +18,7 @@
 //!   nothing can be reached after `pivot_root`.
 //! - **Docker's defaults**: 14 capabilities, its seccomp profile, its masked paths (CT-31 … CT-36). Every
 //!   mount is `nodev` but the few devices in `/dev`, which takes the place of a device cgroup.
-//! - **No cgroup is made**: limits on memory and processors are not part of a [`Spec`] yet, and resource
-//!   limits (`ulimit`) are. So nothing says whether the kernel was out of memory when a process ended with
-//!   SIGKILL.
+//! - **A cgroup is made only for limits** on memory, processors and processes ([`cgroup`]); resource limits (`ulimit`) need none.
 //! - **Or an installed OCI runtime** ([`Runtime`], [`Runner::runtime`]) makes the process, with the same result: see
 //!   `runner::delegate`.
 //! - **With one user id**, the runner answers the calls that need others: see `runner::solo`.
@@ -29,11 +27,13 @@
 //! - Needs Linux 5.11, and root: the machine's, a container's, or that of a user namespace ([`identity`])
 
 mod capability;
+pub mod cgroup;
 mod error;
 pub mod identity;
 mod oci;
 mod probe;
 mod program;
+pub mod rlimit;
 mod runner;
 mod running;
 mod seccomp;

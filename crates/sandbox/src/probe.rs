@@ -2,8 +2,8 @@
 
 use std::fs;
 
+use crate::cgroup::Hierarchy;
 use crate::identity::obstacle;
-use crate::runner::Hierarchy;
 
 /// What [`probe`] found out. Nothing is mounted or started for it.
 #[derive(Debug, Clone, PartialEq, Eq)]

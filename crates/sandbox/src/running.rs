@@ -83,6 +83,8 @@ pub struct Exit {
     pub status: Status,
     /// Whether it was stopped because the caller cancelled.
     pub cancelled: bool,
+    /// Whether the kernel killed something since the limit of memory ([`crate::cgroup::Limits::memory`]) was reached.
+    pub out_of_memory: bool,
     /// Mount points that had to be created in the root itself, because nothing else was possible.
     pub created_mount_points: Vec<CreatedMountPoint>,
     /// With [`crate::Spec::single_id`]: whom the files that are left were given to.
@@ -179,9 +181,9 @@ impl Running {
         // When the runner has ended, the mounts are gone too.
         let ended = self.child().wait().doing("wait for the sandbox runner")?;
         let exit = match reply {
-            Some((Reply::Exited { status, created }, descriptors)) => {
+            Some((Reply::Exited { status, created, out_of_memory }, descriptors)) => {
                 let owners = wire::read_memory(descriptors).doing("hear from the sandbox runner")?;
-                Exit { status, cancelled, created_mount_points: created, owners }
+                Exit { status, cancelled, out_of_memory, created_mount_points: created, owners }
             }
             Some((Reply::Failed(failure), _)) => return Err(self.abandon(failure.into())),
             Some((Reply::Started { .. }, _)) => {

@@ -9,6 +9,7 @@ use std::path::{Component, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::capability::CapabilitySet;
+use crate::cgroup::Group;
 use crate::error::Error;
 use crate::running::OwnerClaim;
 use crate::ways::Isolation;
@@ -42,6 +43,12 @@ pub struct Spec {
     /// Files whose contents the host decides, bind-mounted over what the root has.
     #[serde(default)]
     pub files: Files,
+    /// The group that the process is put into, with its limits. Whoever gave it its name removes its directories.
+    #[serde(default)]
+    pub cgroup: Option<Group>,
+    /// The size of `/dev/shm` in bytes; `None` for docker's 64 MiB.
+    #[serde(default)]
+    pub shared_memory: Option<u64>,
     /// There is but one user id, that of root: what would need others is answered as if there were, and told in
     /// [`crate::Exit::owners`].
     #[serde(default)]
@@ -60,6 +67,10 @@ impl Spec {
         }
         if self.hostname.len() > HOST_NAME {
             return invalid(format!("the host name is longer than {HOST_NAME} bytes"));
+        }
+        if self.cgroup.as_ref().is_some_and(|group| group.name.is_empty() || group.name.contains(['/', '\n']))
+        {
+            return invalid("the name of a cgroup is not a name".to_owned());
         }
         let targets = self.mounts.iter().map(|mount| &mount.target);
         for path in targets.clone().chain([&self.process.cwd]) {

@@ -309,6 +309,15 @@ pub(crate) fn set_limit(resource: c_int, soft: u64, hard: u64) -> io::Result<()>
     Ok(())
 }
 
+/// A resource limit of this process, soft and hard.
+pub(crate) fn limit(resource: c_int) -> io::Result<(u64, u64)> {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure is written, and no limit is set.
+    let result = unsafe { libc::prlimit64(0, resource as _, ptr::null(), &raw mut limit) };
+    check(result.into())?;
+    Ok((limit.rlim_cur, limit.rlim_max))
+}
+
 /// Takes a capability away from this process and all its children, for good.
 pub(crate) fn drop_from_bounding_set(capability: u32) -> io::Result<()> {
     // SAFETY: no memory is involved.

@@ -120,6 +120,8 @@ pub(crate) enum Reply {
         status: Status,
         /// What had to be created in the root.
         created: Vec<CreatedMountPoint>,
+        /// Whether something in its group was killed since the group's memory was used up.
+        out_of_memory: bool,
     },
 }
 

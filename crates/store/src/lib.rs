@@ -29,6 +29,7 @@
 //!   partial/<algorithm>-<hex>  the beginning of a blob whose transfer was interrupted; its flock says who continues it
 //!   uploads/<key>              sessions of pushes that were interrupted
 //!   downloads/<key>            which version of a file ADD downloaded, by the digest of its URL
+//!   cgroups/<id>               which cgroups a running command is limited with; dead when nobody holds the flock
 //!   tmp/<id>/                  unfinished things; dead when nobody holds the flock
 //!   trash/<id>/                things on their way out
 //! ```
@@ -84,6 +85,7 @@ pub mod temp;
 pub mod uploads;
 pub mod usage;
 
+mod cgroups;
 mod files;
 mod lock;
 mod measure;
@@ -105,6 +107,7 @@ use rustix::fs::FlockOperation;
 
 pub use blobs::{Blob, BlobWriter, Blobs, VerifiedBlob};
 pub use cache::{Cache, StepKey, StepRecord};
+pub use cgroups::CgroupRecord;
 pub use error::StoreError;
 pub use ids::Ownership;
 pub use images::{ImageRecord, Images, Origin};

@@ -9,13 +9,13 @@ use base::{IdMap, IoContext, IoError};
 
 use crate::ids::{self, Ownership};
 use crate::temp::Leftovers;
-use crate::{Result, StoreError, files, temp};
+use crate::{Result, StoreError, cgroups, files, temp};
 
 const TITLE: &str = "lapstrake store ";
 const VERSION: u32 = 1;
 
 /// What a store has at its top, besides `version` and `lock`.
-pub(crate) const DIRECTORIES: [&str; 19] = [
+pub(crate) const DIRECTORIES: [&str; 20] = [
     "blobs",
     "blobs/sha256",
     "layers",
@@ -33,6 +33,7 @@ pub(crate) const DIRECTORIES: [&str; 19] = [
     "partial",
     "uploads",
     "downloads",
+    "cgroups",
     "tmp",
     "trash",
 ];
@@ -74,6 +75,7 @@ pub(crate) fn open(root: &Path) -> Result<Opened> {
         // Whoever wants to know what is left there asks for the usage; a command need not fail because of it.
         let _ = temp::sweep(&root.join(name), &mut cleared);
     }
+    let _ = cgroups::sweep(&root.join("cgroups"), &mut cleared);
     let (ownership, ids) = ids::settle(&root, Some(&root.join("tmp")))?;
     Ok(Opened { root, read_only: false, ownership, ids, cleared })
 }

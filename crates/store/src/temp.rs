@@ -98,12 +98,15 @@ pub struct Leftovers {
     pub entries: u64,
     /// How much room they took, in bytes.
     pub bytes: u64,
+    /// How many cgroups were removed.
+    pub cgroups: u64,
 }
 
 impl std::ops::AddAssign for Leftovers {
     fn add_assign(&mut self, other: Self) {
         self.entries += other.entries;
         self.bytes += other.bytes;
+        self.cgroups += other.cgroups;
     }
 }
 
@@ -148,7 +151,11 @@ fn remove_measured(path: &Path) -> Result<Leftovers, IoError> {
         Err(_) => true,
     };
     remove::tree(path)?;
-    Ok(if is_empty { Leftovers::default() } else { Leftovers { entries: measure.entries, bytes } })
+    Ok(if is_empty {
+        Leftovers::default()
+    } else {
+        Leftovers { entries: measure.entries, bytes, cgroups: 0 }
+    })
 }
 
 fn is_not_lockable(error: &IoError) -> bool {

@@ -5,6 +5,7 @@ use std::fmt;
 use base::{Classified, Kind};
 use dockerfile::{Note, Span};
 
+use crate::entitlement::Entitlement;
 use crate::error::Place;
 use crate::session::{NoContext, NoImage};
 
@@ -65,6 +66,14 @@ pub enum PlanProblem {
     /// Something that this version does not do.
     #[error("{0} is not supported yet")]
     Unsupported(String),
+    /// Something that has to be allowed, and is not.
+    #[error("{what} is not allowed: it takes the entitlement {entitlement}")]
+    NotAllowed {
+        /// What.
+        what: &'static str,
+        /// What would allow it.
+        entitlement: Entitlement,
+    },
     /// A value that is not what it should be.
     #[error("invalid {what} {value:?}: {reason}")]
     Value {

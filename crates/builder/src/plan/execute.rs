@@ -5,6 +5,7 @@ use dockerfile::instruction::{
 };
 use dockerfile::value::Mode;
 use dockerfile::{Instruction, Span, Word};
+use engine::devices::DeviceRequest;
 
 use super::error::{PlanError, PlanProblem};
 use super::graph::{CopyFrom, Operation, RunStep, Script, WorkdirStep};
@@ -13,6 +14,7 @@ use super::references;
 use super::remote;
 use super::stage::Builder;
 use crate::copy::{CopySource, CopyStep};
+use crate::entitlement::Entitlement;
 use crate::error::BuildError;
 use crate::request::Network;
 
@@ -21,7 +23,7 @@ const PIPES: &str = "/dev/pipes";
 
 impl Builder<'_> {
     pub(super) fn run(&mut self, instruction: &Instruction, run: &Run) -> Result<(), BuildError> {
-        refuse_of_run(run)?;
+        self.check_run(run)?;
         let mut script = None;
         let arguments = match run.script() {
             Text::Exec(words) => words.iter().map(|word| word.raw.clone()).collect(),
@@ -37,6 +39,12 @@ impl Builder<'_> {
             Some((NetworkMode::Host, _)) => Network::Host,
             Some((NetworkMode::Default, _)) | None => self.around.request.network,
         };
+        let mut resources = self.around.request.resources.clone();
+        resources.devices.extend(
+            run.devices
+                .iter()
+                .map(|device| DeviceRequest::Cdi { name: device.name.clone(), required: device.required }),
+        );
         let created_by = self.history_of_run(&arguments);
         let step = RunStep {
             arguments,
@@ -46,10 +54,45 @@ impl Builder<'_> {
             directory: joined("/", &self.config.config.working_dir),
             user: self.config.config.user.clone(),
             network,
+            insecure: is_insecure(run),
+            resources: Box::new(resources),
             mounts: self.mounts(run)?,
         };
         self.executed(instruction, created_by, Operation::Run(step));
         Ok(())
+    }
+
+    /// Refuses what is not allowed, and what is not done here.
+    fn check_run(&self, run: &Run) -> Result<(), PlanError> {
+        if let (true, Some((_, span))) = (is_insecure(run), run.security) {
+            self.entitled(Entitlement::SecurityInsecure, "RUN --security=insecure", span)?;
+        }
+        // What the build has anyway takes no permission.
+        match run.network {
+            Some((NetworkMode::Host, span)) if self.around.request.network == Network::None => {
+                self.entitled(Entitlement::NetworkHost, "RUN --network=host with --network none", span)?;
+            }
+            _ => {}
+        }
+        for device in &run.devices {
+            self.entitled(Entitlement::Device, "RUN --device", device.span)?;
+            if device.name.starts_with('/') {
+                let reason = "it has to be a name of the Container Device Interface".to_owned();
+                let problem = PlanProblem::Value { what: "device", value: device.name.clone(), reason };
+                let hint = "give the path to all steps: lap build --device PATH";
+                return Err(PlanError::new(problem, self.place(device.span)).hinted(hint));
+            }
+        }
+        Ok(())
+    }
+
+    fn entitled(&self, entitlement: Entitlement, what: &'static str, span: Span) -> Result<(), PlanError> {
+        if self.around.request.allowed.contains(&entitlement) {
+            return Ok(());
+        }
+        let problem = PlanProblem::NotAllowed { what, entitlement };
+        let hint = format!("if you trust this Dockerfile: lap build --allow {entitlement}");
+        Err(PlanError::new(problem, self.place(span)).hinted(hint))
     }
 
     /// `RUN |2 A=1 B=2 /bin/sh -c make # buildkit` (DF-065).
@@ -266,15 +309,8 @@ fn refuse_of_add(instruction: &Instruction, add: &Add) -> Result<(), PlanError> 
     }
 }
 
-fn refuse_of_run(run: &Run) -> Result<(), PlanError> {
-    if let Some((SecurityMode::Insecure, span)) = run.security {
-        let hint = "leave the flag out: the command runs with docker's default capabilities";
-        return Err(PlanError::unsupported("RUN --security=insecure", span, hint));
-    }
-    match run.devices.first() {
-        Some(device) => Err(PlanError::unsupported("RUN --device", device.span, "leave the flag out")),
-        None => Ok(()),
-    }
+fn is_insecure(run: &Run) -> bool {
+    matches!(run.security, Some((SecurityMode::Insecure, _)))
 }
 
 /// A delimiter that becomes a file's name.

@@ -2,6 +2,7 @@
 
 use dockerfile::Span;
 use dockerfile::mount::Sharing;
+use engine::resources::Resources;
 use image::{Config, ImageId, Platform};
 
 use crate::copy::CopyStep;
@@ -117,6 +118,10 @@ pub struct RunStep {
     pub user: String,
     /// The network.
     pub network: Network,
+    /// Whether nothing is taken away from it: all capabilities, no filter of system calls.
+    pub insecure: bool,
+    /// Limits, and what it finds besides its filesystem.
+    pub resources: Box<Resources>,
     /// What is mounted, by target.
     pub mounts: Vec<RunMount>,
 }

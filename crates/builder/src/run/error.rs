@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use base::{Cancelled, Classified, IoError, Kind};
 use dockerfile::Span;
 use engine::EngineError;
+use engine::devices::DeviceError;
 use engine::users::UserError;
 use layer::LayerError;
 use sandbox::Status;
@@ -15,12 +16,14 @@ use store::StoreError;
 #[non_exhaustive]
 pub enum RunError {
     /// The command ended with something else than 0.
-    #[error("process {} did not complete successfully: {}", quoted(.command), ended(*.status))]
+    #[error("process {} did not complete successfully: {}{}", quoted(.command), ended(*.status), out_of_memory(*.used_up))]
     Failed {
         /// The command and its arguments.
         command: Vec<String>,
         /// How it ended.
         status: Status,
+        /// The limit of memory, in bytes, if the kernel killed something since that was used up.
+        used_up: Option<u64>,
         /// The end of what it wrote.
         tail: Vec<u8>,
         /// Where all of it is, when there is more.
@@ -57,6 +60,9 @@ pub enum RunError {
     /// The user is not in the image.
     #[error(transparent)]
     User(#[from] UserError),
+    /// A device cannot be had.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The command could not be isolated or executed.
     #[error(transparent)]
     Sandbox(#[from] sandbox::Error),
@@ -112,6 +118,7 @@ impl Classified for RunError {
             RunError::Secret { .. } | RunError::Ssh { .. } => Kind::NotFound,
             RunError::NoDirectory { .. } => Kind::Invalid,
             RunError::User(error) => error.kind(),
+            RunError::Device(error) => error.kind(),
             RunError::Sandbox(error) => error.kind(),
             RunError::Engine(error) => error.kind(),
             RunError::Layer(error) => error.kind(),
@@ -123,8 +130,12 @@ impl Classified for RunError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            RunError::Failed { used_up: Some(_), .. } => {
+                Some("give it more with --memory, or let it do less at a time".to_owned())
+            }
             RunError::Failed { status, .. } => hint_of(*status).map(str::to_owned),
             RunError::User(error) => error.hint(),
+            RunError::Device(error) => error.hint(),
             RunError::Secret { id, .. } => Some(format!(
                 "give it with --secret id={0},src=FILE or --secret id={0},env=VARIABLE",
                 base::text::bytes(id.as_bytes())
@@ -168,6 +179,12 @@ fn ended(status: Status) -> String {
     }
 }
 
+fn out_of_memory(limit: Option<u64>) -> String {
+    limit.map_or_else(String::new, |bytes| {
+        format!("; it was out of memory: all of the {bytes} bytes that it may have (--memory) were used")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +194,7 @@ mod tests {
         let failed = |status| RunError::Failed {
             command: vec!["/bin/sh".to_owned(), "-c".to_owned(), "echo \"x\"; false".to_owned()],
             status,
+            used_up: None,
             tail: b"x\n".to_vec(),
             whole: None,
         };

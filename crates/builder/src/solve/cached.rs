@@ -76,6 +76,7 @@ impl Solver<'_> {
                         store: self.job.store,
                         lease: self.job.lease,
                         runner: self.job.runner,
+                        cgroups: self.job.cgroups,
                         snapshots: self.snapshots()?,
                         view: &below.view,
                         shown: &shown,

@@ -242,7 +242,8 @@ fn operation(old: &Value, new: &Value, reasons: &mut Vec<String>) {
             "environment" => variables(&old[field], &new[field], reasons),
             "arguments" | "script" => reasons.push("its command has changed".to_owned()),
             "sources" => reasons.push("its sources have changed".to_owned()),
-            "chown" | "chmod" | "parents" | "exclude" | "unpack" | "network" => {
+            "chown" | "chmod" | "parents" | "exclude" | "unpack" | "network" | "security" | "ulimit"
+            | "shm-size" | "add-host" | "device" => {
                 reasons.push(format!("--{field} has changed"));
             }
             // Their mounts say it.

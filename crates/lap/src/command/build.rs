@@ -8,7 +8,7 @@ use archive::save::Item;
 use base::events::{Event, Warning};
 use base::{Cancel, Classified, Events, IoContext, Kind};
 use bring::Bringer;
-use builder::{BuildError, BuildWarning, DockerfileText, Network, Outcome as Built, Request};
+use builder::{BuildError, BuildWarning, DockerfileText, Entitlement, Network, Outcome as Built, Request};
 use distribution::push::Pushed;
 use image::{Platform, Reference};
 use layer::Encoding;
@@ -87,6 +87,9 @@ pub struct Args {
     /// The network of RUN steps: host or none
     #[arg(long, value_name = "NETWORK", default_value = "default", value_parser = ["default", "host", "none"])]
     network: String,
+    /// Allow what takes isolation away: security.insecure, network.host, device; may be repeated
+    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',', value_parser = entitlement)]
+    allow: Vec<Entitlement>,
     /// The platform of the image
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<String>,
@@ -123,6 +126,8 @@ pub struct Args {
     ways: command::ways::Args,
     #[command(flatten)]
     runtime: command::runtime::Args,
+    #[command(flatten)]
+    resources: command::resources::Args,
     #[command(flatten)]
     progress: progress::Args,
     /// What COPY and ADD copy from: a directory, https://… of a tar, or - for a tar on the standard input; a Dockerfile there has no context
@@ -237,6 +242,8 @@ fn request(args: &Args, outputs: &outputs::Outputs, contexts: Vec<String>) -> Ou
         tags,
         exports: outputs.exports(),
         network: if args.network == "none" { Network::None } else { Network::Host },
+        allowed: args.allow.clone(),
+        resources: args.resources.resources()?,
         source_date_epoch: epoch(args)?,
         threads: args.threads.unwrap_or_else(command::threads).max(1),
         ..Request::new(DockerfileText::default())
@@ -249,6 +256,13 @@ fn build_arg(text: &str) -> Option<(String, String)> {
         Some((name, value)) => Some((name.to_owned(), value.to_owned())),
         None => Some((text.to_owned(), std::env::var(text).ok()?)),
     }
+}
+
+fn entitlement(text: &str) -> Result<Entitlement, String> {
+    Entitlement::from_name(text).ok_or_else(|| {
+        let names: Vec<&str> = Entitlement::ALL.iter().map(|entitlement| entitlement.name()).collect();
+        format!("what can be allowed is {}", names.join(", "))
+    })
 }
 
 fn label(text: &str) -> (String, String) {

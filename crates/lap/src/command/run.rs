@@ -12,7 +12,7 @@ use sandbox::{Input, Isolation, Mount, Network, Output, Stdio};
 use store::{ImageRecord, Store, StoreError};
 
 use crate::cli::Context;
-use crate::command::runtime;
+use crate::command::{resources, runtime};
 use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::identity;
@@ -32,7 +32,8 @@ Examples:
   lap run --rm app
   lap run --rm -it debian:bookworm bash
   lap run --rm -v \"$PWD:/src\" -w /src -u 1000:1000 gcc make
-  lap run --rm -e DEBUG=1 --network none app --verbose")]
+  lap run --rm -e DEBUG=1 --network none app --verbose
+  lap run --rm -m 512m --cpus 1.5 --pids-limit 100 --ulimit nofile=1024 app")]
 pub struct Args {
     /// Remove the container when it ends (required: containers that stay come with a later version)
     #[arg(long)]
@@ -85,6 +86,10 @@ pub struct Args {
     network_args: network::Args,
     #[command(flatten)]
     runtime: runtime::Args,
+    #[command(flatten)]
+    resources: resources::Args,
+    #[command(flatten)]
+    limits: resources::RunArgs,
     /// The image: a name or an ID
     #[arg(value_name = "IMAGE")]
     image: String,
@@ -115,15 +120,22 @@ fn start(context: &Context, args: Args) -> Outcome<u8> {
     let fetcher = Fetcher::new(&store, &args.network_args, args.pull)?;
     let image = image(context, &store, &fetcher, &args)?;
     let request = request(&args, image.id)?;
+    say_of_another_machine(context, &store, &image)?;
     let snapshots = Snapshots::choose(&store, args.ways.ways())?;
     say_what_is_given_up(context, &args, snapshots.isolation())?;
     let stdio = stdio(&args);
-    foreground::run(args.interactive, |cancel| {
+    let exit = foreground::run(args.interactive, |cancel| {
         engine::run::start(&store, &snapshots, &request, &runner, stdio, cancel).map_err(|error| {
             let code = error.exit_code();
             Failure::from(error).with_code(code)
         })
-    })
+    })?;
+    if let Some(bytes) = request.resources.limits.memory.filter(|_| exit.out_of_memory) {
+        context.printer.note(format_args!(
+            "note: out of memory: the kernel killed a process, since all of the {bytes} bytes of --memory were used"
+        ));
+    }
+    Ok(u8::try_from(exit.status.exit_code()).unwrap_or(u8::MAX))
 }
 
 /// Says what the command has to do without; what was asked for and cannot be had is an error.
@@ -143,6 +155,18 @@ fn say_what_is_given_up(context: &Context, args: &Args, isolation: Isolation) ->
         "note: the command runs without namespaces (isolation by {}): `lap doctor` says what it has to do without",
         isolation.name()
     ));
+    Ok(())
+}
+
+/// Says that an image is for another machine, as docker does: without an emulator nothing in it runs.
+fn say_of_another_machine(context: &Context, store: &Store, image: &ImageRecord) -> Outcome {
+    let of_image = store.images().config(&image.id)?.value().platform();
+    let machine = Platform::host();
+    if of_image.os == machine.os && of_image.architecture != machine.architecture {
+        context.printer.note(format_args!(
+            "note: the image is for {of_image}, and this machine is {machine}: its programs need an emulator"
+        ));
+    }
     Ok(())
 }
 
@@ -181,6 +205,8 @@ fn request(args: &Args, image: image::ImageId) -> Outcome<RunRequest> {
         (None, Network::None) => image.0.short(),
     };
     let mounts = args.volume.iter().map(|text| volume(text)).chain(args.tmpfs.iter().map(|text| tmpfs(text)));
+    let mut resources = args.resources.resources()?;
+    args.limits.add(&mut resources.limits)?;
     Ok(RunRequest {
         image,
         wishes: Wishes {
@@ -197,6 +223,7 @@ fn request(args: &Args, image: image::ImageId) -> Outcome<RunRequest> {
         terminal: args.tty.then(terminal::size),
         init: args.init,
         read_only: args.read_only,
+        resources,
     })
 }
 

@@ -25,13 +25,13 @@ pub fn processes_of(directory: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The groups of processes whose names have to do with `lap`.
-fn cgroups() -> Vec<String> {
-    let found = std::process::Command::new("find")
-        .args(["/sys/fs/cgroup", "-type", "d", "-name", "*lap*"])
-        .output()
-        .expect("find runs");
-    String::from_utf8_lossy(&found.stdout).lines().map(str::to_owned).collect()
+/// The groups of processes that commands on a store were limited with, and that are still there.
+pub fn cgroups(lap: &Environment) -> Vec<String> {
+    let records = std::fs::read_dir(lap.store().join("cgroups")).expect("records").flatten();
+    let text: String =
+        records.map(|record| std::fs::read_to_string(record.path()).unwrap_or_default()).collect();
+    let paths = text.lines().filter(|line| line.starts_with('/'));
+    paths.filter(|path| Path::new(path).exists()).map(str::to_owned).collect()
 }
 
 /// Nothing of anybody is left: no process, no mount in any namespace, no group of processes, and once the next command has run no temporary
@@ -43,9 +43,10 @@ pub fn assert_nothing_is_left(lap: &Environment) {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(processes_of(&lap.path("")), [""; 0]);
-    assert_eq!(cgroups(), [""; 0]);
+    let groups = cgroups(lap);
     lap.lap(["images"]).success();
-    for directory in ["tmp", "trash", "leases", "steps"] {
+    assert!(!groups.iter().any(|group| Path::new(group).exists()), "{groups:?}");
+    for directory in ["tmp", "trash", "leases", "steps", "cgroups"] {
         let left: Vec<_> = std::fs::read_dir(lap.store().join(directory)).expect("a directory").collect();
         assert!(left.is_empty(), "in {directory}: {left:?}");
     }

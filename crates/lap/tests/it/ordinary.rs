@@ -36,10 +36,12 @@ const LEFT_OUT: &[&str] = &[
     "interface::",
     "disk::",
     "versions::",
+    "cgroups::",
     "clock::",
     "doctor::",
     "concurrency::",
     "copies::peers::podman_reads_what_is_written_and_its_archives_are_read",
+    "emulation::df_108_with_an_emulator_it_runs",
     "runtime::",
     "hostile_rootfs::a_passwd_that_is_no_file",
     "serve::clients::buildah_and_podman_pull_change_and_push",
@@ -236,4 +238,19 @@ fn a_store_is_not_opened_with_other_ids() {
     let root = Path::new("home/store");
     let store = ["--root", root.to_str().expect("text"), "images"];
     lap.lap(store).failure(1, &["made with other user ids", "as the user who made it"]);
+}
+
+/// A group is an ordinary user's own only where systemd, say, has left one to it.
+#[test]
+fn df_107_limits_say_what_forbids_them() {
+    let lap = Environment::with_base();
+    lap.lap(["save", "-o", "base.tar", "base:1"]).success();
+    let user = User { lap: &lap, ids: (NOBODY, NOBODY), wrapped_in: &[] };
+    user.lap(&["load", "-q", "-i", "base.tar"]).success();
+    let said = ["cannot set --memory", "cannot write to /sys/fs/cgroup", "Permission denied", "Delegate=yes"];
+    user.lap(&["run", "--rm", "-m", "64m", "base:1", "true"]).failure(125, &said);
+    lap.write("context/Dockerfile", "FROM base:1\nRUN true\n");
+    user.lap(&["build", "-m", "64m", "context"]).failure(1, &said);
+    let said = user.lap(&["doctor"]).success().stdout;
+    assert!(said.contains("commands cannot be limited in memory, processors, processes"), "{said}");
 }

@@ -105,6 +105,8 @@ mod tests {
             security: Security::Default,
             files: Files::default(),
             isolation: crate::ways::Isolation::Namespaces,
+            cgroup: None,
+            shared_memory: None,
             single_id: None,
         }
     }

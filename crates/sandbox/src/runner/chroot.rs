@@ -93,12 +93,16 @@ fn refuse(spec: &Spec) -> Result<(), Error> {
     if spec.read_only_root {
         return refused("a read-only root");
     }
+    if spec.shared_memory.is_some() {
+        return refused("a size of /dev/shm (--shm-size)");
+    }
     for mount in &spec.mounts {
         match &mount.source {
             MountSource::Bind { movable: true, .. } if mount.read_only => {
                 return refused("a read-only mount");
             }
             MountSource::Bind { movable: true, .. } => {}
+            MountSource::Bind { .. } if mount.devices => return refused("a device"),
             MountSource::Bind { path, .. } if path.is_file() && mount.read_only => {}
             MountSource::Bind { .. } => return refused("a volume"),
             MountSource::Tmpfs { size: Some(_), .. } => return refused("a tmpfs with a size"),

@@ -1,7 +1,5 @@
 //! Who the contained process is and what it may do: limits, system call filter, capabilities, user.
 
-use std::ffi::c_int;
-
 use rustix::fs::Mode;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{
@@ -11,10 +9,9 @@ use rustix::thread::{
 
 use crate::capability::CapabilitySet;
 use crate::error::{Doing, Error};
-use crate::seccomp;
-use crate::spec::{Process, Resource, Rlimit, Security, Spec};
-use crate::sys;
+use crate::spec::{Process, Security, Spec};
 use crate::ways::Isolation;
+use crate::{rlimit, seccomp, sys};
 
 /// Takes on everything, in the one order that works: each step still needs what the next ones take away.
 ///
@@ -25,7 +22,7 @@ pub(super) fn apply(spec: &Spec) -> Result<(), Error> {
     let Spec { process, security, .. } = spec;
     let (single_id, in_chroot) = (spec.single_id.is_some(), spec.isolation == Isolation::Chroot);
     for limit in &process.rlimits {
-        set_limit(*limit)?;
+        rlimit::set(*limit)?;
     }
     rustix::process::umask(Mode::from_raw_mode(process.umask));
     if process.no_new_privileges {
@@ -92,31 +89,4 @@ fn become_user(process: &Process) -> Result<(), Error> {
     set_thread_groups(&groups).doing("set the groups")?;
     set_thread_res_gid(gid, gid, gid).doing("set the group")?;
     set_thread_res_uid(uid, uid, uid).doing("set the user")
-}
-
-fn set_limit(limit: Rlimit) -> Result<(), Error> {
-    let action = format!("set the limit {} to {}:{}", limit.resource.name(), limit.soft, limit.hard);
-    sys::set_limit(number(limit.resource), limit.soft, limit.hard).doing(&action)
-}
-
-fn number(resource: Resource) -> c_int {
-    let number = match resource {
-        Resource::As => libc::RLIMIT_AS,
-        Resource::Core => libc::RLIMIT_CORE,
-        Resource::Cpu => libc::RLIMIT_CPU,
-        Resource::Data => libc::RLIMIT_DATA,
-        Resource::Fsize => libc::RLIMIT_FSIZE,
-        Resource::Locks => libc::RLIMIT_LOCKS,
-        Resource::Memlock => libc::RLIMIT_MEMLOCK,
-        Resource::Msgqueue => libc::RLIMIT_MSGQUEUE,
-        Resource::Nice => libc::RLIMIT_NICE,
-        Resource::Nofile => libc::RLIMIT_NOFILE,
-        Resource::Nproc => libc::RLIMIT_NPROC,
-        Resource::Rss => libc::RLIMIT_RSS,
-        Resource::Rtprio => libc::RLIMIT_RTPRIO,
-        Resource::Rttime => libc::RLIMIT_RTTIME,
-        Resource::Sigpending => libc::RLIMIT_SIGPENDING,
-        Resource::Stack => libc::RLIMIT_STACK,
-    };
-    number as c_int
 }

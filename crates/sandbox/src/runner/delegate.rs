@@ -25,7 +25,8 @@ use super::keeper::{self, Task};
 use super::mounts::{self, Filesystem, INERT, READ_ONLY};
 use super::passing::Passing;
 use super::root::{self, Shown};
-use super::{Hierarchy, Order, credentials, diagnosis, init, supervise};
+use super::{Order, cgroup, credentials, diagnosis, init, supervise};
+use crate::cgroup::Hierarchy;
 use crate::error::{Doing, Error};
 use crate::oci::{self, Runtime, RuntimeKind};
 use crate::running::Status;
@@ -60,7 +61,7 @@ pub(super) struct Files {
 
 /// Runs the contained process to its end.
 pub(super) fn run(socket: &OwnedFd, order: Order, runtime: &Runtime) -> Result<(), Error> {
-    let Order { spec, stdio, _keep, .. } = order;
+    let Order { spec, stdio, cgroup, _keep, .. } = order;
     let place = place(&runtime.path)?;
     let granted = credentials::granted(spec.process.capabilities)?;
     let config = oci::config(&spec, granted, &place.join(root::ROOT))?;
@@ -71,7 +72,14 @@ pub(super) fn run(socket: &OwnedFd, order: Order, runtime: &Runtime) -> Result<(
     let files = write_bundle(&shown, place, &config)?;
     leave_cgroups_alone(runtime.kind)?;
     let mut errors = None;
-    let outcome = execute(socket, &spec, stdio, runtime, &files, &mut errors);
+    let task = Task {
+        runtime,
+        files: &files,
+        process: &spec.process,
+        security: spec.security,
+        cgroup: cgroup.as_ref(),
+    };
+    let outcome = execute(socket, &spec, stdio, task, &mut errors);
     let outcome = outcome.map_err(|error| match error {
         Error::Runtime { runtime, said } => {
             let said =
@@ -86,8 +94,9 @@ pub(super) fn run(socket: &OwnedFd, order: Order, runtime: &Runtime) -> Result<(
         root::leave_host(&host)?;
         created = supervise::clean_up(&shown.root, spec.read_only_root, shown.created);
     }
+    let out_of_memory = cgroup.as_ref().is_some_and(cgroup::Made::ran_out_of_memory);
     // Nobody to tell is no error.
-    let _ = wire::send(socket, &Reply::Exited { status: outcome?, created }, &[]);
+    let _ = wire::send(socket, &Reply::Exited { status: outcome?, created, out_of_memory }, &[]);
     Ok(())
 }
 
@@ -163,8 +172,7 @@ fn execute(
     socket: &OwnedFd,
     spec: &Spec,
     stdio: [OwnedFd; 3],
-    runtime: &Runtime,
-    files: &Files,
+    task: Task<'_>,
     errors: &mut Option<Passing>,
 ) -> Result<Status, Error> {
     let (here, there) = wire::pair().doing("open a pair of sockets")?;
@@ -192,12 +200,7 @@ fn execute(
     let owners = Owners::of(&streams)?;
     let Some(child) = sys::fork().doing("fork")? else {
         drop(here);
-        keeper::run(
-            Task { runtime, files, process: &spec.process, security: spec.security },
-            streams,
-            there,
-            &alive_reader,
-        );
+        keeper::run(task, streams, there, &alive_reader);
     };
     drop(there);
     let keeper = pidfd_open(child, PidfdFlags::empty()).doing("watch the keeper")?;

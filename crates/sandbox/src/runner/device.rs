@@ -30,7 +30,7 @@ const LINKS: [(&str, &str); 6] = [
 ];
 
 /// Docker's size of `/dev/shm`, 64 MiB.
-const SHARED_MEMORY: &str = "65536k";
+const SHARED_MEMORY: u64 = 64 << 20;
 
 /// The group of terminals, `tty`, the same everywhere.
 const TERMINALS: &str = "5";
@@ -61,7 +61,8 @@ pub(super) fn mount(place: &OwnedFd, spec: &Spec) -> Result<Option<Pty>, Error> 
     for name in HOST_DEVICES {
         bind_device(&dev, name)?;
     }
-    let shm = Filesystem::new("tmpfs")?.with("mode", "1777")?.with("size", SHARED_MEMORY)?.mount(INERT)?;
+    let size = spec.shared_memory.unwrap_or(SHARED_MEMORY).to_string();
+    let shm = Filesystem::new("tmpfs")?.with("mode", "1777")?.with("size", &size)?.mount(INERT)?;
     put(&dev, "shm", &shm)?;
     // A kernel without message queues does without.
     if let Ok(mqueue) = Filesystem::new("mqueue").and_then(|queue| queue.mount(INERT)) {

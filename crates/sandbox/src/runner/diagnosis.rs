@@ -9,15 +9,11 @@ use std::path::Path;
 use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::Errno;
 
-use super::{execute, resolve};
+use super::execute::{self, HEAD};
+use super::program::{self, ELF};
+use super::resolve;
 use crate::error::Error;
 use crate::spec::Process;
-
-/// How much of a program is looked at: the kernel looks at as much for a first line with an interpreter.
-const HEAD: u64 = 256;
-
-/// How programs for the kernel itself begin.
-const ELF: &[u8] = b"\x7fELF";
 
 /// Checks the working directory, which runtimes would create.
 pub(super) fn working_directory(root: &OwnedFd, process: &Process) -> Result<(), Error> {
@@ -48,11 +44,15 @@ pub(super) fn format(root: &OwnedFd, process: &Process) -> Result<(), Error> {
                 let there = resolve::open(root, &process.cwd.join(interpreter));
                 matches!(there, Ok(None)).then_some(libc::ENOENT)
             }
-            None => (!head.starts_with(ELF) && !more_formats()).then_some(libc::ENOEXEC),
+            None => {
+                let known = head.starts_with(ELF) && program::foreign(&head).is_none();
+                (!known && !more_formats()).then_some(libc::ENOEXEC)
+            }
         };
         return match fault {
             Some(errno) => {
-                Err(execute::failed(command.to_owned(), &candidate, io::Error::from_raw_os_error(errno)))
+                let error = io::Error::from_raw_os_error(errno);
+                Err(execute::failed(command.to_owned(), &candidate, &head, error))
             }
             None => Ok(()),
         };
@@ -124,5 +124,5 @@ fn of_program(root: &OwnedFd, path: &Path, shown: &str, command: &str, said: &st
     } else {
         return None;
     };
-    Some(execute::failed(command.to_owned(), shown, io::Error::from_raw_os_error(errno)))
+    Some(execute::failed(command.to_owned(), shown, &head, io::Error::from_raw_os_error(errno)))
 }

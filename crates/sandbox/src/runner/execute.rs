@@ -1,14 +1,18 @@
 //! Finding the command in the root, and executing it.
 
 use std::ffi::CString;
-use std::io;
+use std::io::{self, Read};
 
+use super::program;
 use crate::error::Error;
 use crate::spec::Process;
 use crate::sys;
 
 /// Where commands are looked for when the environment does not say.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How much of a program is looked at: the kernel looks at as much for a first line with an interpreter.
+pub(super) const HEAD: u64 = 256;
 
 /// Executes the command; returns only when that fails.
 pub(super) fn run(process: &Process) -> Error {
@@ -40,12 +44,25 @@ fn try_run(process: &Process) -> Result<std::convert::Infallible, Error> {
             command,
             detail: Some(format!("looked for in {}", search_path(&process.env))),
         },
-        Some((path, error)) => failed(command, &path, error),
+        Some((path, error)) => failed(command, &path, &head(&path), error),
     })
 }
 
-/// The command exists, and could not be executed.
-pub(super) fn failed(command: String, path: &str, source: io::Error) -> Error {
+/// The beginning of a program, as far as it can be read.
+fn head(path: &str) -> Vec<u8> {
+    let mut head = Vec::new();
+    let _ = std::fs::File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    head
+}
+
+/// The command exists, begins so, and could not be executed.
+pub(super) fn failed(command: String, path: &str, head: &[u8], source: io::Error) -> Error {
+    if let (Some(machine), Some(libc::ENOEXEC | libc::ENOENT)) =
+        (program::foreign(head), source.raw_os_error())
+    {
+        let missing = source.raw_os_error() == Some(libc::ENOENT);
+        return Error::Foreign { command, machine, emulator_is_missing: missing };
+    }
     let interpreter = "the interpreter that it names in its first line, or the dynamic loader that it needs";
     let (kind, detail) = match source.raw_os_error() {
         Some(libc::ENOENT | libc::ENOTDIR) => {

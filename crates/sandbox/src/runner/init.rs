@@ -33,9 +33,14 @@ pub(super) struct Ends {
 
 /// Becomes the contained process, or says why it cannot.
 pub(super) fn run(order: Order, place: Place, ends: Ends) -> ! {
-    let outcome = catch_unwind(AssertUnwindSafe(|| match place {
-        Place::Mounted(built) => become_process(order, built, &ends),
-        Place::Chroot(prepared) => chroot::become_process(order, prepared, &ends),
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        if let Some(cgroup) = &order.cgroup {
+            cgroup.enter()?;
+        }
+        match place {
+            Place::Mounted(built) => become_process(order, built, &ends),
+            Place::Chroot(prepared) => chroot::become_process(order, prepared, &ends),
+        }
     }));
     let error = match outcome {
         Ok(Err(error)) => error,

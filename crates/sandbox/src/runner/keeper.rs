@@ -17,7 +17,7 @@ use rustix::termios::tcsetwinsize;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::delegate::Files;
-use super::{device, init, kernel, mounts, supervise};
+use super::{cgroup, device, init, kernel, mounts, supervise};
 use crate::error::{Doing, Error, Failure};
 use crate::oci::{self, Runtime};
 use crate::running::Status;
@@ -34,12 +34,14 @@ pub(super) struct Task<'a> {
     pub(super) files: &'a Files,
     pub(super) process: &'a Process,
     pub(super) security: Security,
+    /// The group that the command is put into; the runtime itself stays outside of it.
+    pub(super) cgroup: Option<&'a cgroup::Made>,
 }
 
 /// Does the keeper's work, says to `socket` how it goes, and ends the process.
 pub(super) fn run(task: Task<'_>, streams: [OwnedFd; 3], socket: OwnedFd, alive: &OwnedFd) -> ! {
     let last = match keep(&task, streams, &socket, alive) {
-        Ok(status) => Reply::Exited { status, created: Vec::new() },
+        Ok(status) => Reply::Exited { status, created: Vec::new(), out_of_memory: false },
         Err(error) => Reply::Failed(Failure::from(&error)),
     };
     // Without a runner there is nobody to tell.
@@ -61,6 +63,9 @@ fn keep(task: &Task<'_>, streams: [OwnedFd; 3], socket: &OwnedFd, alive: &OwnedF
     };
     create(task, streams)?;
     let command = number(&task.files.number)?;
+    if let Some(cgroup) = task.cgroup {
+        cgroup.put(command)?;
+    }
     if task.security == Security::Default {
         forbid_devices(command)?;
     }

@@ -7,6 +7,7 @@ use rustix::fs::{FileType, Mode, fstat, mkdirat, symlinkat};
 
 use super::mounts::{self, Filesystem, INERT, READ_ONLY};
 use super::resolve;
+use crate::cgroup::Hierarchy;
 use crate::error::{Doing, Error};
 use crate::spec::Security;
 
@@ -83,34 +84,7 @@ fn host_sys(place: &OwnedFd, attributes: rustix::mount::MountAttrFlags) -> Resul
     mounts::restrict(&sys, true, attributes).doing("restrict the mount of /sys")
 }
 
-/// One tree of cgroups, as a line of `/proc/self/cgroup` names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Hierarchy {
-    /// Version 2.
-    Unified,
-    /// Version 1, with controllers.
-    Controllers(String),
-    /// Version 1, with a name only.
-    Named(String),
-}
-
 impl Hierarchy {
-    /// Those of this process.
-    pub(crate) fn all() -> Vec<Self> {
-        let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        text.lines().filter_map(Self::parse).collect()
-    }
-
-    fn parse(line: &str) -> Option<Self> {
-        let mut fields = line.splitn(3, ':');
-        let (number, controllers) = (fields.next()?, fields.next()?);
-        Some(match (number, controllers.strip_prefix("name=")) {
-            ("0", _) => Hierarchy::Unified,
-            (_, Some(name)) => Hierarchy::Named(name.to_owned()),
-            (_, None) => Hierarchy::Controllers(controllers.to_owned()),
-        })
-    }
-
     fn directory(&self) -> &str {
         match self {
             Hierarchy::Unified => "unified",
@@ -220,23 +194,5 @@ impl Masks {
                 Ok(())
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cgroups_of_all_versions() {
-        let cases = [
-            ("0::/user.slice", Hierarchy::Unified),
-            ("4:cpu,cpuacct:/", Hierarchy::Controllers("cpu,cpuacct".to_owned())),
-            ("1:name=systemd:/init:scope", Hierarchy::Named("systemd".to_owned())),
-        ];
-        for (line, expected) in cases {
-            assert_eq!(Hierarchy::parse(line), Some(expected), "{line}");
-        }
-        assert_eq!(Hierarchy::parse("nonsense"), None);
     }
 }

@@ -6,6 +6,7 @@
 //! (the kernel kills it when the runner is gone). When both have ended, the namespaces and everything mounted
 //! in them end too.
 
+mod cgroup;
 mod chroot;
 mod created;
 mod credentials;
@@ -20,6 +21,7 @@ mod mounts;
 mod overlay;
 mod passing;
 mod placed;
+mod program;
 mod reaper;
 mod remount;
 mod resolve;
@@ -39,7 +41,7 @@ use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::thread::UnshareFlags;
 
 pub(crate) use device::window;
-pub(crate) use kernel::{Hierarchy, masked_in_proc, read_only_in_proc};
+pub(crate) use kernel::{masked_in_proc, read_only_in_proc};
 pub(crate) use overlay::appends;
 pub(crate) use trial::Trial;
 
@@ -64,6 +66,8 @@ struct Order {
     runtime: Option<Runtime>,
     /// Standard input, output and error of the contained process.
     stdio: [OwnedFd; 3],
+    /// The group that was made for it.
+    cgroup: Option<cgroup::Made>,
     /// What is only kept open.
     _keep: Vec<OwnedFd>,
 }
@@ -106,7 +110,7 @@ fn discard_standard_input() -> std::io::Result<()> {
 }
 
 fn contain(socket: &OwnedFd) -> Result<(), Error> {
-    let order = receive(socket)?;
+    let mut order = receive(socket)?;
     // Modes are given as they are meant.
     rustix::process::umask(Mode::empty());
     // A signal to the caller's process group is for the caller, which decides what becomes of the contained
@@ -115,11 +119,15 @@ fn contain(socket: &OwnedFd) -> Result<(), Error> {
     if let (Some(_), Some(what)) = (&order.runtime, delegate::unsupported(&order.spec)) {
         return Err(what);
     }
+    order.cgroup = order.spec.cgroup.as_ref().map(cgroup::Made::make).transpose()?;
     if order.spec.isolation == Isolation::Chroot {
         let prepared = chroot::prepare(&order.spec)?;
         return supervise::run(socket, order, Place::Chroot(prepared), None);
     }
-    enter_namespaces(&order.spec)?;
+    match &order.cgroup {
+        Some(cgroup) => cgroup.visit(|| enter_namespaces(&order.spec))?,
+        None => enter_namespaces(&order.spec)?,
+    }
     if let Some(runtime) = order.runtime.clone() {
         return delegate::run(socket, order, &runtime);
     }
@@ -143,7 +151,7 @@ fn receive(socket: &OwnedFd) -> Result<Order, Error> {
     let mut json = String::new();
     file.rewind().and_then(|()| file.read_to_string(&mut json)).doing(action)?;
     let spec: Spec = serde_json::from_str(&json).map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(Order { spec, runtime: hello.runtime, stdio: [stdin, stdout, stderr], _keep: keep })
+    Ok(Order { spec, runtime: hello.runtime, stdio: [stdin, stdout, stderr], cgroup: None, _keep: keep })
 }
 
 fn enter_namespaces(spec: &Spec) -> Result<(), Error> {

@@ -12,7 +12,7 @@ use super::chroot::{self, Prepared};
 use super::created::Created;
 use super::placed::Placed;
 use super::root::Built;
-use super::{Order, Place, init, solo};
+use super::{Order, Place, cgroup, init, solo};
 use crate::error::{Doing, Error, Failure};
 use crate::running::{CreatedMountPoint, Status};
 use crate::spec::Spec;
@@ -38,7 +38,7 @@ pub(super) fn run(
     drop((failure_writer, alive_reader, listener_there));
     let process = pidfd_open(child, PidfdFlags::empty()).doing("watch the contained process")?;
     // The other ends of pipes and terminals must close when the contained process closes them.
-    let Order { spec, stdio, _keep, .. } = order;
+    let Order { spec, stdio, cgroup, _keep, .. } = order;
     let Kept { root, upper, master, leftovers } = Kept::of(place);
     drop(stdio);
     let mut solo = match solo {
@@ -75,8 +75,9 @@ pub(super) fn run(
     };
     let created = leftovers.clean_up(&root, spec.read_only_root)?;
     let with: Vec<_> = owners.iter().map(AsFd::as_fd).collect();
+    let out_of_memory = cgroup.as_ref().is_some_and(cgroup::Made::ran_out_of_memory);
     // Nobody to tell is no error.
-    let _ = wire::send(socket, &Reply::Exited { status, created }, &with);
+    let _ = wire::send(socket, &Reply::Exited { status, created, out_of_memory }, &with);
     drop(alive_writer);
     Ok(())
 }

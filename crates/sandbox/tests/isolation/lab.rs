@@ -134,6 +134,8 @@ impl Lab {
             hostname: "inside".to_owned(),
             network: sandbox::Network::Host,
             security: sandbox::Security::Default,
+            cgroup: None,
+            shared_memory: None,
             single_id: None,
             isolation: sandbox::Isolation::Namespaces,
             files: Files {

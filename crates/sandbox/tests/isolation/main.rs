@@ -6,6 +6,7 @@ mod calls;
 mod filesystem;
 mod lab;
 mod life;
+mod limits;
 mod process;
 
 use lab::Case;
@@ -29,11 +30,17 @@ fn main() {
         _ => {}
     }
     let arguments = Arguments::from_args();
-    let cases: Vec<Case> =
-        [process::cases(), filesystem::cases(), life::cases(), calls::cases(), attacks::cases()]
-            .into_iter()
-            .flatten()
-            .collect();
+    let cases: Vec<Case> = [
+        process::cases(),
+        filesystem::cases(),
+        life::cases(),
+        limits::cases(),
+        calls::cases(),
+        attacks::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let mut trials: Vec<Trial> = cases.iter().map(|(name, run)| Trial::test(*name, *run)).collect();
     for runtime in RUNTIMES {
         trials.extend(cases.iter().map(|(name, run)| with_runtime(runtime, name, *run)));

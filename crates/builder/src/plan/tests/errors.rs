@@ -119,10 +119,16 @@ fn what_is_not_done_yet_is_refused() {
             "DF-105",
             "FROM debian\nRUN --security=insecure x\n",
             2,
-            "RUN --security=insecure is not supported yet",
-            "",
+            "RUN --security=insecure is not allowed: it takes the entitlement security.insecure",
+            "lap build --allow security.insecure",
         ),
-        ("DF-106", "FROM debian\nRUN --device=a/b x\n", 2, "RUN --device is not supported yet", ""),
+        (
+            "DF-106",
+            "FROM debian\nRUN --device=a/b x\n",
+            2,
+            "RUN --device is not allowed: it takes the entitlement device",
+            "lap build --allow device",
+        ),
         (
             "DF-141",
             "FROM debian\nADD git@x:y /z\n",
@@ -221,4 +227,26 @@ fn df_160_errors_of_triggers_are_at_the_from() {
         assert_eq!(error.to_string(), message);
         assert_eq!(error.place().map(|place| place.span.line), Some(3), "{trigger}");
     }
+}
+
+#[test]
+fn df_213_what_takes_isolation_away_has_to_be_allowed() {
+    use crate::entitlement::Entitlement;
+    let text = "FROM debian\nRUN --security=insecure x\nRUN --network=host y\n";
+    let with = |allowed: &[Entitlement], network| {
+        let request = Request { allowed: allowed.to_vec(), network, ..request(text) };
+        plan(&request, &World::usual()).map_err(|error| error.to_string())
+    };
+    let (host, none) = (crate::Network::Host, crate::Network::None);
+    let insecure = "RUN --security=insecure is not allowed: it takes the entitlement security.insecure";
+    assert_eq!(with(&[], host).expect_err("refused"), insecure);
+    assert!(
+        with(&[Entitlement::SecurityInsecure], host).is_ok(),
+        "the build has the machine's network anyway"
+    );
+    assert_eq!(
+        with(&[Entitlement::SecurityInsecure], none).expect_err("refused"),
+        "RUN --network=host with --network none is not allowed: it takes the entitlement network.host"
+    );
+    assert!(with(&Entitlement::ALL, none).is_ok());
 }

@@ -181,5 +181,17 @@ fn cgroups(facts: &Facts) -> Finding {
         Cgroups::V2 => "version 2",
         _ => "of an unknown version",
     };
-    Finding::ok("cgroups", format!("{text} (nothing here needs them)"))
+    let refused = facts.limits.iter().find_map(|(_, outcome)| outcome.as_ref().err());
+    let names = |can: bool| {
+        let names = facts.limits.iter().filter(|(_, outcome)| outcome.is_ok() == can).map(|(name, _)| *name);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    match refused {
+        None => Finding::ok("cgroups", format!("{text}; commands can be limited in {}", names(true))),
+        Some(refusal) => Finding::better(
+            "cgroups",
+            format!("{text}; commands cannot be limited in {} ({})", names(false), refusal.why),
+            refusal.remedy.clone(),
+        ),
+    }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use engine::snapshot::{SnapshotKind, Snapshots, Ways};
+use sandbox::cgroup::{Limits, Plan};
 use sandbox::identity::{Identity, Obstacle, Shortage};
 use sandbox::{Cgroups, Isolation};
 
@@ -20,6 +21,8 @@ pub struct Facts {
     /// Whether overlays take layers one by one; `None` when there are no overlays.
     pub overlay: Option<bool>,
     pub cgroups: Cgroups,
+    /// What can be limited, by the name of its controller; or why not.
+    pub limits: Vec<(&'static str, Result<(), Refusal>)>,
     pub seccomp: bool,
     /// In which container this runs, if it can be seen.
     pub container: Option<&'static str>,
@@ -108,6 +111,7 @@ impl Facts {
             kernel: machine.kernel,
             overlay: machine.overlay.then_some(machine.overlay_append),
             cgroups: machine.cgroups,
+            limits: limits(),
             seccomp: machine.seccomp,
             container: container(),
             user,
@@ -119,6 +123,23 @@ impl Facts {
             runtimes: runtimes(),
         }
     }
+}
+
+/// Tries to find places for cgroups. None is made.
+fn limits() -> Vec<(&'static str, Result<(), Refusal>)> {
+    let wanted = [
+        ("memory", Limits { memory: Some(1 << 30), ..Limits::default() }),
+        (
+            "processors",
+            Limits { cpu_quota: Some(100_000), cpuset_cpus: Some("0".to_owned()), ..Limits::default() },
+        ),
+        ("processes", Limits { pids: Some(100), ..Limits::default() }),
+    ];
+    let find = |limits: &Limits| match Plan::find(limits) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Refusal::of(Failure::from(error))),
+    };
+    wanted.iter().map(|(name, limits)| (*name, find(limits))).collect()
 }
 
 fn user(root: Option<&Path>) -> User {

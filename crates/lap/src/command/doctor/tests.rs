@@ -15,6 +15,7 @@ fn good() -> Facts {
         kernel: "6.12.9-amd64".to_owned(),
         overlay: Some(true),
         cgroups: Cgroups::V2,
+        limits: ["memory", "processors", "processes"].map(|name| (name, Ok(()))).into(),
         seccomp: true,
         container: None,
         user: User::Root,
@@ -109,6 +110,13 @@ fn an_old_kernel_and_a_store_that_is_somebody_else_s() {
         kernel: "5.10.0-35-amd64".to_owned(),
         overlay: Some(false),
         cgroups: Cgroups::V1,
+        limits: vec![
+            (
+                "memory",
+                Err(refusal("cannot set --memory: the cgroup / has no controller memory", "switch it on")),
+            ),
+            ("processes", Ok(())),
+        ],
         store: Err(refusal("the store at /s was made with other user ids", "use it as the user who made it")),
         snapshots: Err(refusal("there is no store to try them in", "see above")),
         ..good()

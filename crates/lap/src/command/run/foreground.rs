@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use base::{Cancel, Kind};
 use engine::run::Container;
+use sandbox::Exit;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use super::terminal;
 use crate::failure::{Failure, Outcome};
 
-/// Starts a container, waits for its end, and gives its exit code.
+/// Starts a container, waits for its end, and says how it ended.
 ///
 /// Signals are handled before anything is started: one that comes while the container is prepared stops that, a later one goes to the command.
-pub fn run(interactive: bool, start: impl FnOnce(&Cancel) -> Outcome<Container>) -> Outcome<u8> {
+pub fn run(interactive: bool, start: impl FnOnce(&Cancel) -> Outcome<Container>) -> Outcome<Exit> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH])
         .map_err(|error| Failure::new(Kind::Internal, format!("cannot handle signals: {error}")))?;
     let handle = signals.handle();
@@ -30,7 +31,7 @@ pub fn run(interactive: bool, start: impl FnOnce(&Cancel) -> Outcome<Container>)
     })
 }
 
-fn attend(container: &Container, cancel: &Cancel, interactive: bool) -> Outcome<u8> {
+fn attend(container: &Container, cancel: &Cancel, interactive: bool) -> Outcome<Exit> {
     let running = container.running();
     if cancel.is_cancelled() {
         // The signal came when there was nothing left to stop, and nobody yet to send it to.
@@ -45,7 +46,7 @@ fn attend(container: &Container, cancel: &Cancel, interactive: bool) -> Outcome<
         let _ = copier.join();
     }
     drop(raw);
-    Ok(u8::try_from(exit?.status.exit_code()).unwrap_or(u8::MAX))
+    Ok(exit?)
 }
 
 /// Sends every signal on; a change of the window's size becomes one of the container's terminal.
