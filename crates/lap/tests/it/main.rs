@@ -20,6 +20,7 @@ mod entitlements;
 mod environment;
 mod faults;
 mod filesystems;
+mod git;
 mod hostile_archives;
 mod hostile_rootfs;
 mod house;

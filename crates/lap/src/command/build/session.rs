@@ -158,6 +158,10 @@ impl Session for CommandSession {
         self.secrets.read(id)
     }
 
+    fn git(&self) -> Option<git::Outside> {
+        Some(crate::environment::git())
+    }
+
     fn ssh(&self, id: &str) -> io::Result<Option<PathBuf>> {
         self.agents.socket(id)
     }
