@@ -79,15 +79,18 @@ mod tests {
         Limits::of(&headers.collect()).map(|limits| limits.to_string())
     }
 
+    /// Headers, and what is said of them.
+    type Case = (&'static [(&'static str, &'static str)], Option<&'static str>);
+
     #[test]
     fn rc_063_what_docker_hub_says_of_its_limits() {
-        let limit = ("ratelimit-limit", "100;w=21600");
-        let cases: [(&[(&str, &str)], Option<&str>); 6] = [
+        const LIMIT: (&str, &str) = ("ratelimit-limit", "100;w=21600");
+        let cases: [Case; 6] = [
             (
-                &[limit, ("ratelimit-remaining", "7;w=21600"), ("docker-ratelimit-source", "203.0.113.7")],
+                &[LIMIT, ("ratelimit-remaining", "7;w=21600"), ("docker-ratelimit-source", "203.0.113.7")],
                 Some("7 of 100 pulls in 6 hours are left, counted for 203.0.113.7"),
             ),
-            (&[limit], Some("100 pulls in 6 hours are allowed")),
+            (&[LIMIT], Some("100 pulls in 6 hours are allowed")),
             (&[("ratelimit-limit", "200"), ("ratelimit-remaining", "0")], Some("0 of 200 pulls are left")),
             (&[("ratelimit-limit", "5;w=60")], Some("5 pulls in 1 minute are allowed")),
             (&[("ratelimit-limit", "many")], None),

@@ -1,6 +1,6 @@
 //! `lap doctor HOST`: a registry, looked at from the name of its server to the right to push.
 
-use base::{Finding, State};
+use base::{Finding, Kind, State};
 use distribution::examine::{Examined, Wish, examine};
 use distribution::host::Host;
 use image::Reference;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{finding_lines, finding_report};
 use crate::cli::Context;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::{network, signals};
 
 /// What is looked at, from the text of a user.
@@ -37,6 +37,11 @@ impl Subject {
 /// Looks at the registry, and says what was found; the exit code is 0 when everything works that was tried.
 pub fn run(context: &Context, text: &str, push: bool, json: bool, network: &network::Args) -> Outcome<u8> {
     let subject = Subject::parse(text)?;
+    if push && subject.image.is_none() {
+        let name = subject.host.name();
+        return Err(Failure::new(Kind::Invalid, "--push has to know where to")
+            .hint(format!("name a repository: lap doctor --push {name}/REPOSITORY")));
+    }
     let client = network.client()?;
     let cancel = signals::cancel_on_signal()?;
     let wish = Wish { host: &subject.host, image: subject.image.as_ref(), push };

@@ -92,6 +92,7 @@ fn every_step_is_said_to_people_and_to_programs() {
     // What was tried leaves nothing: no store is needed.
     assert!(!lap.store().exists());
     doctor(&lap, None, &["--push"]).failure(2, &["HOST"]);
+    doctor(&lap, None, &["--push", &registry.host()]).failure(1, &["--push", "name a repository"]);
     doctor(&lap, None, &["a b"]).failure(1, &["is not the name of a registry"]);
 }
 
