@@ -360,7 +360,7 @@ fn earlier(file: &Dockerfile, found: usize, index: usize, name: &Word) -> Result
     let error = PlanError::new(PlanProblem::LaterStage(name.raw.clone()), name.span);
     let defined = file.stages.get(found).map_or_else(Span::default, |stage| stage.instruction.span);
     Err(if found == index {
-        error.noted(defined, "this is the stage itself").hinted("a stage can not use its own files")
+        error.noted(defined, "this is the stage itself").hinted("a stage can not take files from itself")
     } else {
         error.noted(defined, "it is defined here").hinted("move it above the stage that uses it")
     })

@@ -167,3 +167,59 @@ fn send(mut stream: &UnixStream, message: &[u8]) -> io::Result<()> {
     let length = u32::try_from(message.len()).map_err(io::Error::other)?;
     stream.write_all(&[&length.to_be_bytes(), message].concat())
 }
+
+#[cfg(test)]
+mod tests {
+    use store::Store;
+
+    use super::*;
+
+    /// An agent that answers everything with what it was asked, once a connection.
+    fn agent(path: &Path) -> JoinHandle<()> {
+        let listener = UnixListener::bind(path).expect("a socket");
+        std::thread::spawn(move || {
+            while let Ok((client, _)) = listener.accept() {
+                match receive(&client) {
+                    Ok(request) if request == b"\x0bend" => return,
+                    Ok(request) => send(&client, &[b"asked ", &request[..]].concat()).expect("sent"),
+                    Err(_) => {}
+                }
+            }
+        })
+    }
+
+    #[test]
+    fn df_102_what_passes_and_what_does_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        // A path that no socket address takes.
+        let store = Store::open(directory.path().join("s".repeat(120))).expect("a store");
+        let at = directory.path().join("agent");
+        let agent = agent(&at);
+        let place = store.temp_dir("ssh").expect("a directory");
+        let forwarding = Forwarding::start(&at, place, 0o640, None).expect("it listens");
+        let mode = std::fs::metadata(forwarding.socket()).expect("a socket").permissions().mode();
+        assert_eq!(mode & 0o7777, 0o640);
+        let directory = File::open(forwarding.place.path()).expect("opened");
+        let short = format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd());
+        let connect = || UnixStream::connect(&short).expect("connected");
+        let ask = |client: &UnixStream, request: &[u8]| {
+            send(client, request).expect("sent");
+            receive(client).expect("an answer")
+        };
+        assert_eq!(ask(&connect(), b"\x0blist"), b"asked \x0blist");
+        let client = connect();
+        for refused in [&b""[..], b"\x11add", b"\x13remove all", b"\x16lock", b"\x1bextension"] {
+            assert_eq!(ask(&client, refused), FAILURE, "{refused:?}");
+        }
+        assert_eq!(ask(&client, b"\x0dsign"), b"asked \x0dsign", "it goes on after a refusal");
+        let mut client = connect();
+        client.write_all(&u32::MAX.to_be_bytes()).expect("sent");
+        assert!(receive(&client).is_err(), "a message that is too long ends the connection");
+        let open = connect();
+        drop(forwarding);
+        assert!(receive(&open).is_err(), "what is open is closed");
+        assert!(UnixStream::connect(&short).is_err());
+        send(&UnixStream::connect(&at).expect("connected"), b"\x0bend").expect("sent");
+        agent.join().expect("no panic");
+    }
+}

@@ -249,7 +249,11 @@ fn df_095_df_102_mounts_that_cannot_be() {
             3,
             "stage \"b\" must be defined before it is used",
         ),
-        ("FROM base:1 AS a\nRUN --mount=from=a,target=/x true\n", 2, "a stage can not use its own files"),
+        (
+            "FROM base:1 AS a\nRUN --mount=from=a,target=/x true\n",
+            2,
+            "a stage can not take files from itself",
+        ),
         (
             "FROM base:1 AS a\nFROM base:1\nRUN --mount=from=7,target=/x true\n",
             3,
