@@ -28,8 +28,8 @@ use dockerfile::{Dockerfile, InstructionKind, Span, WarningKind};
 
 pub use error::{PlanError, PlanProblem};
 pub use graph::{
-    Base, BaseImage, CopyFrom, HistoryEntry, MountKind, Operation, Plan, RunMount, RunStep, Script, Stage,
-    Step, WorkdirStep,
+    Agent, Base, BaseImage, Cache, CopyFrom, HistoryEntry, MountKind, Operation, Plan, RunMount, RunStep,
+    Script, Shown, ShownFrom, Stage, Step, WorkdirStep,
 };
 
 use crate::error::BuildError;
@@ -160,8 +160,10 @@ fn stages(
             references: &references,
             linter,
             planned: &planned,
+            stages: &plan.stages,
         };
         let mut stage = stage::plan(&surroundings, index)?;
+        plan.stages.append(&mut stage.selections);
         plan.target = plan.stages.len();
         stage.place = plan.stages.len();
         plan.stages.push(stage.take());

@@ -107,7 +107,7 @@ fn run_document(run: &RunStep) -> Value {
         "network": run.network.name(),
         "hostname": crate::run::HOSTNAME,
         "mounts": run.mounts.iter().map(mount_document).collect::<Vec<_>>(),
-        "inputs": ["below"],
+        "inputs": std::iter::once("below").chain(run.shown().map(|_| "mount")).collect::<Vec<_>>(),
     })
 }
 
@@ -120,9 +120,26 @@ fn mount_document(mount: &RunMount) -> Value {
         MountKind::Secret { id, env, mode, uid, gid, .. } => {
             json!({ "kind": "secret", "target": mount.target, "id": id, "env": env, "mode": mode, "uid": uid, "gid": gid })
         }
-        MountKind::Cache { read_only, .. } => {
-            json!({ "kind": "cache", "target": mount.target, "read_only": read_only })
+        MountKind::Bind { shown, read_only } => {
+            json!({ "kind": "bind", "target": mount.target, "path": shown.path, "read_only": read_only })
         }
+        MountKind::Cache(cache) => {
+            let mut document =
+                json!({ "kind": "cache", "target": mount.target, "read_only": cache.read_only });
+            if let Some(first) = &cache.first {
+                document["first"] = first.path.as_str().into();
+            }
+            document
+        }
+        MountKind::Agent(agent) => json!({
+            "kind": "ssh",
+            "target": mount.target,
+            "id": agent.id,
+            "named": agent.is_named,
+            "mode": agent.mode,
+            "uid": agent.uid,
+            "gid": agent.gid,
+        }),
     }
 }
 

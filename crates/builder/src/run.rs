@@ -4,6 +4,7 @@ mod error;
 mod log;
 mod mounts;
 mod script;
+mod ssh;
 
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -17,11 +18,12 @@ use engine::users::{Account, Users};
 use layer::View;
 use layer::packer::PackOptions;
 use sandbox::{Exit, Files, Process, Runner, Spec, Stdio, User};
-use store::{CacheDirectory, Layer, Lease, StepKey, Store};
+use store::table::ContentDigest;
+use store::{Layer, Lease, StepKey, Store};
 
 pub use error::RunError;
 use log::{Output, Written, pump};
-use mounts::Mounts;
+use mounts::{Held, Mounts};
 
 use crate::plan::RunStep;
 use crate::request::Network;
@@ -33,6 +35,16 @@ pub(crate) const HOSTNAME: &str = "buildkitsandbox";
 /// How long a command has, when the build is cancelled, between SIGTERM and SIGKILL: nothing that it could still do would be kept.
 const GRACE: Duration = Duration::ZERO;
 
+/// What a mount shows of a stage or an image.
+pub(crate) struct ShownFiles {
+    /// The filesystem.
+    pub view: View,
+    /// A path in it, without links; empty for all of it.
+    pub path: Vec<u8>,
+    /// The identity of what is there.
+    pub content: ContentDigest,
+}
+
 /// What a command runs with.
 pub(crate) struct Surroundings<'a> {
     pub store: &'a Store,
@@ -40,6 +52,8 @@ pub(crate) struct Surroundings<'a> {
     pub runner: &'a Runner,
     pub snapshots: &'a Snapshots,
     pub view: &'a View,
+    /// What its mounts show, in their order.
+    pub shown: &'a [ShownFiles],
     pub options: PackOptions,
     pub session: &'a dyn Session,
     pub events: &'a Events,
@@ -55,10 +69,14 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
     let account = Users::read(store, lease, around.view).account(&step.user)?;
     let snapshot = snapshots.prepare(store, lease, around.view, around.cancel).map_err(Box::new)?;
     snapshot.ensure_directory(&step.directory).map_err(Box::new)?;
-    let Mounts { mounts, env, caches } = mounts::prepare(around, &step.mounts)?;
+    let Mounts { mounts, env, held, owners } = mounts::prepare(around, &step.mounts)?;
     let mut process = process(step, &account);
     process.env.extend(env);
     let script = script::mount(snapshot.place(), step.script.as_ref())?;
+    let single_id = snapshot.single_id().map(|mut single| {
+        single.owners.extend(owners);
+        single
+    });
     let spec = Spec {
         root: snapshot.root(),
         read_only_root: false,
@@ -72,10 +90,10 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
         security: sandbox::Security::Default,
         files: files(step.network)?,
         isolation: snapshots.isolation(),
-        single_id: snapshot.single_id(),
+        single_id,
     };
-    let (exit, written) = execute(around, &spec, &caches)?;
-    drop(caches);
+    let (exit, written) = execute(around, &spec, &held)?;
+    drop(held);
     around.cancel.check()?;
     if !exit.status.is_success() {
         let Written { tail, whole } = written;
@@ -87,13 +105,9 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
 }
 
 /// Starts the command, passes on what it writes, and waits for its end.
-fn execute(
-    around: &Surroundings<'_>,
-    spec: &Spec,
-    caches: &[CacheDirectory],
-) -> Result<(Exit, Written), RunError> {
+fn execute(around: &Surroundings<'_>, spec: &Spec, held: &Held) -> Result<(Exit, Written), RunError> {
     let layers = around.view.layers().iter().map(Layer::hold);
-    let holds: Vec<BorrowedFd<'_>> = layers.chain(caches.iter().map(CacheDirectory::hold)).collect();
+    let holds: Vec<BorrowedFd<'_>> = layers.chain(held.holds()).collect();
     let mut running = sandbox::spawn(around.runner, spec, Stdio::default(), &holds)?;
     let (stdout, stderr) = (running.take_stdout(), running.take_stderr());
     let output = Output::to(around.store.logs().begin()?);

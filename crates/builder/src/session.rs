@@ -45,6 +45,12 @@ pub trait Session: Send + Sync {
         Ok(None)
     }
 
+    /// Where an SSH agent (`--ssh`) listens, asked when a step needs it; `None` when there is none of this name.
+    fn ssh(&self, id: &str) -> io::Result<Option<PathBuf>> {
+        let _ = id;
+        Ok(None)
+    }
+
     /// The stream that the export at this place of the request's list writes to. It is asked for once, when everything else has succeeded.
     fn output(&self, export: usize) -> io::Result<Box<dyn Write + Send>>;
 }

@@ -6,6 +6,7 @@ mod downloads;
 mod explain;
 mod graph;
 mod schedule;
+mod shown;
 mod vertex;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -130,8 +131,8 @@ pub(crate) fn solve(job: &Job<'_>, plan: &Plan) -> Result<Solved, BuildError> {
         cached: AtomicUsize::new(0),
         failure: Mutex::new(None),
     };
-    let stacks = schedule::run(&graph, job.request.threads, |task, below, source| {
-        solver.task(&graph, task, below, source)
+    let stacks = schedule::run(&graph, job.request.threads, |task, below, sources| {
+        solver.task(&graph, task, below, sources)
     });
     contexts.save(job.events);
     job.cancel.check()?;
@@ -194,7 +195,7 @@ impl Solver<'_> {
         graph: &Graph,
         task: usize,
         below: Option<&Stack>,
-        source: Option<&Stack>,
+        sources: &[Option<Stack>],
     ) -> Option<Stack> {
         if self.stop.is_cancelled() {
             return None;
@@ -209,7 +210,7 @@ impl Solver<'_> {
                 let stage = self.plan.stages.get(at.0)?;
                 let step = stage.steps.get(at.1)?;
                 let place = Place { task, at, stage, step, below: graph.below(task) };
-                guarded(|| self.step(&place, below, source)).map_err(|error| (Some(step), error))
+                guarded(|| self.step(&place, below, sources)).map_err(|error| (Some(step), error))
             }
         };
         let cached = done.as_ref().is_ok_and(|done| done.cached);
@@ -254,8 +255,8 @@ impl Solver<'_> {
         Ok(Done { stack: Stack::of(&found), cached: true })
     }
 
-    fn step(&self, place: &Place<'_>, below: &Stack, source: Option<&Stack>) -> Result<Done, StepFailure> {
-        let made = self.find_or_execute(place, below, source)?;
+    fn step(&self, place: &Place<'_>, below: &Stack, sources: &[Option<Stack>]) -> Result<Done, StepFailure> {
+        let made = self.find_or_execute(place, below, sources)?;
         self.history.add(place.at, made.keys.0, made.keys.1);
         let counter = if made.cached { &self.cached } else { &self.executed };
         counter.fetch_add(1, Ordering::Relaxed);

@@ -12,6 +12,8 @@ pub const SNAPSHOT: &str = "LAPSTRAKE_SNAPSHOT";
 pub const RUNTIME: &str = "LAPSTRAKE_RUNTIME";
 /// The newest time that anything written may have, in seconds since 1970 (reproducible-builds.org).
 pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// Where an SSH agent listens.
+pub const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
 /// No colours, whatever the terminal (no-color.org).
 pub const NO_COLOR: &str = "NO_COLOR";
 
@@ -30,6 +32,7 @@ LAPSTRAKE_SNAPSHOT  how commands get their filesystems: overlay, or copy (--snap
                     that this machine and the store's filesystem allow)
 LAPSTRAKE_RUNTIME   lap build, lap run: the OCI runtime that makes the containers (--runtime wins)
 SOURCE_DATE_EPOCH   lap build: no time that is written is later than this (seconds since 1970)
+SSH_AUTH_SOCK       lap build --ssh default: where the SSH agent listens
 NO_COLOR            no colours
 TMPDIR              where lap serve --ephemeral and lap serve LAYOUT have their stores (else /tmp)
 LAPSTRAKE_INSECURE_REGISTRIES
@@ -54,6 +57,11 @@ fn absolute(name: &str) -> Option<PathBuf> {
 pub fn either_case(name: &str) -> Option<String> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     set(name).or_else(|| set(&name.to_ascii_lowercase()))
+}
+
+/// Where an SSH agent listens, if one does.
+pub fn ssh_agent() -> Option<PathBuf> {
+    std::env::var_os(SSH_AUTH_SOCK).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// Registries that may be insecure.

@@ -309,6 +309,15 @@ pub enum MountSource {
         /// when the process has ended.
         movable: bool,
     },
+    /// A file or directory of a filesystem that is there for this process alone: what is written to it is thrown away by the caller.
+    Snapshot {
+        /// The filesystem. A directory lies on the filesystem of the root of the process: where nothing can be mounted, what is shown of it is
+        /// moved to the target, and back when the process has ended.
+        root: Root,
+        /// What of it, from its top, without symlinks; empty for all of it.
+        #[serde(with = "crate::wire::path")]
+        path: PathBuf,
+    },
     /// A file in memory that nothing else sees, and that cannot be written.
     Secret {
         /// What is in it.

@@ -44,6 +44,7 @@ impl Isolation {
                 "there is nothing in /proc and /sys, and no /dev/fd",
                 "a command sees, and as root can signal, the processes around it",
                 "the network, the host name and System V memory are those around it",
+                "what a step mounts read-only of a stage, an image or a context can be written, which is thrown away",
                 "directories as volumes, a tmpfs with a size, a read-only root and a network of its own are refused",
                 "the filter of system calls is left to the container around it, unless it can be loaded",
                 "a process that leaves its parent may outlive lap, if lap's runner is killed with SIGKILL",

@@ -89,6 +89,26 @@ pub struct CopyStep {
     pub span: Span,
 }
 
+impl CopyStep {
+    /// A path of the input as it is written, and all that is below it, at its own place: what a mount shows of something.
+    pub(crate) fn of_path(path: &str, span: Span) -> Self {
+        Self {
+            sources: vec![CopySource::Path { pattern: pattern::escape(path), span }],
+            destination: "/".to_owned(),
+            destination_span: span,
+            working_directory: "/".to_owned(),
+            chown: None,
+            chmod: None,
+            parents: true,
+            exclude: Vec::new(),
+            link: false,
+            add: false,
+            unpack: false,
+            span,
+        }
+    }
+}
+
 /// One source.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CopySource {

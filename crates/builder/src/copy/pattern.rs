@@ -75,6 +75,13 @@ pub(super) fn unescape(path: &[u8]) -> Vec<u8> {
     plain
 }
 
+/// A path as a pattern that matches nothing else.
+pub(super) fn escape(path: &str) -> String {
+    path.chars()
+        .flat_map(|one| matches!(one, '*' | '?' | '[' | '\\').then_some('\\').into_iter().chain([one]))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +106,14 @@ mod tests {
         ] {
             let expected = SourcePattern { pivot: pivot.into(), components };
             assert_eq!(SourcePattern::parse(pattern, parents), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn an_escaped_path_is_a_literal() {
+        for path in ["/a/b", "/a*/[b]?/**", "/a\\b"] {
+            let escaped = SourcePattern::parse(&escape(path), true).literal().map(|path| unescape(&path));
+            assert_eq!(escaped.as_deref(), path.strip_prefix('/').map(str::as_bytes), "{path}");
         }
     }
 

@@ -50,6 +50,9 @@ pub enum PlanProblem {
     /// COPY or ADD from a context that was not given.
     #[error("there is no build context to copy from")]
     NoContext,
+    /// First contents of a cache, and nothing that they are in.
+    #[error("the source of a cache needs a from")]
+    NoFrom,
     /// Something that this version does not do.
     #[error("{0} is not supported yet")]
     Unsupported(String),

@@ -83,18 +83,7 @@ impl Builder<'_> {
     pub(super) fn copy(&mut self, instruction: &Instruction, copy: &Copy) -> Result<(), BuildError> {
         let from = match copy.from.as_ref().filter(|from| !from.raw.is_empty()) {
             None => None,
-            Some(name) => Some(match self.around.references.source(name, self.index)? {
-                references::Source::Context => CopyFrom::Context(name.raw.clone()),
-                references::Source::Image(place) => CopyFrom::Image(place),
-                references::Source::Stage(number) => match self.around.planned.get(&number) {
-                    Some(planned) => CopyFrom::Stage(planned.place),
-                    None => {
-                        return Err(BuildError::Internal(
-                            "a stage that is copied from is not planned".to_owned(),
-                        ));
-                    }
-                },
-            }),
+            Some(name) => Some(self.copy_from(name)?),
         };
         let parts = Parts {
             sources: &copy.sources,
@@ -128,16 +117,25 @@ impl Builder<'_> {
         self.files(instruction, &parts, None)
     }
 
-    /// The main context, unless all sources are heredocs or on the web.
-    fn main_context(&self, sources: &[CopySource], instruction: &Instruction) -> Result<CopyFrom, PlanError> {
-        if !sources.iter().any(|source| matches!(source, CopySource::Path { .. })) {
-            return Ok(CopyFrom::Nothing);
+    /// What the `from` of an instruction or a mount names.
+    pub(super) fn copy_from(&self, name: &Word) -> Result<CopyFrom, BuildError> {
+        match self.around.references.source(name, self.index)? {
+            references::Source::Context => Ok(CopyFrom::Context(name.raw.clone())),
+            references::Source::Image(place) => Ok(CopyFrom::Image(place)),
+            references::Source::Stage(number) => match self.around.planned.get(&number) {
+                Some(planned) => Ok(CopyFrom::Stage(planned.place)),
+                None => Err(BuildError::Internal("a stage that is copied from is not planned".to_owned())),
+            },
         }
-        if self.around.references.has_main_context(instruction.span)? {
+    }
+
+    /// The main context.
+    pub(super) fn main_context(&self, span: Span) -> Result<CopyFrom, PlanError> {
+        if self.around.references.has_main_context(span)? {
             return Ok(CopyFrom::Context(String::new()));
         }
         let hint = "name a directory: lap build [OPTIONS] PATH";
-        Err(PlanError::new(PlanProblem::NoContext, self.place(instruction.span)).hinted(hint))
+        Err(PlanError::new(PlanProblem::NoContext, self.place(span)).hinted(hint))
     }
 
     fn expanded_sources(&mut self, parts: &Parts<'_>) -> Result<Vec<CopySource>, BuildError> {
@@ -177,7 +175,10 @@ impl Builder<'_> {
         }
         let from = match from {
             Some(from) => from,
-            None => self.main_context(&sources, instruction)?,
+            None if sources.iter().any(|source| matches!(source, CopySource::Path { .. })) => {
+                self.main_context(instruction.span)?
+            }
+            None => CopyFrom::Nothing,
         };
         if matches!(&from, CopyFrom::Context(name) if name.is_empty()) {
             self.ignored_sources(&sources, parts.add);

@@ -12,9 +12,9 @@ use crate::request::Network;
 /// What is to be done: the stages that the target needs, in the order of the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The stages. [`Base::Stage`] and [`CopyFrom::Stage`] are places in this list; they refer to earlier ones only.
+    /// The stages. [`Base::Stage`], [`CopyFrom::Stage`] and [`ShownFrom::Stage`] are places in this list; they refer to earlier ones only.
     pub stages: Vec<Stage>,
-    /// The images that COPY --from takes files from, each once.
+    /// The images that COPY --from and RUN --mount take files from, each once.
     pub images: Vec<BaseImage>,
     /// The place of the stage that becomes the image.
     pub target: usize,
@@ -157,21 +157,83 @@ pub enum MountKind {
         /// Its group.
         gid: u32,
     },
-    /// A directory that outlives the build.
-    Cache {
+    /// Files of a stage or an image.
+    Bind {
         /// Which.
-        id: String,
-        /// Who may use it at the same time.
-        sharing: Sharing,
-        /// Its mode when it is new.
-        mode: u32,
-        /// Its owner when it is new.
-        uid: u32,
-        /// Its group when it is new.
-        gid: u32,
-        /// Whether it cannot be written.
+        shown: Shown,
+        /// Whether they cannot be written. What is written is thrown away.
         read_only: bool,
     },
+    /// A directory that outlives the build.
+    Cache(Cache),
+    /// The socket of an SSH agent.
+    Agent(Agent),
+}
+
+/// A directory that outlives the build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// Which.
+    pub id: String,
+    /// What is in it when it is new.
+    pub first: Option<Shown>,
+    /// Who may use it at the same time.
+    pub sharing: Sharing,
+    /// Its mode when it is new, if it was said.
+    pub mode: Option<u32>,
+    /// Its owner when it is new, if it was said.
+    pub uid: Option<u32>,
+    /// Its group when it is new, if it was said.
+    pub gid: Option<u32>,
+    /// Whether it cannot be written.
+    pub read_only: bool,
+}
+
+/// The socket of an SSH agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// Which agent.
+    pub id: String,
+    /// Whether there has to be one.
+    pub required: bool,
+    /// Whether `SSH_AUTH_SOCK` names this socket.
+    pub is_named: bool,
+    /// The socket's mode.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+/// What a mount shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Of what. What is shown of a context is a stage: one that no FROM begins, and that copies it.
+    pub from: ShownFrom,
+    /// A path in it: absolute, without `..`.
+    pub path: String,
+}
+
+/// What a mount shows files of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShownFrom {
+    /// The stage at this place of the plan.
+    Stage(usize),
+    /// The image at this place of the plan's images.
+    Image(usize),
+}
+
+impl RunStep {
+    /// What its mounts show, in their order.
+    pub fn shown(&self) -> impl Iterator<Item = (&RunMount, &Shown)> {
+        self.mounts.iter().filter_map(|mount| match &mount.kind {
+            MountKind::Bind { shown, .. } | MountKind::Cache(Cache { first: Some(shown), .. }) => {
+                Some((mount, shown))
+            }
+            _ => None,
+        })
+    }
 }
 
 /// A script that is shown to a command as a read-only file.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dockerfile::mount::MountSpec;
 use dockerfile::{Dockerfile, Instruction, InstructionKind, Span, Word, suggest};
 use image::Reference;
 
@@ -22,7 +23,7 @@ pub(super) enum BaseReference {
     Image(Box<BaseImage>),
 }
 
-/// What `COPY --from` names.
+/// What the `from` of COPY and of mounts names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     /// A context of this name.
@@ -67,6 +68,11 @@ impl<'a> References<'a> {
     /// The images that files are copied from.
     pub fn images(&self) -> Vec<BaseImage> {
         self.images.clone()
+    }
+
+    /// How one of them was named.
+    pub fn image_name(&self, place: usize) -> Option<&str> {
+        self.images.get(place).map(|image| image.name.as_str())
     }
 
     /// What a stage that is needed stands on.
@@ -142,18 +148,23 @@ impl<'a> References<'a> {
         Ok(())
     }
 
-    /// Notes what an instruction copies from.
+    /// Notes what an instruction copies from, or mounts.
     fn follow(
         &mut self,
         instruction: &Instruction,
         index: usize,
         needed: &mut BTreeSet<usize>,
     ) -> Result<(), PlanError> {
-        let InstructionKind::Copy(copy) = &instruction.kind else { return Ok(()) };
-        let Some(from) = copy.from.as_ref().filter(|from| !from.raw.is_empty()) else { return Ok(()) };
-        self.load_image(from, index)?;
-        if let Source::Stage(number) = self.source(from, index)? {
-            needed.insert(number);
+        let froms: Vec<&Word> = match &instruction.kind {
+            InstructionKind::Copy(copy) => copy.from.iter().collect(),
+            InstructionKind::Run(run) => run.mounts.iter().filter_map(MountSpec::from).collect(),
+            _ => Vec::new(),
+        };
+        for from in froms.into_iter().filter(|from| !from.raw.is_empty()) {
+            self.load_image(from, index)?;
+            if let Source::Stage(number) = self.source(from, index)? {
+                needed.insert(number);
+            }
         }
         Ok(())
     }
@@ -260,7 +271,7 @@ fn earlier(file: &Dockerfile, found: usize, index: usize, name: &Word) -> Result
     let error = PlanError::new(PlanProblem::LaterStage(name.raw.clone()), name.span);
     let defined = file.stages.get(found).map_or_else(Span::default, |stage| stage.instruction.span);
     Err(if found == index {
-        error.noted(defined, "this is the stage itself").hinted("a stage can not copy from itself")
+        error.noted(defined, "this is the stage itself").hinted("a stage can not take files from itself")
     } else {
         error.noted(defined, "it is defined here").hinted("move it above the stage that uses it")
     })

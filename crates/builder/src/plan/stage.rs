@@ -32,12 +32,16 @@ pub(super) struct Surroundings<'a> {
     pub linter: &'a Linter,
     /// The stages before this one that are needed, by number.
     pub planned: &'a BTreeMap<usize, Planned>,
+    /// The same in the order of the plan, with those that no FROM begins.
+    pub stages: &'a [Stage],
 }
 
 /// A stage that is planned, and what stages on top of it take over.
 #[derive(Debug)]
 pub(super) struct Planned {
     stage: Option<Stage>,
+    /// What its mounts show of contexts, if no stage before it has it: stages that come before it.
+    pub selections: Vec<Stage>,
     config: Config,
     /// Its place in the plan.
     pub place: usize,
@@ -102,6 +106,8 @@ pub(super) struct Builder<'a> {
     pub noted: Noted,
     /// What counts so far of the instructions that count once (DF-232).
     pub last: lint::Last,
+    /// What mounts show of contexts, if no stage before this one has it.
+    pub selections: Vec<Stage>,
     /// The FROM whose trigger is being planned.
     trigger: Option<Span>,
     base: Base,
@@ -132,6 +138,7 @@ impl<'a> Builder<'a> {
             has_workdir: foundation.has_workdir,
             noted: Noted::default(),
             last: lint::Last::default(),
+            selections: Vec::new(),
             trigger: None,
             base: foundation.base,
             from: foundation.from.map(|title| names.next(&title)),
@@ -167,6 +174,7 @@ impl<'a> Builder<'a> {
         };
         Planned {
             stage: Some(stage),
+            selections: self.selections,
             config: self.config,
             place: 0,
             noted: self.noted,

@@ -3,6 +3,7 @@
 mod config;
 mod errors;
 mod lints;
+mod mounts;
 mod stages;
 mod variables;
 

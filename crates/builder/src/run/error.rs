@@ -36,6 +36,24 @@ pub enum RunError {
         /// The mount in the Dockerfile.
         span: Span,
     },
+    /// The agent for a mount cannot be had.
+    #[error("cannot use the SSH agent {}: {reason}", base::text::bytes(.id.as_bytes()))]
+    Ssh {
+        /// Which.
+        id: String,
+        /// Why not.
+        reason: String,
+        /// The mount in the Dockerfile.
+        span: Span,
+    },
+    /// A cache is to begin with something that is no directory.
+    #[error("a cache cannot begin with {}: it is no directory", base::text::bytes(.path))]
+    NoDirectory {
+        /// Which.
+        path: Vec<u8>,
+        /// The mount in the Dockerfile.
+        span: Span,
+    },
     /// The user is not in the image.
     #[error(transparent)]
     User(#[from] UserError),
@@ -71,7 +89,9 @@ impl RunError {
     /// Where in the Dockerfile it is, when that is narrower than the instruction.
     pub fn span(&self) -> Option<Span> {
         match self {
-            RunError::Secret { span, .. } => Some(*span),
+            RunError::Secret { span, .. }
+            | RunError::Ssh { span, .. }
+            | RunError::NoDirectory { span, .. } => Some(*span),
             _ => None,
         }
     }
@@ -89,7 +109,8 @@ impl Classified for RunError {
     fn kind(&self) -> Kind {
         match self {
             RunError::Failed { .. } => Kind::Failed,
-            RunError::Secret { .. } => Kind::NotFound,
+            RunError::Secret { .. } | RunError::Ssh { .. } => Kind::NotFound,
+            RunError::NoDirectory { .. } => Kind::Invalid,
             RunError::User(error) => error.kind(),
             RunError::Sandbox(error) => error.kind(),
             RunError::Engine(error) => error.kind(),
@@ -108,6 +129,10 @@ impl Classified for RunError {
                 "give it with --secret id={0},src=FILE or --secret id={0},env=VARIABLE",
                 base::text::bytes(id.as_bytes())
             )),
+            RunError::Ssh { id, .. } => {
+                let id = base::text::bytes(id.as_bytes());
+                Some(format!("give it with --ssh {id}, --ssh {id}=SOCKET or --ssh {id}=KEYFILE"))
+            }
             RunError::Sandbox(error) if error.is_command() => {
                 Some("is the base image one that has this command (and a shell)?".to_owned())
             }

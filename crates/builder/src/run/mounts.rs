@@ -1,6 +1,9 @@
-//! What a command sees besides its root: memory, secrets, caches (DF-094 … DF-103).
+//! What a command sees besides its root: memory, secrets, files of others, caches, agents (DF-094 … DF-103).
 
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::time::SystemTime;
@@ -8,11 +11,16 @@ use std::time::SystemTime;
 use base::events::{Event, Status, Unit};
 use base::{IoContext, text};
 use dockerfile::mount::Sharing;
-use sandbox::{Hidden, Mount, MountSource};
-use store::{CacheDirectory, StepKey, mounts};
+use engine::snapshot::Snapshot;
+use image::digest::hex;
+use layer::plain::Plain;
+use sandbox::{Hidden, Mount, MountSource, OwnerClaim};
+use store::table::EntryKind;
+use store::{CacheDirectory, Layer, StepKey, mounts};
 
-use super::{RunError, Surroundings};
-use crate::plan::{MountKind, RunMount};
+use super::ssh::Forwarding;
+use super::{RunError, ShownFiles, Surroundings};
+use crate::plan::{Agent, Cache, MountKind, RunMount};
 
 /// The largest secret, as BuildKit has it: it is a key or a password, no data.
 const MAX_SECRET: usize = 500 << 10;
@@ -25,17 +33,56 @@ const CACHE: &str = "lapstrake 2026 cache mount";
 pub(super) struct Mounts {
     pub mounts: Vec<Mount>,
     pub env: Vec<String>,
-    /// Held for as long as the command runs.
-    pub caches: Vec<CacheDirectory>,
+    pub held: Held,
+    /// Whose the mounted files are that are not root's, by the paths where the command sees them; empty when they have owners.
+    pub owners: Vec<OwnerClaim>,
+}
+
+/// What lives for as long as the command runs.
+#[derive(Default)]
+pub(super) struct Held {
+    caches: Vec<CacheDirectory>,
+    snapshots: Vec<Snapshot>,
+    /// Stopped when they are dropped.
+    agents: Vec<Forwarding>,
+}
+
+impl Held {
+    /// Locks, for a process that is to outlive this one.
+    pub fn holds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let layers = self.snapshots.iter().flat_map(|snapshot| snapshot.view().layers());
+        self.caches.iter().map(CacheDirectory::hold).chain(layers.map(Layer::hold))
+    }
 }
 
 /// Gets everything that the mounts of a step need; waits for caches that others have.
 pub(super) fn prepare(around: &Surroundings<'_>, wanted: &[RunMount]) -> Result<Mounts, RunError> {
     let mut ready = Mounts::default();
+    let mut shown = around.shown.iter();
+    let mut asked = Vec::new();
     for mount in wanted {
         let target = mount.target.clone();
         match &mount.kind {
-            MountKind::Cache { .. } => {}
+            MountKind::Cache(cache) => {
+                let first = cache.first.as_ref().and_then(|_| shown.next());
+                asked.push(Asked { mount, cache, first, key: key_of(cache, first) });
+            }
+            MountKind::Bind { read_only, .. } => {
+                if let (Some(target), Some(files)) = (target, shown.next()) {
+                    bind(around, files, &target, *read_only, &mut ready)?;
+                }
+            }
+            MountKind::Agent(asked) => {
+                if let (Some(target), Some(agent)) = (target, agent(around, asked, mount)?) {
+                    if asked.is_named {
+                        ready.env.push(format!("SSH_AUTH_SOCK={target}"));
+                    }
+                    let path = agent.socket();
+                    let source = MountSource::Bind { path, recursive: false, movable: true };
+                    ready.mounts.push(Mount::new(target, source));
+                    ready.held.agents.push(agent);
+                }
+            }
             MountKind::Tmpfs { size, read_only } => {
                 let source = MountSource::Tmpfs { size: *size, mode: 0o1777 };
                 let made = target.map(|target| Mount {
@@ -58,7 +105,7 @@ pub(super) fn prepare(around: &Surroundings<'_>, wanted: &[RunMount]) -> Result<
             }
         }
     }
-    caches(around, wanted, &mut ready)?;
+    caches(around, asked, &mut ready)?;
     ready.mounts.sort_by(|one, other| one.target.cmp(&other.target));
     Ok(ready)
 }
@@ -86,33 +133,71 @@ fn in_environment<'s>(id: &str, secret: Option<&'s [u8]>, mount: &RunMount) -> R
     value.ok_or_else(|| RunError::Secret { id: id.to_owned(), reason, span: mount.span })
 }
 
-/// One cache may be asked for several times; always in the order of their keys, so that no two steps wait for each other.
-fn caches(around: &Surroundings<'_>, wanted: &[RunMount], ready: &mut Mounts) -> Result<(), RunError> {
-    let mut asked: Vec<_> = wanted.iter().filter_map(|mount| Some((key_of(mount)?, mount))).collect();
-    asked.sort_by_key(|(key, mount)| (*key, std::cmp::Reverse(strictness(mount))));
-    let mut last = None;
-    for (key, mount) in asked {
-        let MountKind::Cache { id, sharing, mode, uid, gid, read_only } = &mount.kind else { continue };
-        if last != Some(key) {
-            ready.caches.push(acquire(around, &key, id, *sharing, (*mode, *uid, *gid))?);
-            last = Some(key);
+/// Shows files of somebody else: in a filesystem of their own, so that whatever is written is thrown away with it.
+fn bind(
+    around: &Surroundings<'_>,
+    files: &ShownFiles,
+    target: &str,
+    read_only: bool,
+    ready: &mut Mounts,
+) -> Result<(), RunError> {
+    let snapshot = around.snapshots.prepare(around.store, around.lease, &files.view, around.cancel);
+    let snapshot = snapshot.map_err(Box::new)?;
+    let path = Path::new(OsStr::from_bytes(&files.path));
+    let owners = snapshot.single_id().map(|single| single.owners).unwrap_or_default();
+    ready.owners.extend(owners.into_iter().filter_map(|claim| {
+        let below = claim.path.strip_prefix(path).ok()?;
+        Some(OwnerClaim { path: Path::new(target.trim_start_matches('/')).join(below), ..claim })
+    }));
+    let source = MountSource::Snapshot { root: snapshot.root(), path: path.to_owned() };
+    ready.mounts.push(Mount { read_only, ..Mount::new(target, source) });
+    ready.held.snapshots.push(snapshot);
+    Ok(())
+}
+
+/// Somebody who answers where the command is going to look for an agent.
+fn agent(around: &Surroundings<'_>, asked: &Agent, mount: &RunMount) -> Result<Option<Forwarding>, RunError> {
+    let failed = |reason: String| RunError::Ssh { id: asked.id.clone(), reason, span: mount.span };
+    match around.session.ssh(&asked.id).map_err(|error| failed(error.to_string()))? {
+        None if asked.required => Err(failed("it was not given".to_owned())),
+        None => Ok(None),
+        Some(agent) => {
+            let owner = around.store.ownership().is_in_trees().then_some((asked.uid, asked.gid));
+            let place = around.store.temp_dir("ssh")?;
+            let forwarding = Forwarding::start(&agent, place, asked.mode, owner);
+            let forwarding = forwarding.map_err(|error| failed(format!("{error}: {}", error.source)))?;
+            Ok(Some(forwarding))
         }
-        let (Some(target), Some(cache)) = (&mount.target, ready.caches.last()) else { continue };
+    }
+}
+
+/// A cache that a mount asks for.
+struct Asked<'a> {
+    mount: &'a RunMount,
+    cache: &'a Cache,
+    first: Option<&'a ShownFiles>,
+    key: StepKey,
+}
+
+/// One cache may be asked for several times; always in the order of their keys, so that no two steps wait for each other.
+fn caches(around: &Surroundings<'_>, mut asked: Vec<Asked<'_>>, ready: &mut Mounts) -> Result<(), RunError> {
+    asked.sort_by_key(|asked| (asked.key, std::cmp::Reverse(strictness(asked.cache.sharing))));
+    let mut last = None;
+    for asked in asked {
+        if last != Some(asked.key) {
+            ready.held.caches.push(acquire(around, &asked)?);
+            last = Some(asked.key);
+        }
+        let (Some(target), Some(cache)) = (&asked.mount.target, ready.held.caches.last()) else { continue };
         let source = MountSource::Bind { path: cache.path().to_owned(), recursive: false, movable: true };
-        ready.mounts.push(Mount { read_only: *read_only, ..Mount::new(target, source) });
+        ready.mounts.push(Mount { read_only: asked.cache.read_only, ..Mount::new(target, source) });
     }
     Ok(())
 }
 
-fn acquire(
-    around: &Surroundings<'_>,
-    key: &StepKey,
-    id: &str,
-    sharing: Sharing,
-    (mode, uid, gid): (u32, u32, u32),
-) -> Result<CacheDirectory, RunError> {
+fn acquire(around: &Surroundings<'_>, asked: &Asked<'_>) -> Result<CacheDirectory, RunError> {
     // Where nothing can be mounted the directory is moved into the root, which only one can have.
-    let sharing = match (sharing, around.snapshots.isolation()) {
+    let sharing = match (asked.cache.sharing, around.snapshots.isolation()) {
         (Sharing::Shared, sandbox::Isolation::Chroot) | (Sharing::Locked, _) => mounts::Sharing::Locked,
         (Sharing::Shared, _) => mounts::Sharing::Shared,
         (Sharing::Private, _) => mounts::Sharing::Private,
@@ -121,7 +206,7 @@ fn acquire(
     let say = |completed| {
         around.events.send(Event::Status(Status {
             vertex: around.vertex,
-            name: format!("waiting for another step that uses the cache {}", text::line(id)),
+            name: format!("waiting for another step that uses the cache {}", text::line(&asked.cache.id)),
             current: 0,
             total: None,
             unit: Unit::Items,
@@ -133,35 +218,74 @@ fn acquire(
         has_waited = true;
         say(false);
     };
-    let owner = around.store.ownership().is_in_trees().then_some((uid, gid));
-    let mut fill = |path: &Path| make(path, mode, owner);
-    let cache = around.store.mounts().acquire(key, sharing, around.cancel, &mut waiting, &mut fill)?;
+    let mut fill = |path: &Path| fill(around, asked, path);
+    let cache = around.store.mounts().acquire(&asked.key, sharing, around.cancel, &mut waiting, &mut fill)?;
     if has_waited {
         say(true);
     }
     Ok(cache)
 }
 
-fn make(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<(), RunError> {
-    fs::create_dir(path).context("create the directory", path)?;
-    if let Some((uid, gid)) = owner {
-        chown(path, Some(uid), Some(gid)).context("set the owner of", path)?;
+/// Makes a new cache: an empty directory, or one with its first contents.
+fn fill(around: &Surroundings<'_>, asked: &Asked<'_>, path: &Path) -> Result<(), RunError> {
+    let Cache { mode, uid, gid, .. } = asked.cache;
+    let (mode, uid, gid) = match asked.first {
+        None => {
+            fs::create_dir(path).context("create the directory", path)?;
+            (Some(mode.unwrap_or(0o755)), Some(uid.unwrap_or(0)), Some(gid.unwrap_or(0)))
+        }
+        // It is as it was where it comes from, but for what is asked for.
+        Some(files) => {
+            unpack(around, files, asked.mount, path)?;
+            (*mode, *uid, *gid)
+        }
+    };
+    if around.store.ownership().is_in_trees() && (uid, gid) != (None, None) {
+        chown(path, uid, gid).context("set the owner of", path)?;
     }
-    Ok(fs::set_permissions(path, Permissions::from_mode(mode)).context("set the mode of", path)?)
+    match mode {
+        Some(mode) => {
+            Ok(fs::set_permissions(path, Permissions::from_mode(mode)).context("set the mode of", path)?)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Unpacks a directory, to be the first contents of a cache.
+fn unpack(
+    around: &Surroundings<'_>,
+    files: &ShownFiles,
+    mount: &RunMount,
+    path: &Path,
+) -> Result<(), RunError> {
+    let is_directory = |node| matches!(files.view.entry(node).kind, EntryKind::Directory { .. });
+    if !files.path.is_empty() && !files.view.find(&files.path).is_some_and(is_directory) {
+        return Err(RunError::NoDirectory { path: files.path.clone(), span: mount.span });
+    }
+    let mut plain = Plain::new(around.store)?;
+    plain.advance(around.store, around.lease, &files.view, around.cancel)?;
+    let source = plain.root().join(OsStr::from_bytes(&files.path));
+    Ok(fs::rename(&source, path).context("move the first contents of a cache to", path)?)
 }
 
 /// Who wants a cache for itself is asked first.
-fn strictness(mount: &RunMount) -> u8 {
-    match &mount.kind {
-        MountKind::Cache { sharing: Sharing::Locked, .. } => 2,
-        MountKind::Cache { sharing: Sharing::Private, .. } => 1,
-        _ => 0,
+fn strictness(sharing: Sharing) -> u8 {
+    match sharing {
+        Sharing::Locked => 2,
+        Sharing::Private => 1,
+        Sharing::Shared => 0,
     }
 }
 
-/// What makes a cache another one (DF-097).
-fn key_of(mount: &RunMount) -> Option<StepKey> {
-    let MountKind::Cache { id, mode, uid, gid, .. } = &mount.kind else { return None };
-    let text = format!("{mode:o} {uid} {gid} {id}");
-    Some(StepKey(blake3::derive_key(CACHE, text.as_bytes())))
+/// What makes a cache another one: also the contents that it has at first (DF-097, DF-098).
+fn key_of(cache: &Cache, first: Option<&ShownFiles>) -> StepKey {
+    let Cache { id, mode, uid, gid, .. } = cache;
+    let text = match first {
+        None => {
+            let (mode, uid, gid) = (mode.unwrap_or(0o755), uid.unwrap_or(0), gid.unwrap_or(0));
+            format!("{mode:o} {uid} {gid} {id}")
+        }
+        Some(files) => format!("from {} {mode:?} {uid:?} {gid:?} {id}", hex(&files.content.0)),
+    };
+    StepKey(blake3::derive_key(CACHE, text.as_bytes()))
 }

@@ -61,33 +61,42 @@ impl Solver<'_> {
         &self,
         place: &Place<'_>,
         below: &Stack,
-        source: Option<&Stack>,
+        sources: &[Option<Stack>],
     ) -> Result<Made, StepFailure> {
         let Place { task, stage, step, .. } = *place;
         let anew = self.job.request.executes(stage.name.as_deref());
         let attempt = Attempt { place, record: Record::of(step, self.plan.epoch), below, anew };
         match &step.operation {
-            Operation::Run(run) => self.known(&attempt, &[below.content], || {
-                let around = Surroundings {
-                    store: self.job.store,
-                    lease: self.job.lease,
-                    runner: self.job.runner,
-                    snapshots: self.snapshots()?,
-                    view: &below.view,
-                    options: self.options(),
-                    session: self.job.session,
-                    events: self.job.events,
-                    vertex: vertex_id(task),
-                    cancel: self.stop,
-                    key: attempt.record.key(&[below.content]),
-                };
-                Ok(Some(run::run(&around, run)?))
-            }),
+            Operation::Run(run) => {
+                let shown = self.shown(run, sources)?;
+                let shown_contents = shown.iter().map(|shown| shown.content);
+                let inputs: Vec<_> = std::iter::once(below.content).chain(shown_contents).collect();
+                self.known(&attempt, &inputs, || {
+                    let around = Surroundings {
+                        store: self.job.store,
+                        lease: self.job.lease,
+                        runner: self.job.runner,
+                        snapshots: self.snapshots()?,
+                        view: &below.view,
+                        shown: &shown,
+                        options: self.options(),
+                        session: self.job.session,
+                        events: self.job.events,
+                        vertex: vertex_id(task),
+                        cancel: self.stop,
+                        key: attempt.record.key(&inputs),
+                    };
+                    Ok(Some(run::run(&around, run)?))
+                })
+            }
             Operation::Workdir(workdir) => self.known(&attempt, &[below.content], || {
                 let (store, lease) = (self.job.store, self.job.lease);
                 Ok(workdir::make(store, lease, workdir, &below.view, self.options())?)
             }),
-            Operation::Copy(copy, from) => self.copy(&attempt, copy, from, source),
+            Operation::Copy(copy, from) => {
+                let source = sources.first().and_then(Option::as_ref);
+                self.copy(&attempt, copy, from, source)
+            }
         }
     }
 

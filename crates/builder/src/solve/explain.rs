@@ -15,7 +15,7 @@ use store::{Layer, StepKey, StepRecord};
 use super::Job;
 use super::vertex::vertex_id;
 use crate::error::BuildError;
-use crate::plan::{Base, Plan, Stage, Step};
+use crate::plan::{Base, Operation, Plan, Stage, Step};
 use crate::record::Record;
 
 /// Keeps these digests apart from all others.
@@ -43,14 +43,21 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Looks up what was built before. A stage is known by its context, its Dockerfile, and its name (or place).
+    /// Looks up what was built before. A stage is known by its context, its Dockerfile, and its name (or its place among those without).
     pub fn of(job: &Job<'_>, plan: &Plan) -> Result<Self, BuildError> {
         // A build without a context is one of its Dockerfile alone.
         let context = job.session.context("").ok().flatten().map(|context| context.root);
         let root = context.and_then(|root| std::fs::canonicalize(root).ok()).unwrap_or_default();
         let mut history = Self { keys: Vec::new(), before: Vec::new(), now: Mutex::default() };
-        for (place, stage) in plan.stages.iter().enumerate() {
-            let name = stage.name.as_deref().map_or_else(|| place.to_string(), str::to_ascii_lowercase);
+        let mut nameless = 0;
+        for stage in &plan.stages {
+            let name = match &stage.name {
+                Some(name) => name.to_ascii_lowercase(),
+                None => {
+                    nameless += 1;
+                    nameless.to_string()
+                }
+            };
             let mut identity = root.as_os_str().as_encoded_bytes().to_vec();
             identity.extend([b"\0", job.request.dockerfile.name.as_bytes(), b"\0", name.as_bytes()].concat());
             let key = StepKey(blake3::derive_key(STAGE, &identity));
@@ -183,9 +190,12 @@ fn differences(old: &Value, new: &Value, place: &Place<'_>) -> Vec<String> {
         }
         match field {
             "operation" => operation(&old[field], &new[field], &mut reasons),
-            // The second input is what is copied: the layers tell more.
-            "inputs" if old[field][0] != new[field][0] => reasons.push(below(place)),
-            "inputs" => {}
+            "inputs" => {
+                if old[field][0] != new[field][0] {
+                    reasons.push(below(place));
+                }
+                reasons.extend(shown(&old[field], &new[field], place));
+            }
             "version" => reasons.push("it was built by another version of lap".to_owned()),
             "epoch" => reasons.push("SOURCE_DATE_EPOCH has changed".to_owned()),
             other => reasons.push(format!("its {other} has changed")),
@@ -206,6 +216,15 @@ fn below(place: &Place<'_>) -> String {
     )
 }
 
+/// What mounts show is other files: which, is said of the step that made them. The second input of a COPY is what is copied: the layers tell more.
+fn shown(old: &Value, new: &Value, place: &Place<'_>) -> Vec<String> {
+    let Operation::Run(run) = &place.step.operation else { return Vec::new() };
+    let has_changed = |number: usize| !old[number + 1].is_null() && old[number + 1] != new[number + 1];
+    let targets = run.shown().enumerate().filter(|(number, _)| has_changed(*number));
+    let targets = targets.map(|(_, (mount, _))| mount.target.as_deref().unwrap_or_default());
+    targets.map(|target| format!("what is mounted on {} has changed", base::text::line(target))).collect()
+}
+
 fn operation(old: &Value, new: &Value, reasons: &mut Vec<String>) {
     for field in fields(old, new) {
         if old[field] == new[field] {
@@ -218,6 +237,9 @@ fn operation(old: &Value, new: &Value, reasons: &mut Vec<String>) {
             "chown" | "chmod" | "parents" | "exclude" | "unpack" | "network" => {
                 reasons.push(format!("--{field} has changed"));
             }
+            // Their mounts say it.
+            "inputs" if new["kind"] == "run" => {}
+            "mounts" => reasons.push("its mounts have changed".to_owned()),
             "directory" => reasons.push("its working directory has changed".to_owned()),
             other => reasons.push(format!("its {other} has changed")),
         }

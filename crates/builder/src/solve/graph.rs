@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{Base, BaseImage, CopyFrom, Operation, Plan};
+use crate::plan::{Base, BaseImage, CopyFrom, Operation, Plan, ShownFrom};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,8 +26,15 @@ pub(super) struct Node {
     pub name: String,
     /// The task that makes the filesystem below; none when that is empty.
     pub below: Option<usize>,
-    /// The task that makes the filesystem that is copied from.
-    pub source: Option<usize>,
+    /// The tasks that make the filesystems that are copied from, or that mounts show; none for those that are empty.
+    pub sources: Vec<Option<usize>>,
+}
+
+impl Node {
+    /// The tasks that it waits for; one may be there several times.
+    pub fn inputs(&self) -> impl Iterator<Item = usize> {
+        self.below.into_iter().chain(self.sources.iter().copied().flatten())
+    }
 }
 
 /// All tasks, each after those that it waits for.
@@ -48,7 +55,8 @@ impl Graph {
             .images
             .iter()
             .map(|image| {
-                graph.add(Task::Image(Box::new(image.clone())), format!("FROM {}", image.name), None, None)
+                let name = format!("FROM {}", image.name);
+                graph.add(Task::Image(Box::new(image.clone())), name, None, Vec::new())
             })
             .collect();
         for (place, stage) in plan.stages.iter().enumerate() {
@@ -57,17 +65,24 @@ impl Graph {
                 Base::Stage(below) => graph.end_of(*below),
                 Base::Image(image) => {
                     let name = stage.from.clone().unwrap_or_else(|| format!("FROM {}", image.name));
-                    Some(graph.add(Task::Image(image.clone()), name, None, None))
+                    Some(graph.add(Task::Image(image.clone()), name, None, Vec::new()))
                 }
             };
             for (number, step) in stage.steps.iter().enumerate() {
-                let source = match &step.operation {
-                    Operation::Copy(_, CopyFrom::Stage(from)) => graph.end_of(*from),
-                    Operation::Copy(_, CopyFrom::Image(from)) => images.get(*from).copied(),
-                    _ => None,
+                let sources = match &step.operation {
+                    Operation::Copy(_, CopyFrom::Stage(from)) => vec![graph.end_of(*from)],
+                    Operation::Copy(_, CopyFrom::Image(from)) => vec![images.get(*from).copied()],
+                    Operation::Run(run) => run
+                        .shown()
+                        .map(|(_, shown)| match shown.from {
+                            ShownFrom::Stage(from) => graph.end_of(from),
+                            ShownFrom::Image(from) => images.get(from).copied(),
+                        })
+                        .collect(),
+                    Operation::Copy(..) | Operation::Workdir(_) => Vec::new(),
                 };
                 let task = Task::Step { stage: place, step: number };
-                let task = graph.add(task, step.name.clone(), last, source);
+                let task = graph.add(task, step.name.clone(), last, sources);
                 graph.steps.insert((place, number), task);
                 last = Some(task);
             }
@@ -76,8 +91,8 @@ impl Graph {
         graph
     }
 
-    fn add(&mut self, task: Task, name: String, below: Option<usize>, source: Option<usize>) -> usize {
-        self.nodes.push(Node { task, name, below, source });
+    fn add(&mut self, task: Task, name: String, below: Option<usize>, sources: Vec<Option<usize>>) -> usize {
+        self.nodes.push(Node { task, name, below, sources });
         self.nodes.len() - 1
     }
 

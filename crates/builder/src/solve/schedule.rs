@@ -16,15 +16,15 @@ struct State<T> {
     failed: bool,
 }
 
-/// Does all tasks on at most `threads` threads; `work` gets the task, and the results of what it stands on and copies from. When `work` gives `None`,
-/// nothing new is begun.
+/// Does all tasks on at most `threads` threads; `work` gets the task, and the results of what it stands on, and of its sources. When `work` gives
+/// `None`, nothing new is begun.
 pub(super) fn run<T: Clone + Send>(
     graph: &Graph,
     threads: usize,
-    work: impl Fn(usize, Option<&T>, Option<&T>) -> Option<T> + Sync,
+    work: impl Fn(usize, Option<&T>, &[Option<T>]) -> Option<T> + Sync,
 ) -> Vec<Option<T>> {
     let nodes = graph.nodes();
-    let waits: Vec<usize> = nodes.iter().map(|node| dependencies(node).count()).collect();
+    let waits: Vec<usize> = nodes.iter().map(|node| node.inputs().count()).collect();
     let ready = (0..nodes.len()).filter(|task| waits.get(*task) == Some(&0)).collect();
     let state =
         State { results: nodes.iter().map(|_| None).collect(), ready, waits, running: 0, failed: false };
@@ -45,15 +45,15 @@ struct Shared<'a, T> {
 }
 
 impl<T: Clone> Shared<'_, T> {
-    fn worker(&self, work: &impl Fn(usize, Option<&T>, Option<&T>) -> Option<T>) {
-        while let Some((task, below, source)) = self.next() {
-            let result = work(task, below.as_ref(), source.as_ref());
+    fn worker(&self, work: &impl Fn(usize, Option<&T>, &[Option<T>]) -> Option<T>) {
+        while let Some((task, below, sources)) = self.next() {
+            let result = work(task, below.as_ref(), &sources);
             self.done(task, result);
         }
     }
 
     /// The next task; waits for one, and gives none when there will be none.
-    fn next(&self) -> Option<(usize, Option<T>, Option<T>)> {
+    fn next(&self) -> Option<(usize, Option<T>, Vec<Option<T>>)> {
         let mut state = self.lock();
         loop {
             if state.failed {
@@ -63,7 +63,8 @@ impl<T: Clone> Shared<'_, T> {
                 state.running += 1;
                 let node = self.nodes.get(task)?;
                 let result = |of: Option<usize>| of.and_then(|of| state.results.get(of).cloned().flatten());
-                return Some((task, result(node.below), result(node.source)));
+                let sources = node.sources.iter().map(|source| result(*source)).collect();
+                return Some((task, result(node.below), sources));
             }
             if state.running == 0 {
                 return None;
@@ -80,7 +81,7 @@ impl<T: Clone> Shared<'_, T> {
             *slot = result;
         }
         for (later, node) in self.nodes.iter().enumerate() {
-            let count = dependencies(node).filter(|on| *on == task).count();
+            let count = node.inputs().filter(|on| *on == task).count();
             let Some(waits) = state.waits.get_mut(later) else { continue };
             *waits -= count.min(*waits);
             if count > 0 && *waits == 0 {
@@ -94,10 +95,6 @@ impl<T: Clone> Shared<'_, T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn dependencies(node: &Node) -> impl Iterator<Item = usize> {
-    node.below.into_iter().chain(node.source)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ impl<'a> Progress<'a> {
             let vertex = Vertex {
                 id: vertex_id(task),
                 name: node.name.clone(),
-                inputs: node.below.into_iter().chain(node.source).map(vertex_id).collect(),
+                inputs: node.inputs().map(vertex_id).collect(),
                 started: None,
                 completed: None,
                 cached: false,

@@ -23,6 +23,7 @@ mod call;
 mod inputs;
 mod outputs;
 mod secrets;
+mod ssh;
 
 pub use outputs::compression;
 
@@ -54,6 +55,9 @@ pub struct Args {
     /// A secret for RUN --mount=type=secret: id=NAME with src=FILE or env=VARIABLE
     #[arg(long, value_name = "id=NAME[,src=FILE|,env=VARIABLE]")]
     secret: Vec<String>,
+    /// An SSH agent for RUN --mount=type=ssh: that of SSH_AUTH_SOCK, one that listens at a socket, or one with unencrypted keys
+    #[arg(long, value_name = "default|ID[=SOCKET|=KEYFILE[,KEYFILE]]")]
+    ssh: Vec<String>,
     /// Set a label
     #[arg(long, value_name = "NAME=VALUE")]
     label: Vec<String>,
@@ -123,6 +127,7 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     }
     let outputs = outputs::parse(&args.output)?;
     let secrets = secrets::parse(&args.secret)?;
+    let agents = ssh::parse(&args.ssh)?;
     let request = request(&args, inputs.dockerfile.clone(), &outputs)?;
     if args.push && !request.keeps_image() {
         return Err(Failure::new(Kind::Invalid, "an image that is not kept in the store cannot be pushed")
@@ -134,7 +139,7 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     outputs.clear(|text| progress.note(context.printer, text));
     let policy = if args.pull { Policy::Always } else { Policy::Missing };
     let fetcher = Fetcher::new(&store, &args.registries, policy)?;
-    let session = inputs::CommandSession::new(inputs, fetcher, outputs, secrets);
+    let session = inputs::CommandSession::new(inputs, fetcher, outputs, secrets, agents);
     let cancel = signals::cancel_on_signal()?;
     if !args.quiet {
         identity::say_what_is_given_up(context);

@@ -1,5 +1,6 @@
 //! The command from outside: every test runs the real `lap` on a store of its own.
 
+mod agents;
 mod archives;
 mod bad_input;
 mod build;

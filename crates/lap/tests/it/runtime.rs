@@ -23,6 +23,7 @@ RUN <<EOF
 touch here
 mount -t tmpfs none /tmp 2>/work/refused || true
 EOF
+RUN --mount=target=/context --mount=from=base:1,source=/etc,target=/context/etc,rw ls /context >/shown; echo x >/context/etc/passwd; cat /context/etc/passwd >>/shown
 "#;
 
 #[test]

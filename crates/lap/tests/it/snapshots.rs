@@ -339,3 +339,32 @@ fn a_stage_goes_on_in_the_directory_of_its_last_step() {
     );
     store.lap.check();
 }
+
+#[test]
+fn df_095_mounts_show_the_same_in_every_way() {
+    let lap = Environment::with_base();
+    lap.write("context/dir/file", "one");
+    lap.write("context/dir/sub/deep", "two");
+    lap.write(
+        "context/Dockerfile",
+        "FROM base:1 AS made\nRUN mkdir -p /out/put && echo made >/out/put/it && chown -R 5:6 /out && ln -s /out /link\n\
+         FROM base:1\nRUN mkdir /there && echo kept >/there/kept\n\
+         RUN --mount=source=dir,target=/a/b --mount=from=made,source=link/put,target=/there,rw --mount=source=dir/file,target=/a/one \
+             cat /a/b/file /a/one /a/b/sub/deep /there/it >/seen && stat -c '%a %u %g' /there /there/it /a/b/sub >>/seen && rm /there/it && echo x >/there/x\n\
+         RUN --mount=from=made,target=/all,rw --mount=source=dir,target=/all/out/new --mount=type=tmpfs,target=/all/out/put \
+             ls -A /all/out /all/out/new /all/out/put >>/seen && rm -r /all/bin && echo x >/all/x\n\
+         RUN --mount=type=cache,from=made,source=/out,target=/c cat /c/put/it >>/seen && stat -c '%u %g' /c /c/put >>/seen\n\
+         RUN find / -xdev -path /dev -prune -o -print | sort >>/seen\n",
+    );
+    let build = |(_, snapshot, isolation): (&str, &str, &str)| {
+        let ways = ["--snapshot", snapshot, "--isolation", isolation];
+        let arguments = ["build", "-q", "--no-cache", "--reproducible", "-t", "app", "context"];
+        let image = lap.lap([&arguments[..], &ways].concat()).success().stdout;
+        (image, lap.sh("app", "cat /seen; cat /there/kept"))
+    };
+    let [overlay, copy, chroot] = WAYS.map(build);
+    assert!(overlay.1.starts_with("oneonetwomade\n755 5 6\n644 5 6\n755 0 0\n"), "{}", overlay.1);
+    assert!(overlay.1.contains("made\n5 6\n5 6\n") && overlay.1.ends_with("kept\n"), "{}", overlay.1);
+    assert_eq!(copy, overlay);
+    assert_eq!(chroot, overlay);
+}

@@ -66,6 +66,10 @@ fn fill(spec: &Spec, root: &OwnedFd, placed: &mut Placed) -> Result<Option<Pty>,
                 let contents = std::fs::read(path).doing_to("read", path)?;
                 placed.file(root, target, &contents, 0o755, None)?;
             }
+            MountSource::Snapshot { root: Root::Directory(top), path } => {
+                placed.moved(root, target, &top.join(path))?;
+            }
+            MountSource::Snapshot { .. } => {}
             MountSource::Secret { contents, mode, uid, gid } => {
                 placed.file(root, target, &contents.0, *mode, Some((*uid, *gid)))?;
             }
@@ -99,7 +103,9 @@ fn refuse(spec: &Spec) -> Result<(), Error> {
             MountSource::Bind { .. } => return refused("a volume"),
             MountSource::Tmpfs { size: Some(_), .. } => return refused("a tmpfs with a size"),
             MountSource::Tmpfs { .. } if mount.read_only => return refused("a read-only tmpfs"),
-            MountSource::Secret { .. } | MountSource::Tmpfs { .. } => {}
+            MountSource::Snapshot { root: Root::Overlay { .. }, .. } => return refused("an overlay"),
+            // What is written to it is thrown away, which is as good as that nothing can be.
+            MountSource::Snapshot { .. } | MountSource::Secret { .. } | MountSource::Tmpfs { .. } => {}
         }
     }
     if spec.single_id.is_some() {

@@ -23,7 +23,11 @@ const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// What was created, parents first.
 #[derive(Default)]
-pub(super) struct Created(Vec<Point>);
+pub(super) struct Created {
+    points: Vec<Point>,
+    /// Where something is mounted, in that order, without symlinks; and whether what is made in it has to be removed by nobody.
+    mounted: Vec<(PathBuf, bool)>,
+}
 
 struct Point {
     /// From the root, without symlinks, without the leading slash.
@@ -36,7 +40,19 @@ struct Point {
 impl Created {
     /// Whether nothing was created.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.points.is_empty()
+    }
+
+    /// Something was mounted; whether it `vanishes`, with all that is made in it.
+    pub(super) fn mounted(&mut self, root: &OwnedFd, path: &Path, vanishes: bool) -> Result<(), Error> {
+        self.mounted.push((resolve::place(root, path)?.path, vanishes));
+        Ok(())
+    }
+
+    /// Whether a path lies in a mount that vanishes.
+    fn is_lost(&self, path: &Path) -> bool {
+        let covers = |(mount, _): &&(PathBuf, bool)| path.starts_with(mount);
+        self.mounted.iter().rev().find(covers).is_some_and(|(_, vanishes)| *vanishes)
     }
 
     /// Opens the place that a path leads to, and creates what is missing of it.
@@ -67,9 +83,9 @@ impl Created {
             }
         };
         made.doing_to("create the mount point", &path)?;
-        if !vanishes(root, &parent).doing_to("examine the parent of", &path)? {
+        if !self.is_lost(&path) && !vanishes(root, &parent).doing_to("examine the parent of", &path)? {
             let times = Times::since(before, &parent).doing_to("examine the parent of", &path)?;
-            self.0.push(Point { path, kind, times });
+            self.points.push(Point { path, kind, times });
         }
         Ok(())
     }
@@ -78,7 +94,7 @@ impl Created {
     /// root is theirs.
     pub(super) fn remove(self, root: &OwnedFd) -> Vec<CreatedMountPoint> {
         let mut report = Vec::new();
-        for point in self.0.into_iter().rev() {
+        for point in self.points.into_iter().rev() {
             let inside = Path::new("/").join(&point.path);
             // It may have been unmounted by the contained process.
             let _ = unmount(&inside, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);

@@ -199,7 +199,11 @@ impl Placed {
         let is_memory = point.is_directory && MEMORY.iter().any(|path| point.path == Path::new(path));
         let flags = if point.is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
         match &point.end {
-            End::Returned(source) => renameat(&parent, name, CWD, source)?,
+            End::Returned(source) => match renameat(&parent, name, CWD, source) {
+                // A command may remove what was placed.
+                Err(Errno::NOENT) => {}
+                result => result?,
+            },
             end => {
                 if is_memory || matches!(end, End::Emptied) {
                     empty(&parent, name)?;

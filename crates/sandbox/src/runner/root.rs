@@ -52,6 +52,11 @@ enum What {
         recursive: bool,
         attributes: MountAttrFlags,
     },
+    /// What this process has of its own: mount points that it lacks can be made in it before it is restricted, and nobody has to remove them.
+    Snapshot {
+        mount: OwnedFd,
+        attributes: MountAttrFlags,
+    },
     Detached(OwnedFd),
 }
 
@@ -103,7 +108,7 @@ fn assemble(spec: &Spec) -> Result<(Scaffold, OwnedFd, Filled), Error> {
     let scaffold = Scaffold::new()?;
     let points = points(spec, &scaffold)?;
     let place = scaffold.directory(ROOT)?;
-    let (root, upper) = filesystem(spec, &points, &scaffold)?;
+    let (root, upper) = filesystem(&spec.root, spec.security, ("stubs", &points), &scaffold)?;
     mounts::attach(&root, &place).doing("mount the root")?;
     if let Root::Directory(path) = &spec.root {
         mounts::restrict(&root, true, attributes(spec.security))
@@ -116,9 +121,14 @@ fn assemble(spec: &Spec) -> Result<(Scaffold, OwnedFd, Filled), Error> {
     Ok((scaffold, upper, filled))
 }
 
-/// A detached mount of the root, with stubs for the points that it lacks; and where changes go.
-fn filesystem(spec: &Spec, points: &[Point], scaffold: &Scaffold) -> Result<(OwnedFd, OwnedFd), Error> {
-    match &spec.root {
+/// A detached mount of a filesystem, with stubs (in a directory of this name) for the points that it lacks; and where changes go.
+fn filesystem(
+    root: &Root,
+    security: Security,
+    stubs: (&str, &[Point]),
+    scaffold: &Scaffold,
+) -> Result<(OwnedFd, OwnedFd), Error> {
+    match root {
         Root::Directory(path) => Ok((directory_root(path)?, overlay::open(path)?)),
         Root::Overlay { lowers, .. } if lowers.len() > overlay::LOWERS => {
             let (count, most) = (lowers.len(), overlay::LOWERS);
@@ -132,7 +142,7 @@ fn filesystem(spec: &Spec, points: &[Point], scaffold: &Scaffold) -> Result<(Own
                 user_attributes: *user_attributes,
                 volatile: *volatile,
             };
-            Ok((overlay_root(&open, points, scaffold, attributes(spec.security))?, open.upper))
+            Ok((overlay_root(&open, stubs, scaffold, attributes(security))?, open.upper))
         }
     }
 }
@@ -179,6 +189,11 @@ fn asked_for(mount: &Mount, number: usize, spec: &Spec, scaffold: &Scaffold) -> 
             let kind = kind_of(&detached).doing_to("examine", path)?;
             (What::Bind { mount: detached, recursive: *recursive, attributes }, kind)
         }
+        MountSource::Snapshot { root, path } => {
+            let mount = snapshot(root, path, number, spec.security, scaffold)?;
+            let kind = kind_of(&mount).doing_to("examine, in a snapshot,", path)?;
+            (What::Snapshot { mount, attributes }, kind)
+        }
         MountSource::Secret { contents, mode, uid, gid } => {
             // With a single id everything is root's, and the process believes otherwise.
             let owner = spec.single_id.is_none().then_some((*uid, *gid));
@@ -202,6 +217,22 @@ fn kind_of(mount: &OwnedFd) -> Result<PointKind, Errno> {
     Ok(if is_directory { PointKind::Directory } else { PointKind::File })
 }
 
+/// A detached mount of something in a filesystem besides the root.
+fn snapshot(
+    root: &Root,
+    path: &Path,
+    number: usize,
+    security: Security,
+    scaffold: &Scaffold,
+) -> Result<OwnedFd, Error> {
+    let (mount, _) = filesystem(root, security, (&format!("stubs-{number}"), &[]), scaffold)?;
+    // What is to be copied in part has to be attached somewhere, before Linux 6.15.
+    mounts::attach(&mount, &scaffold.directory(&format!("snapshot-{number}"))?).doing("mount a snapshot")?;
+    let missing = || Error::system("open, in a snapshot,", Some(path), Errno::NOENT);
+    let found = resolve::open(&mount, path)?.ok_or_else(missing)?;
+    mounts::clone_at(&found, "", false).doing_to("bind-mount, in a snapshot,", path)
+}
+
 fn directory_root(path: &Path) -> Result<OwnedFd, Error> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = openat(CWD, path, flags, Mode::empty()).doing_to("open the root", path)?;
@@ -220,11 +251,14 @@ struct Open {
 /// Mounts the overlay, with a layer of stubs for the mount points that it lacks.
 fn overlay_root(
     open: &Open,
-    points: &[Point],
+    (name, points): (&str, &[Point]),
     scaffold: &Scaffold,
     attributes: MountAttrFlags,
 ) -> Result<OwnedFd, Error> {
-    let stubs = stubs(open, points, scaffold)?;
+    let mut stubs = Stubs::new(scaffold.directory(name)?);
+    if !points.is_empty() {
+        fill_stubs(&mut stubs, open, points, scaffold)?;
+    }
     let mut lowers = Vec::with_capacity(open.lowers.len() + 1);
     if !stubs.is_empty() || open.lowers.is_empty() {
         lowers.push(stubs.layer());
@@ -236,7 +270,7 @@ fn overlay_root(
 }
 
 /// Looks through all layers, without changing any, for what is missing.
-fn stubs(open: &Open, points: &[Point], scaffold: &Scaffold) -> Result<Stubs, Error> {
+fn fill_stubs(stubs: &mut Stubs, open: &Open, points: &[Point], scaffold: &Scaffold) -> Result<(), Error> {
     let nothing = scaffold.directory("nothing")?;
     let mut layers = vec![open.upper.as_fd()];
     layers.extend(open.lowers.iter().map(AsFd::as_fd));
@@ -246,7 +280,6 @@ fn stubs(open: &Open, points: &[Point], scaffold: &Scaffold) -> Result<Stubs, Er
         READ_ONLY,
         scaffold,
     )?;
-    let mut stubs = Stubs::new(scaffold.directory("stubs")?);
     for point in points {
         let place = resolve::place(&view, &point.target)?;
         let hidden = ["proc", "dev", "sys"]
@@ -256,8 +289,7 @@ fn stubs(open: &Open, points: &[Point], scaffold: &Scaffold) -> Result<Stubs, Er
             stubs.add(view.as_fd(), &place, point.kind)?;
         }
     }
-    stubs.finish()?;
-    Ok(stubs)
+    stubs.finish()
 }
 
 /// A root in which everything is mounted.
@@ -273,6 +305,7 @@ fn fill(spec: &Spec, root: OwnedFd, points: Vec<Point>) -> Result<Filled, Error>
     let mut created = Created::default();
     let mut proc = None;
     let mut pty = None;
+    let mut snapshots = Vec::new();
     for point in points {
         let place = created.open(&root, &point.target, point.kind)?;
         match point.what {
@@ -288,11 +321,20 @@ fn fill(spec: &Spec, root: OwnedFd, points: Vec<Point>) -> Result<Filled, Error>
                 mounts::attach(&mount, &place).doing_to("mount on, in the root,", &point.target)?;
                 mounts::restrict(&mount, recursive, attributes)
                     .doing_to("restrict the mount on", &point.target)?;
+                created.mounted(&root, &point.target, false)?;
+            }
+            What::Snapshot { mount, attributes } => {
+                mounts::attach(&mount, &place).doing_to("mount on, in the root,", &point.target)?;
+                created.mounted(&root, &point.target, true)?;
+                snapshots.push((mount, attributes, point.target));
             }
             What::Detached(mount) => {
                 mounts::attach(&mount, &place).doing_to("mount on, in the root,", &point.target)?;
             }
         }
+    }
+    for (mount, attributes, target) in snapshots {
+        mounts::restrict(&mount, false, attributes).doing_to("restrict the mount on", &target)?;
     }
     let proc = proc.ok_or_else(|| Error::Internal("no place for /proc".to_owned()))?;
     Ok(Filled { root, proc, pty, created })

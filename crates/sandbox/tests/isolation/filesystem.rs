@@ -18,6 +18,7 @@ pub fn cases() -> Vec<Case> {
         ("ct_036_devices", devices),
         ("ct_030_read_only_root", read_only_root),
         ("ct_048_bind_and_tmpfs_mounts", mounts),
+        ("df_095_snapshots_are_shown_in_part", snapshots),
         ("mounts_under_missing_and_hidden_places", hidden_places),
         ("a_plain_directory_as_root", plain_directory),
         ("two_hundred_layers", many_layers),
@@ -243,6 +244,51 @@ fn mounts() -> Outcome {
     spec.mounts = vec![Mount::bind(lab.path("no-such"), "/x")];
     let Err(error) = run(&spec) else { return Err("it ran".into()) };
     same!(error.to_string().starts_with("cannot bind-mount /"), true, "{error}");
+    Ok(())
+}
+
+/// Another filesystem: an overlay or a directory, all of it or a part, read-only or not, with mounts in it.
+fn snapshots() -> Outcome {
+    let lab = Lab::new()?;
+    for directory in ["other/in/deep", "changed", "working", "plain/in/deep"] {
+        std::fs::create_dir_all(lab.path(directory))?;
+    }
+    for top in ["other", "plain"] {
+        std::fs::write(lab.path(top).join("in/deep/file"), top)?;
+        // It stays inside: there is no such file in the host's /in.
+        symlink("/in/deep/file", lab.path(top).join("in/link"))?;
+    }
+    let overlay = Root::Overlay {
+        lowers: vec![lab.path("other")],
+        upper: lab.path("changed"),
+        work: lab.path("working"),
+        user_attributes: false,
+        volatile: true,
+    };
+    let plain = Root::Directory(lab.path("plain"));
+    let shown = |root: &Root, path: &str| MountSource::Snapshot { root: root.clone(), path: path.into() };
+    let mut spec = lab.script(
+        "cat /a/deep/file /b; echo x >/a/deep/new; echo x >/c/in/new; echo x >/c/mine/x && cat /c/mine/x; ls /c/in /a",
+    );
+    spec.mounts = vec![
+        Mount::new("/a", shown(&overlay, "in")),
+        Mount::tmpfs("/a/mine", None),
+        Mount::new("/b", shown(&plain, "in/link")),
+        Mount { read_only: true, ..Mount::new("/c", shown(&plain, "")) },
+        Mount::tmpfs("/c/mine", None),
+    ];
+    let ran = run(&spec).map_err(explain)?;
+    same!(ran.stdout, "otherplainx\n/a:\ndeep\nlink\nmine\n\n/c/in:\ndeep\nlink\n", "{ran:?}");
+    same!(ran.stderr.matches("Read-only").count(), 1, "{ran:?}");
+    same!(ran.exit.created_mount_points, vec![], "they vanish with the snapshots");
+    same!(lab.upper()?, Vec::<String>::new());
+    same!((lab.path("changed/deep/new").exists(), lab.path("other/in/deep/new").exists()), (false, false));
+    same!(lab.path("changed/in/deep/new").exists(), true);
+
+    let mut spec = lab.script("true");
+    spec.mounts = vec![Mount::new("/x", shown(&plain, "in/nothing"))];
+    let Err(error) = run(&spec) else { return Err("it ran".into()) };
+    same!(error.to_string().contains("in a snapshot, in/nothing"), true, "{error}");
     Ok(())
 }
 

@@ -99,13 +99,6 @@ fn df_074_targets() {
 fn what_is_not_done_yet_is_refused() {
     check(&[
         (
-            "DF-094",
-            "FROM debian\nRUN --mount=type=bind,target=/c x\n",
-            2,
-            "RUN --mount=type=bind is not supported yet",
-            "same RUN",
-        ),
-        (
             "DF-105",
             "FROM debian\nRUN --security=insecure x\n",
             2,
@@ -182,15 +175,17 @@ fn wrong_values() {
 
 #[test]
 fn errors_of_stages_that_are_not_needed_do_not_count() {
-    planned(&request("FROM nowhere AS unused\nRUN --mount=type=bind,target=/c x\nFROM debian\n"));
+    planned(&request("FROM nowhere AS unused\nRUN --mount=from=nothing,target=/c x\nFROM debian\n"));
 }
 
 #[test]
 fn a_missing_context_is_an_error() {
     let world = World { contexts: Vec::new(), ..World::usual() };
-    let error = plan(&request("FROM debian\nCOPY a b\n"), &world).expect_err("no context");
-    assert_eq!(error.to_string(), "there is no build context to copy from");
-    assert_eq!(error.kind(), base::Kind::NotFound);
+    for text in ["FROM debian\nCOPY a b\n", "FROM debian\nRUN --mount=target=/a true\n"] {
+        let error = plan(&request(text), &world).expect_err("no context");
+        assert_eq!(error.to_string(), "there is no build context to copy from");
+        assert_eq!(error.kind(), base::Kind::NotFound);
+    }
 }
 
 #[test]
@@ -199,7 +194,8 @@ fn df_160_errors_of_triggers_are_at_the_from() {
     for (trigger, message) in [
         ("COPY --from=late / /", "there is no image late in the store"),
         ("BOGUS x", "an ONBUILD trigger of the base is not valid: unknown instruction: BOGUS"),
-        ("RUN --mount=type=bind,target=/c x", "RUN --mount=type=bind is not supported yet"),
+        ("RUN --mount=from=late,target=/c x", "there is no image late in the store"),
+        ("RUN --mount=type=cache,source=a,target=/c x", "the source of a cache needs a from"),
         ("USER ${x?needed}", "an ONBUILD trigger of the base is not valid: x: needed"),
     ] {
         base.config.on_build = vec![trigger.to_owned()];

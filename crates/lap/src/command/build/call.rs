@@ -7,6 +7,7 @@ use builder::{Checked, Outline, Target};
 
 use super::inputs::CommandSession;
 use super::secrets::Secrets;
+use super::ssh::Agents;
 use super::{Args, explain, inputs, outputs, request, say_warnings};
 use crate::cli::Context;
 use crate::failure::Outcome;
@@ -97,7 +98,8 @@ pub fn run(context: &Context, args: &Args, call: Call, inputs: inputs::Inputs) -
     let store = context.store_with(&progress)?;
     let policy = if args.pull { Policy::Always } else { Policy::Missing };
     let fetcher = Fetcher::new(&store, &args.registries, policy)?;
-    let session = CommandSession::new(inputs, fetcher, outputs::parse(&[])?, Secrets::default());
+    let (secrets, agents) = (Secrets::default(), Agents::default());
+    let session = CommandSession::new(inputs, fetcher, outputs::parse(&[])?, secrets, agents);
     let cancel = signals::cancel_on_signal()?;
     let progress = Progress::start(&progress, context.printer)?;
     if call.method == Method::Outline {

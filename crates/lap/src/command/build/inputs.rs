@@ -15,6 +15,7 @@ use distribution::web;
 
 use super::outputs::Outputs;
 use super::secrets::Secrets;
+use super::ssh::Agents;
 use super::{Stream, read_limited};
 use crate::failure::{Failure, Outcome};
 use crate::network::Fetcher;
@@ -135,17 +136,19 @@ pub struct CommandSession {
     outputs: Mutex<Outputs>,
     warnings: Mutex<Vec<BuildWarning>>,
     secrets: Secrets,
+    agents: Agents,
 }
 
 impl CommandSession {
     /// From what was read and asked for.
-    pub fn new(inputs: Inputs, fetcher: Fetcher, outputs: Outputs, secrets: Secrets) -> Self {
+    pub fn new(inputs: Inputs, fetcher: Fetcher, outputs: Outputs, secrets: Secrets, agents: Agents) -> Self {
         Self {
             context: inputs.context,
             fetcher,
             outputs: Mutex::new(outputs),
             warnings: Mutex::default(),
             secrets,
+            agents,
         }
     }
 
@@ -197,6 +200,10 @@ impl Session for CommandSession {
 
     fn secret(&self, id: &str) -> io::Result<Option<Vec<u8>>> {
         self.secrets.read(id)
+    }
+
+    fn ssh(&self, id: &str) -> io::Result<Option<PathBuf>> {
+        self.agents.socket(id)
     }
 
     fn output(&self, export: usize) -> io::Result<Stream> {
