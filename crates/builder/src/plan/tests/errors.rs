@@ -149,7 +149,13 @@ fn what_is_not_done_yet_is_refused() {
 #[test]
 fn wrong_values() {
     check(&[
-        ("DF-141", "FROM debian\nCOPY git@x:y /z\n", 2, "COPY takes no URLs", "ADD downloads"),
+        (
+            "DF-141",
+            "FROM debian\nCOPY git@x:y /z\n",
+            2,
+            "invalid source \"git@x:y\": COPY takes no URLs",
+            "ADD downloads",
+        ),
         (
             "DF-082",
             "FROM debian\nENV u=http://u:w@x/y.git#a..b\nADD $u /z\n",
