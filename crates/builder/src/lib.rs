@@ -15,6 +15,7 @@
 
 pub mod changes;
 pub mod check;
+pub mod checkout;
 pub mod context;
 pub mod copy;
 pub mod error;

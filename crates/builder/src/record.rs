@@ -67,10 +67,13 @@ impl Record {
         StepKey(*hasher.finalize().as_bytes())
     }
 
-    /// The record of a step that was executed, to be kept.
-    pub fn built(&self, inputs: &[ContentDigest], layer: Option<&Layer>) -> StepRecord {
+    /// The record of a step that was executed, to be kept: for who asks why, with the commits of the repositories that it copies from.
+    pub fn built(&self, inputs: &[ContentDigest], commits: &[String], layer: Option<&Layer>) -> StepRecord {
         let mut document = self.document.clone();
         if let Value::Object(fields) = &mut document {
+            if !commits.is_empty() {
+                fields.insert("commits".to_owned(), commits.into());
+            }
             let inputs = inputs.iter().map(|input| Value::String(hex(&input.0))).collect();
             fields.insert("inputs".to_owned(), Value::Array(inputs));
         }
@@ -132,6 +135,11 @@ fn copy_document(copy: &CopyStep, from: &CopyFrom) -> Value {
         CopySource::Url { url, checksum, .. } => {
             json!({ "url": url, "checksum": checksum.as_ref().map(|(digest, _)| digest.to_string()) })
         }
+        CopySource::Git(repository) => json!({
+            "git": repository.text,
+            "checksum": repository.source.checksum,
+            "keep_git_dir": repository.keep_git_dir,
+        }),
         CopySource::Heredoc { name, content } => {
             json!({ "heredoc": name, "content": blake3::hash(content).to_hex().as_str() })
         }

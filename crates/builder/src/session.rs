@@ -34,6 +34,11 @@ pub trait Session: Send + Sync {
         })
     }
 
+    /// What `git` is given when a repository is fetched; `None` when this build fetches none.
+    fn git(&self) -> Option<git::Outside> {
+        None
+    }
+
     /// Hears what looks like a mistake, once, before anything is executed; also when planning fails.
     fn warned(&self, warnings: &[BuildWarning]) {
         let _ = warnings;

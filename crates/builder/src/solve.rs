@@ -1,6 +1,7 @@
 //! Solve: every step of a plan gets its layer, from the cache or by being executed; ready steps of all stages at the same time.
 
 mod cached;
+mod checkouts;
 mod contexts;
 mod downloads;
 mod explain;

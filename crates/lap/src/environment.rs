@@ -40,10 +40,32 @@ REGISTRY_AUTH_FILE  the file with credentials (--authfile wins); else these are 
                     knows the registry counts: $DOCKER_CONFIG/config.json or ~/.docker/config.json,
                     $XDG_RUNTIME_DIR/containers/auth.json, ~/.config/containers/auth.json
 SSL_CERT_FILE, SSL_CERT_DIR
-                    the authorities that registries' certificates may come from, instead of the
+                    the authorities that servers' certificates may come from, instead of the
                     system's; those of one registry lie in /etc/docker/certs.d/HOST[:PORT]/
 HTTP_PROXY, HTTPS_PROXY, NO_PROXY, ALL_PROXY (in either case)
-                    proxies to registries; not taken over by RUN: give them with --build-arg";
+                    proxies to registries, and to what ADD fetches; not taken over by RUN: give them
+                    with --build-arg";
+
+/// What `git` is given: where programs are, proxies, whom to trust; each with the name that git has for it.
+const GIT: [(&str, &str); 11] = [
+    ("PATH", "PATH"),
+    ("HTTP_PROXY", "HTTP_PROXY"),
+    ("HTTPS_PROXY", "HTTPS_PROXY"),
+    ("NO_PROXY", "NO_PROXY"),
+    ("ALL_PROXY", "ALL_PROXY"),
+    ("http_proxy", "http_proxy"),
+    ("https_proxy", "https_proxy"),
+    ("no_proxy", "no_proxy"),
+    ("all_proxy", "all_proxy"),
+    ("SSL_CERT_FILE", "GIT_SSL_CAINFO"),
+    ("SSL_CERT_DIR", "GIT_SSL_CAPATH"),
+];
+
+/// The environment of `git`: that, and nothing else.
+pub fn git() -> git::Outside {
+    let given = |(name, to): &(&str, &str)| Some(((*to).into(), std::env::var_os(name)?));
+    git::Outside { environment: GIT.iter().filter_map(given).collect(), ssh: None }
+}
 
 /// Absolute paths only: what is relative would mean something else in each directory.
 fn absolute(name: &str) -> Option<PathBuf> {

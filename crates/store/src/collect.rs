@@ -46,7 +46,7 @@ pub struct Report {
     pub manifests: Vec<(RepositoryName, Digest)>,
     /// How many records of the build cache.
     pub records: u64,
-    /// How many directories of cache mounts.
+    /// How many directories of cache mounts, and clones of repositories.
     pub mounts: u64,
     /// How many layers.
     pub layers: u64,

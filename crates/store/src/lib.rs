@@ -21,7 +21,7 @@
 //!   repositories/<path>/       what was pushed to `lap serve`: see [`repositories`]
 //!   cache/<definition>/<key>   records of steps that were built
 //!   contexts/<key>             digests of files in build contexts, remembered
-//!   mounts/<key>/              directories of RUN --mount=type=cache: see [`mounts`]
+//!   mounts/<key>/              directories of RUN --mount=type=cache, and clones of repositories: see [`mounts`]
 //!   steps/<key>                locked while a step is executed
 //!   logs/<key>                 what a step wrote
 //!   stages/<key>               which steps a stage had when it was last built

@@ -1,4 +1,5 @@
-//! The directories of `RUN --mount=type=cache`: they outlive the steps that fill them, and are in no image.
+//! The directories of `RUN --mount=type=cache`: they outlive the steps that fill them, and are in no image. Clones of git repositories are kept in the same
+//! way.
 //!
 //! ```text
 //! mounts/<key>/      everything that one definition of a cache has

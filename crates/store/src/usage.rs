@@ -32,7 +32,7 @@ pub struct Usage {
     pub images: Line,
     /// Containers.
     pub containers: Line,
-    /// Build cache: layers that only records of the cache refer to, and the directories of cache mounts.
+    /// Build cache: layers that only records of the cache refer to, the directories of cache mounts, and clones of repositories.
     pub cache: Line,
     /// Temporary directories of running processes, trash, and what nothing refers to.
     pub temporary: Line,

@@ -13,7 +13,7 @@ use store::table::{Entry, EntryKind};
 use super::item::{Content, Group, Item, ItemKind, Shape};
 use super::sieve::Sieve;
 use super::tree::{At, There, Tree};
-use super::{CopyError, Downloaded, Thing, archive, download};
+use super::{CheckedOut, CopyError, Downloaded, Thing, archive, download};
 use crate::context::{Below, Context, Kind, Opener, Status, Walked, Xattrs};
 
 /// The mode of a heredoc (DF-033).
@@ -32,6 +32,9 @@ pub(super) struct Collector<'a> {
     nodes: HashMap<Node, usize>,
     /// Whether what comes now was reached through a link: then it is a copy, and no other name of the file that the link leads to.
     is_followed: bool,
+    /// The commits that are copied from, and the one whose files come now.
+    pub(super) checkouts: Vec<CheckedOut>,
+    pub(super) checkout: Option<usize>,
 }
 
 impl<'a> Collector<'a> {
@@ -44,6 +47,8 @@ impl<'a> Collector<'a> {
             inodes: HashMap::new(),
             nodes: HashMap::new(),
             is_followed: false,
+            checkouts: Vec::new(),
+            checkout: None,
         }
     }
 
@@ -56,7 +61,9 @@ impl<'a> Collector<'a> {
                 let ItemKind::File(place) = item.kind else { continue };
                 let Some(done) = placed.get_mut(place).filter(|done| !**done) else { continue };
                 *done = true;
-                if let Some(Content::Context { item, .. }) = contents.get_mut(place) {
+                if let Some(Content::Context { item, .. } | Content::Checkout { item, .. }) =
+                    contents.get_mut(place)
+                {
                     *item = (group_place, item_place);
                 }
             }
@@ -219,7 +226,7 @@ impl<'a> Collector<'a> {
     }
 
     /// `None` for a socket: no layer holds those (DF-132).
-    fn of_walked(&mut self, walked: Walked) -> Option<Item> {
+    pub(super) fn of_walked(&mut self, walked: Walked) -> Option<Item> {
         let Walked { path, status, target, xattrs } = walked;
         let kind = match status.kind {
             Kind::Directory => ItemKind::Directory,
@@ -238,7 +245,11 @@ impl<'a> Collector<'a> {
 
     fn context_content(&mut self, status: &Status) -> usize {
         let place = self.contents.len();
-        let content = Content::Context { stamp: status.stamp, item: (0, 0) };
+        let (stamp, item) = (status.stamp, (0, 0));
+        let content = match self.checkout {
+            None => Content::Context { stamp, item },
+            Some(checkout) => Content::Checkout { checkout, stamp, item },
+        };
         if status.is_shared && !self.is_followed {
             let identity = (status.stamp.device, status.stamp.inode);
             if let Some(known) = self.inodes.insert(identity, place) {

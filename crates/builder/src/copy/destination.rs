@@ -97,7 +97,8 @@ impl<'a> Destination<'a> {
         for ancestor in ancestors(&directory) {
             self.make(ancestor, CREATED_MODE);
         }
-        let chmod = self.step.chmod.as_ref().filter(|_| group.shape == Shape::Contents);
+        let chmod =
+            self.step.chmod.as_ref().filter(|_| matches!(group.shape, Shape::Contents | Shape::Checkout(_)));
         let mode = chmod.map_or(CREATED_MODE, |change| change.apply(CREATED_MODE, true));
         self.make(&directory, mode);
         Ok(join(&directory, &group.name))

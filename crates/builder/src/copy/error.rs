@@ -8,6 +8,7 @@ use image::Digest;
 use layer::LayerError;
 use store::StoreError;
 
+use crate::checkout::CheckoutError;
 use crate::session::NoDownload;
 
 /// An error of COPY or ADD.
@@ -107,6 +108,17 @@ pub enum CopyError {
         url: String,
         /// Why.
         reason: NoDownload,
+        /// Where it was written.
+        span: Span,
+    },
+    /// A repository could not be had.
+    #[error("cannot add {}", base::text::bytes(.url.as_bytes()))]
+    Repository {
+        /// Its address, without what may be secret in it.
+        url: String,
+        /// Why.
+        #[source]
+        source: Box<CheckoutError>,
         /// Where it was written.
         span: Span,
     },
@@ -232,6 +244,7 @@ impl CopyError {
             | CopyError::NotCopyable { span, .. }
             | CopyError::Archive { span, .. }
             | CopyError::Download { span, .. }
+            | CopyError::Repository { span, .. }
             | CopyError::Checksum { span, .. }
             | CopyError::NotDownloaded { span, .. }
             | CopyError::Conflict { span, .. }
@@ -258,6 +271,7 @@ impl Classified for CopyError {
                 Kind::NotFound
             }
             CopyError::Download { reason, .. } => reason.kind,
+            CopyError::Repository { source, .. } => source.kind(),
             CopyError::Checksum { .. } => Kind::Corrupt,
             CopyError::NotDownloaded { .. } => Kind::Internal,
             CopyError::Archive { source, .. } => source.kind(),
@@ -291,6 +305,7 @@ impl Classified for CopyError {
                 ));
             }
             CopyError::Download { reason, .. } => return reason.hint.clone(),
+            CopyError::Repository { source, .. } => return source.hint(),
             CopyError::Checksum { .. } => {
                 "the file has changed on the server, or was damaged on its way: find out which, before you change the checksum"
             }

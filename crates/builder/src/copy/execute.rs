@@ -111,7 +111,7 @@ impl Writer<'_> {
         let digest = match &mut opened {
             Opened::Whole { bytes, learned } => {
                 let digest = self.packer.file(path, meta, size, &mut bytes.as_slice())?;
-                if let (Some((stamp, read_at)), Some(context)) = (learned, self.ahead.context()) {
+                if let (Some((stamp, read_at)), Some(context)) = (learned, self.ahead.learner(place)) {
                     context.remember(stamp, digest, self.selection.is_plain(place, stamp), *read_at);
                 }
                 digest
@@ -123,7 +123,7 @@ impl Writer<'_> {
                 // A file that changed is a better reason than what it led to.
                 file.check()?;
                 let digest = written?;
-                if let Some(context) = self.ahead.context() {
+                if let Some(context) = self.ahead.learner(place) {
                     let is_plain = self.selection.is_plain(place, file.stamp());
                     context.remember(file.stamp(), digest, is_plain, file.read_at());
                 }

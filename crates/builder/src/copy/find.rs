@@ -12,7 +12,7 @@ use super::item::{Group, Shape};
 use super::order::{ancestors, base_name};
 use super::pattern::{Component, SourcePattern, unescape};
 use super::tree::{Lookup, There, Tree};
-use super::{CopyError, CopySource, CopyStep, Downloaded, Selection, Thing};
+use super::{CheckedOut, CopyError, CopySource, CopyStep, Downloaded, Selection, Thing};
 use crate::context::{Below, Filter, join};
 
 /// What looks for the sources of one step.
@@ -63,8 +63,12 @@ impl<'a> Finder<'a> {
         })
     }
 
-    pub fn find(mut self, downloads: &[Downloaded]) -> Result<Selection, CopyError> {
-        let mut downloads = downloads.iter();
+    pub fn find(
+        mut self,
+        downloads: &[Downloaded],
+        checkouts: &[CheckedOut],
+    ) -> Result<Selection, CopyError> {
+        let (mut downloads, mut checkouts) = (downloads.iter(), checkouts.iter());
         for source in &self.step.sources {
             match source {
                 CopySource::Heredoc { name, content } => {
@@ -77,19 +81,30 @@ impl<'a> Finder<'a> {
                         return Err(CopyError::NotDownloaded { url, span: *span });
                     }
                 },
+                CopySource::Git(repository) => match checkouts.next() {
+                    Some(found) => {
+                        let exclude = Below { filter: &self.exclude, prefix: b"" };
+                        self.collector.checkout(found, exclude, repository.span, self.cancel)?;
+                    }
+                    None => {
+                        let (url, span) = (repository.text.clone(), repository.span);
+                        return Err(CopyError::NotDownloaded { url, span });
+                    }
+                },
                 CopySource::Path { pattern, span } => {
                     let parsed = SourcePattern::parse(pattern, self.step.parents);
                     self.source(&Source { written: pattern, span: *span, pattern: parsed })?;
                 }
             }
         }
+        let checkouts = std::mem::take(&mut self.collector.checkouts);
         let (groups, contents) = self.collector.finish();
         if let Some((pattern, span)) = self.unmatched.filter(|_| groups.is_empty()) {
             let place = self.input.place();
             return Err(CopyError::NothingMatched { pattern, place, excluded: self.excluded, span });
         }
         let chown = self.step.chown.as_ref().map(|(text, _)| text.clone());
-        Ok(Selection { input: self.input.clone(), groups, contents, archives: Vec::new(), chown })
+        Ok(Selection { input: self.input.clone(), groups, contents, archives: Vec::new(), checkouts, chown })
     }
 
     fn source(&mut self, source: &Source<'_>) -> Result<(), CopyError> {

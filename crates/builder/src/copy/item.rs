@@ -30,6 +30,8 @@ pub(super) enum Shape {
     Contents,
     /// `--parents`: everything at its own path below the destination.
     Kept,
+    /// The files of a commit, by its place among those that are copied from: into the destination.
+    Checkout(usize),
     /// An archive (one item: its file), whose contents go into the destination (DF-135). Once it is unpacked, the items are what is in it, each with
     /// its whole path in the image.
     Archive,
@@ -82,6 +84,14 @@ pub(super) enum Content {
         /// The first item that has it: its group, its place in that group.
         item: (u32, u32),
     },
+    /// In a checkout, by its place among those that are copied from.
+    Checkout {
+        checkout: usize,
+        /// See [`Content::Context`].
+        stamp: Stamp,
+        /// See [`Content::Context`].
+        item: (u32, u32),
+    },
     /// In a layer.
     View { node: Node, size: u64 },
     /// In an archive that was unpacked: its place among those of the selection.
@@ -100,7 +110,7 @@ pub(super) enum Content {
 impl Content {
     pub fn size(&self) -> u64 {
         match self {
-            Content::Context { stamp, .. } => stamp.size,
+            Content::Context { stamp, .. } | Content::Checkout { stamp, .. } => stamp.size,
             Content::View { size, .. } | Content::Unpacked { size, .. } => *size,
             Content::Inline(bytes) => bytes.len() as u64,
             Content::Download { file, .. } => file.size,

@@ -33,8 +33,11 @@ const MAX_THREADS: usize = 8;
 /// Files are hashed in pieces of this size.
 const PIECE: usize = 256 << 10;
 
-/// The digests of all contents: remembered, from the tables, or read now, on several threads.
-pub(super) fn digests(selection: &Selection, cancel: &Cancel) -> Result<Vec<ContentDigest>, CopyError> {
+/// The digests of all contents (but for those in checkouts, which are known by their commit): remembered, from the tables, or read now, on several threads.
+pub(super) fn digests(
+    selection: &Selection,
+    cancel: &Cancel,
+) -> Result<Vec<Option<ContentDigest>>, CopyError> {
     complete(selection, vec![None; selection.contents.len()], cancel)
 }
 
@@ -43,7 +46,7 @@ pub(super) fn complete(
     selection: &Selection,
     mut known: Vec<Option<ContentDigest>>,
     cancel: &Cancel,
-) -> Result<Vec<ContentDigest>, CopyError> {
+) -> Result<Vec<Option<ContentDigest>>, CopyError> {
     let mut unknown = Vec::new();
     for (place, (content, digest)) in selection.contents.iter().zip(&mut known).enumerate() {
         if digest.is_none() {
@@ -60,7 +63,7 @@ pub(super) fn complete(
             }
         }
     }
-    Ok(known.into_iter().flatten().collect())
+    Ok(known)
 }
 
 fn without_reading(selection: &Selection, content: &Content) -> Option<ContentDigest> {
@@ -136,7 +139,7 @@ fn hash_some(
 }
 
 /// The key, when the digests of all contents are known.
-pub(super) fn content_key(selection: &Selection, digests: &[ContentDigest]) -> ContentDigest {
+pub(super) fn content_key(selection: &Selection, digests: &[Option<ContentDigest>]) -> ContentDigest {
     let mut stream = Stream::new();
     stream.bytes(MAGIC);
     match &selection.chown {
@@ -148,6 +151,11 @@ pub(super) fn content_key(selection: &Selection, digests: &[ContentDigest]) -> C
     }
     let mut named = HashMap::new();
     for group in &selection.groups {
+        if let Shape::Checkout(place) = group.shape {
+            stream.bytes(b"C");
+            stream.text(selection.checkouts.get(place).map_or(b"", |checkout| checkout.identity.as_bytes()));
+            continue;
+        }
         stream.group(group);
         for item in &group.items {
             stream.item(item, selection.chown.is_some());
@@ -195,7 +203,7 @@ impl Stream {
     fn group(&mut self, group: &Group) {
         let shape = match group.shape {
             Shape::Single => 0,
-            Shape::Contents => 1,
+            Shape::Contents | Shape::Checkout(_) => 1,
             Shape::Kept => 2,
             Shape::Archive => 3,
         };
@@ -221,7 +229,7 @@ impl Stream {
         &mut self,
         item: &Item,
         selection: &Selection,
-        digests: &[ContentDigest],
+        digests: &[Option<ContentDigest>],
         named: &mut HashMap<usize, u64>,
     ) {
         match &item.kind {
@@ -236,7 +244,8 @@ impl Stream {
                 named.insert(*place, number);
                 self.bytes(b"f");
                 self.number(selection.contents.get(*place).map_or(0, Content::size));
-                self.bytes(digests.get(*place).map_or(&[], |digest| digest.0.as_slice()));
+                let digest = digests.get(*place).and_then(Option::as_ref);
+                self.bytes(digest.map_or(&[], |digest| digest.0.as_slice()));
             }
             ItemKind::Symlink(target) => {
                 self.bytes(b"l");

@@ -7,6 +7,8 @@
 //!                                             (destination in the base, read once, straight into a pack)
 //! ```
 //!
+//! The files of a commit are, to the key, the commit: they are fetched when the step is executed ([`CheckedOut`]).
+//!
 //! An archive that ADD unpacks is one file to the key, and becomes what is in it when the step is executed (`unpack`).
 //!
 //! The layer holds what is new and, once each, the directories above it: those that exist in the base with the base's metadata, the others
@@ -24,10 +26,12 @@
 //! - Created parents have the mode 0755 whatever `--chmod` says (DF-120): BuildKit makes directories of mode 0644 that nobody can enter.
 //! - `--link` counts with `--chmod` too (DF-127): BuildKit ignores it then.
 //! - A URL without a name in its path needs a destination that is a file, as the documentation says (DF-138): BuildKit calls the file `__unnamed__`.
+//! - What is checked out of a repository has the time of its commit (DF-083): BuildKit gives it that of the checkout.
 //! - An archive's directory onto a symbolic link or a file of the base, and the other way around, is an error, as in COPY (DF-119, DF-135): BuildKit
 //!   replaces what is there, `/lib` with all that it leads to. So is a truncated archive whose first entry is whole: BuildKit keeps what it has unpacked.
 
 mod archive;
+mod checkout;
 mod collect;
 mod destination;
 pub(crate) mod download;
@@ -55,6 +59,7 @@ use layer::View;
 
 use crate::context::Context;
 
+pub use checkout::CheckedOut;
 pub use download::Downloaded;
 pub use error::{CopyError, Thing};
 pub use execute::execute;
@@ -108,6 +113,8 @@ pub enum CopySource {
         /// Where it was written.
         span: Span,
     },
+    /// The files of a commit (ADD only).
+    Git(Box<Repository>),
     /// A file that stands in the Dockerfile.
     Heredoc {
         /// Its name: the delimiter.
@@ -115,6 +122,19 @@ pub enum CopySource {
         /// Its contents, expanded.
         content: Vec<u8>,
     },
+}
+
+/// A repository that is copied from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Repository {
+    /// As it was written, but for credentials.
+    pub text: String,
+    /// Which it is, and what of it.
+    pub source: git::Source,
+    /// Whether `.git` is copied, too.
+    pub keep_git_dir: bool,
+    /// Where it was written.
+    pub span: Span,
 }
 
 /// Where paths are looked up.

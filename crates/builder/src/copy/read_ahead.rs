@@ -81,12 +81,17 @@ impl<'a> ReadAhead<'a> {
     /// Reads until everything is read, or [`ReadAhead::stop`].
     pub fn work(&self) {
         let _guard = StopOnPanic(self);
-        let mut opener = match &self.selection.input {
-            Tree::Context(context) => Some(Opener::new(context)),
-            Tree::View(_) => None,
+        let mut openers = Openers {
+            context: self.context().map(Opener::new),
+            checkouts: self
+                .selection
+                .checkouts
+                .iter()
+                .map(|one| one.files.as_ref().map(Opener::new))
+                .collect(),
         };
         while let Some((place, buffer)) = self.reserve() {
-            let result = self.open(place, opener.as_mut(), buffer);
+            let result = self.open(place, &mut openers, buffer);
             let mut state = self.lock();
             let at = place - state.taken;
             while state.read.len() <= at {
@@ -129,12 +134,7 @@ impl<'a> ReadAhead<'a> {
         }
     }
 
-    fn open(
-        &self,
-        place: usize,
-        opener: Option<&mut Opener>,
-        mut bytes: Vec<u8>,
-    ) -> Result<Opened, CopyError> {
+    fn open(&self, place: usize, openers: &mut Openers, mut bytes: Vec<u8>) -> Result<Opened, CopyError> {
         bytes.clear();
         let content = self.content(place);
         if let Some(content) = content
@@ -142,8 +142,12 @@ impl<'a> ReadAhead<'a> {
         {
             return self.open_in_layer(view, node, content.size(), bytes);
         }
+        let opener = content.and_then(|content| openers.of(content));
         match (content, opener) {
-            (Some(Content::Context { stamp, item }), Some(opener)) => {
+            (
+                Some(Content::Context { stamp, item } | Content::Checkout { stamp, item, .. }),
+                Some(opener),
+            ) => {
                 let mut file = opener.open(&self.selection.context_path(*item), stamp)?;
                 if stamp.size > WHOLE {
                     return Ok(Opened::File(file));
@@ -225,11 +229,35 @@ impl<'a> ReadAhead<'a> {
         self.ready.notify_all();
     }
 
+    /// The context that remembers what is learned of a content.
+    pub fn learner(&self, content: usize) -> Option<&Context> {
+        match self.selection.contents.get(content)? {
+            Content::Context { .. } => self.context(),
+            _ => None,
+        }
+    }
+
     /// The context that is read from.
-    pub fn context(&self) -> Option<&Context> {
+    fn context(&self) -> Option<&Context> {
         match &self.selection.input {
             Tree::Context(context) => Some(context),
             Tree::View(_) => None,
+        }
+    }
+}
+
+/// What opens the files of contexts.
+struct Openers {
+    context: Option<Opener>,
+    checkouts: Vec<Option<Opener>>,
+}
+
+impl Openers {
+    fn of(&mut self, content: &Content) -> Option<&mut Opener> {
+        match content {
+            Content::Context { .. } => self.context.as_mut(),
+            Content::Checkout { checkout, .. } => self.checkouts.get_mut(*checkout)?.as_mut(),
+            _ => None,
         }
     }
 }

@@ -8,7 +8,7 @@ use store::table::ContentDigest;
 use super::find::Finder;
 use super::item::{Content, Group};
 use super::tree::Tree;
-use super::{CopyError, CopyStep, Downloaded, Input, key};
+use super::{CheckedOut, CopyError, CopyStep, Downloaded, Input, key};
 use crate::context::Stamp;
 
 /// The sources of a step, found: what the content key is made of, and what is executed. Wildcards are resolved, directories are walked (through the
@@ -19,6 +19,8 @@ pub struct Selection {
     pub(super) contents: Vec<Content>,
     /// The archives that were unpacked.
     pub(super) archives: Vec<View>,
+    /// The commits that are copied from.
+    pub(super) checkouts: Vec<CheckedOut>,
     /// `--chown`, as it was written.
     pub(super) chown: Option<String>,
 }
@@ -26,18 +28,19 @@ pub struct Selection {
 impl Selection {
     /// Finds the sources. A missing literal source is an error that says whether it is absent or excluded, and by which line of which ignore file.
     pub fn find(input: Input<'_>, step: &CopyStep, cancel: &Cancel) -> Result<Self, CopyError> {
-        Self::with_downloads(input, step, &[], cancel)
+        Self::with_fetched(input, step, &[], &[], cancel)
     }
 
-    /// The same, where some sources are files of the web: what is known of each, in their order.
-    pub fn with_downloads(
+    /// The same, where some sources are files of the web, or repositories: what is known of each, in their order.
+    pub fn with_fetched(
         input: Input<'_>,
         step: &CopyStep,
         downloads: &[Downloaded],
+        checkouts: &[CheckedOut],
         cancel: &Cancel,
     ) -> Result<Self, CopyError> {
         let tree = Tree::from(input);
-        Finder::new(&tree, step, cancel)?.find(downloads)
+        Finder::new(&tree, step, cancel)?.find(downloads, checkouts)
     }
 
     /// The identity of what is copied (DF-174): per path type, mode, owner, size, link target, xattrs and content, never times. Reads only files whose digest is not

@@ -33,6 +33,7 @@ pub(super) fn unpack(
         groups: Vec::with_capacity(selection.groups.len()),
         contents: selection.contents.clone(),
         archives: Vec::new(),
+        checkouts: selection.checkouts.clone(),
         chown: selection.chown.clone(),
     };
     for group in &selection.groups {

@@ -103,6 +103,7 @@ impl Builder<'_> {
             chmod: copy.chmod.as_ref(),
             excludes: &copy.excludes,
             checksum: None,
+            keep_git_dir: None,
             parents: copy.parents,
             link: copy.link,
             add: false,
@@ -112,7 +113,6 @@ impl Builder<'_> {
     }
 
     pub(super) fn add(&mut self, instruction: &Instruction, add: &Add) -> Result<(), BuildError> {
-        refuse_of_add(instruction, add)?;
         let parts = Parts {
             sources: &add.sources,
             destination: &add.destination,
@@ -120,6 +120,7 @@ impl Builder<'_> {
             chmod: add.chmod.as_ref(),
             excludes: &add.excludes,
             checksum: add.checksum.as_ref(),
+            keep_git_dir: add.keep_git_dir.map(|keep| (keep, flag_span(instruction, "keep-git-dir"))),
             parents: false,
             link: add.link,
             add: true,
@@ -142,15 +143,20 @@ impl Builder<'_> {
 
     fn expanded_sources(&mut self, parts: &Parts<'_>) -> Result<Vec<CopySource>, BuildError> {
         let checksum = match parts.checksum {
-            Some(word) => remote::checksum(&self.expand(word)?, self.place(word.span))?,
+            Some(word) => Some((self.expand(word)?, self.place(word.span))),
             None => None,
+        };
+        let flags = remote::Flags {
+            add: parts.add,
+            checksum: checksum.filter(|(text, _)| !text.is_empty()),
+            keep_git_dir: parts.keep_git_dir.map(|(keep, span)| (keep, self.place(span))),
         };
         let mut sources = Vec::with_capacity(parts.sources.len());
         for source in parts.sources {
             sources.push(match source {
                 Source::Path(word) => {
                     let (text, span) = (self.expand(word)?, self.place(word.span));
-                    remote::source(text, span, checksum, parts.add)?
+                    remote::source(text, span, &flags)?
                 }
                 Source::Heredoc(heredoc) => CopySource::Heredoc {
                     name: heredoc.name.clone(),
@@ -158,7 +164,7 @@ impl Builder<'_> {
                 },
             });
         }
-        remote::check_checksum(&sources, checksum)?;
+        remote::check_flags(&sources, &flags)?;
         Ok(sources)
     }
 
@@ -220,6 +226,7 @@ struct Parts<'a> {
     chmod: Option<&'a Word>,
     excludes: &'a [Word],
     checksum: Option<&'a Word>,
+    keep_git_dir: Option<(bool, Span)>,
     parents: bool,
     link: bool,
     add: bool,
@@ -245,21 +252,11 @@ fn history_of_copy(
     words.extend(sources.iter().map(|source| match source {
         CopySource::Path { pattern, .. } => pattern.clone(),
         CopySource::Url { url, .. } => url.clone(),
+        CopySource::Git(repository) => repository.text.clone(),
         CopySource::Heredoc { name, .. } => format!("<<{name}"),
     }));
     words.extend([destination.to_owned(), "# buildkit".to_owned()]);
     words.join(" ")
-}
-
-fn refuse_of_add(instruction: &Instruction, add: &Add) -> Result<(), PlanError> {
-    let refused = [("keep-git-dir", add.keep_git_dir.is_some())];
-    match refused.into_iter().find(|(_, given)| *given) {
-        None => Ok(()),
-        Some((flag, _)) => {
-            let hint = "leave the flag out";
-            Err(PlanError::unsupported(format!("ADD --{flag}"), flag_span(instruction, flag), hint))
-        }
-    }
 }
 
 fn refuse_of_run(run: &Run) -> Result<(), PlanError> {

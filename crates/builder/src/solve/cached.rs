@@ -8,6 +8,7 @@ use layer::packer::PackOptions;
 use store::table::ContentDigest;
 use store::{Layer, StepKey};
 
+use super::checkouts::Fetching;
 use super::downloads::Downloader;
 use super::explain::Place;
 use super::vertex::vertex_id;
@@ -106,9 +107,9 @@ impl Solver<'_> {
         if let Some(made) = self.find(attempt, inputs)? {
             return Ok(made);
         }
-        self.explain(attempt, inputs, None)?;
+        self.explain(attempt, inputs, &[], None)?;
         let layer = execute()?;
-        self.keep(attempt, inputs, layer)
+        self.keep(attempt, inputs, &[], layer)
     }
 
     /// COPY and ADD. Where nothing is known of the definition, the files are read once: the layer is written, and its key learned on the way. Else
@@ -125,7 +126,9 @@ impl Solver<'_> {
         let input = self.input(from, source.map_or(&nothing, |stack| &stack.view))?;
         let downloader = Downloader { job: self.job, vertex: vertex_id(attempt.place.task), stop };
         let mut downloads = downloader.get(step, self.may_be_found(attempt)?)?;
-        let mut selection = Selection::with_downloads(input, step, &downloads.files, stop)?;
+        let fetching = Fetching { job: self.job, vertex: vertex_id(attempt.place.task), stop };
+        let mut checkouts = fetching.resolve(step)?;
+        let mut selection = Selection::with_fetched(input, step, &downloads.files, &checkouts.found, stop)?;
         // DF-127: a layer of its own, which knows nothing of those below it.
         let (base, below) = match step.link {
             true => (&nothing, empty_stack()),
@@ -150,25 +153,30 @@ impl Solver<'_> {
                 return Ok(made);
             }
         }
-        if !downloads.are_complete() {
-            downloads = downloader.get(step, false)?;
-            selection = Selection::with_downloads(input, step, &downloads.files, stop)?;
+        if !downloads.are_complete() || !checkouts.are_complete() {
+            if !downloads.are_complete() {
+                downloads = downloader.get(step, false)?;
+            }
+            fetching.complete(step, &mut checkouts)?;
+            selection = Selection::with_fetched(input, step, &downloads.files, &checkouts.found, stop)?;
         }
+        let commits = checkouts.commits();
         let (layer, learned) = copy::execute(store, lease, step, &selection, base, self.options(), stop)?;
-        self.explain(attempt, &inputs(learned), Some(&layer))?;
-        self.keep(attempt, &inputs(learned), Some(layer))
+        self.explain(attempt, &inputs(learned), &commits, Some(&layer))?;
+        self.keep(attempt, &inputs(learned), &commits, Some(layer))
     }
 
     fn explain(
         &self,
         attempt: &Attempt<'_>,
         inputs: &[ContentDigest],
+        commits: &[String],
         layer: Option<&Layer>,
     ) -> Result<(), StepFailure> {
         if !self.job.request.explain {
             return Ok(());
         }
-        let record = attempt.record.built(inputs, layer);
+        let record = attempt.record.built(inputs, commits, layer);
         Ok(self.history.explain(self.job, attempt.place, &record, layer, self.plan.epoch)?)
     }
 
@@ -210,9 +218,10 @@ impl Solver<'_> {
         &self,
         attempt: &Attempt<'_>,
         inputs: &[ContentDigest],
+        commits: &[String],
         layer: Option<Layer>,
     ) -> Result<Made, StepFailure> {
-        let record = attempt.record.built(inputs, layer.as_ref());
+        let record = attempt.record.built(inputs, commits, layer.as_ref());
         self.job.store.cache().put(self.job.lease, &record)?;
         self.built.add(record.key);
         Ok(Made { layer, cached: false, keys: (record.definition, record.key) })

@@ -186,6 +186,7 @@ fn differences(old: &Value, new: &Value, place: &Place<'_>) -> Vec<String> {
             // The second input is what is copied: the layers tell more.
             "inputs" if old[field][0] != new[field][0] => reasons.push(below(place)),
             "inputs" => {}
+            "commits" => commits(old, new, &mut reasons),
             "version" => reasons.push("it was built by another version of lap".to_owned()),
             "epoch" => reasons.push("SOURCE_DATE_EPOCH has changed".to_owned()),
             other => reasons.push(format!("its {other} has changed")),
@@ -204,6 +205,22 @@ fn below(place: &Place<'_>) -> String {
         || format!("{what} has changed"),
         |name| format!("{what} has changed: {}", base::text::line(name)),
     )
+}
+
+/// Repositories whose names mean other commits than before.
+fn commits(old: &Value, new: &Value, reasons: &mut Vec<String>) {
+    let of = |record: &Value| record["commits"].as_array().cloned().unwrap_or_default();
+    let sources = new["operation"]["sources"].as_array().into_iter().flatten();
+    let repositories = sources.filter_map(|source| source["git"].as_str());
+    for ((repository, was), is) in repositories.zip(of(old)).zip(of(new)) {
+        if let (Some(was), Some(is)) = (was.as_str(), is.as_str())
+            && was != is
+        {
+            let short = |commit: &str| base::text::line(commit.get(..12).unwrap_or(commit)).into_owned();
+            let repository = base::text::line(repository);
+            reasons.push(format!("{repository} is at commit {}, and was at {}", short(is), short(was)));
+        }
+    }
 }
 
 fn operation(old: &Value, new: &Value, reasons: &mut Vec<String>) {

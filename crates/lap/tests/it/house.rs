@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Top to bottom, as in docs/architecture.md. `builder` stands above `engine`, and nothing reaches up.
-const HOUSE: [&str; 12] = [
+const HOUSE: [&str; 13] = [
     "lap",
     "builder",
     "engine",
@@ -13,6 +13,7 @@ const HOUSE: [&str; 12] = [
     "sandbox",
     "layer",
     "store",
+    "git",
     "dockerfile",
     "image",
     "base",

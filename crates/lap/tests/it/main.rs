@@ -14,6 +14,7 @@ mod doctor;
 mod environment;
 mod faults;
 mod filesystems;
+mod git;
 mod hostile_archives;
 mod hostile_rootfs;
 mod house;

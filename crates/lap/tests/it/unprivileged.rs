@@ -65,6 +65,8 @@ const LEFT_OUT: &[&str] = &[
     "filesystems::",
     "hostile_archives::",
     "hostile_rootfs::",
+    // There is no git inside.
+    "git::",
     "house::",
     "interface::",
     "kill::",

@@ -114,20 +114,6 @@ fn what_is_not_done_yet_is_refused() {
         ),
         ("DF-106", "FROM debian\nRUN --device=a/b x\n", 2, "RUN --device is not supported yet", ""),
         (
-            "DF-141",
-            "FROM debian\nADD git@x:y /z\n",
-            2,
-            "ADD of a git repository is not supported yet",
-            "clone",
-        ),
-        (
-            "DF-141",
-            "FROM debian\nENV u=http://x/y.git#main\nADD $u /z\n",
-            3,
-            "ADD of a git repository is not supported yet",
-            "",
-        ),
-        (
             "DF-137",
             "FROM debian\nADD --unpack http://x/y.tar /z\n",
             2,
@@ -147,6 +133,27 @@ fn what_is_not_done_yet_is_refused() {
 #[test]
 fn wrong_values() {
     check(&[
+        (
+            "DF-141",
+            "FROM debian\nCOPY git@x:y /z\n",
+            2,
+            "invalid source \"git@x:y\": COPY takes no URLs",
+            "ADD downloads",
+        ),
+        (
+            "DF-082",
+            "FROM debian\nENV u=http://u:w@x/y.git#a..b\nADD $u /z\n",
+            3,
+            "invalid source \"http://x/y.git#a..b\": \"a..b\" can not be the name of a branch, a tag or a commit",
+            "https://HOST",
+        ),
+        (
+            "DF-141",
+            "FROM debian\nADD --checksum=12 git@x:y /z\n",
+            2,
+            "invalid --checksum \"12\": \"12\" is not the beginning of a commit: 7 or more hexadecimal digits",
+            "rev-parse",
+        ),
         (
             "DF-126",
             "FROM debian\nARG m=9\nCOPY --chmod=$m a b\n",

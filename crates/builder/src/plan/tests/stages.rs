@@ -130,7 +130,7 @@ fn df_033_heredocs_need_no_context() {
         .iter()
         .filter_map(|source| match source {
             crate::copy::CopySource::Heredoc { content, .. } => Some(content.as_slice()),
-            crate::copy::CopySource::Path { .. } | crate::copy::CopySource::Url { .. } => None,
+            _ => None,
         })
         .collect();
     assert_eq!(contents, [&b"hello you\n"[..], b"$who\n"]);

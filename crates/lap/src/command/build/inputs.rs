@@ -191,6 +191,10 @@ impl Session for CommandSession {
         }
     }
 
+    fn git(&self) -> Option<git::Outside> {
+        Some(crate::environment::git())
+    }
+
     fn warned(&self, warnings: &[BuildWarning]) {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(warnings);
     }
