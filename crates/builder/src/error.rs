@@ -9,6 +9,7 @@ use store::StoreError;
 use crate::copy::CopyError;
 use crate::plan::PlanError;
 use crate::run::RunError;
+use crate::session::NoContext;
 
 /// Why a build gave no image.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +49,7 @@ pub enum BuildError {
         context: String,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: NoContext,
     },
     /// A context could not be prepared.
     #[error("cannot prepare {context}")]
@@ -234,7 +235,7 @@ impl Classified for BuildError {
             BuildError::Image(error) => error.kind(),
             BuildError::Document(error) => error.kind(),
             BuildError::Export { source, .. } => source.kind(),
-            BuildError::Context { source, .. } => Kind::of_io(source),
+            BuildError::Context { source, .. } => source.kind,
             BuildError::ContextFiles { source, .. } => source.kind(),
             BuildError::Ignore { .. } | BuildError::Checks(_) | BuildError::CheckArgument { .. } => {
                 Kind::Invalid
@@ -252,6 +253,7 @@ impl Classified for BuildError {
             BuildError::Store(error) => error.hint(),
             BuildError::Image(error) => error.hint(),
             BuildError::Export { source, .. } => source.hint(),
+            BuildError::Context { source, .. } => source.hint.clone(),
             BuildError::Checks(_) => Some(
                 "mend what the warnings say, or name the rules in `# check=skip=…;error=true`".to_owned(),
             ),

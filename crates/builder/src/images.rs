@@ -10,12 +10,14 @@ use store::{ImageRecord, Store, StoreError};
 
 use crate::plan::{BaseImage, Resolver, ResolverError};
 use crate::request::Request;
-use crate::session::{ImageRequest, Session};
+use crate::session::{BuildContext, ContextRequest, ImageRequest, NoContext, Session};
 
 /// The images of a store and the contexts of a session.
 pub(crate) struct StoreImages<'a> {
     pub store: &'a Store,
     pub session: &'a dyn Session,
+    /// The names of contexts.
+    pub contexts: &'a [String],
     pub platform: &'a Platform,
     pub events: &'a Events,
     pub cancel: &'a Cancel,
@@ -31,11 +33,16 @@ impl<'a> StoreImages<'a> {
         events: &'a Events,
         cancel: &'a Cancel,
     ) -> Self {
-        Self { store, session, platform: &request.platform, events, cancel, ignore: OnceCell::new() }
+        let (contexts, platform) = (request.contexts.as_slice(), &request.platform);
+        Self { store, session, contexts, platform, events, cancel, ignore: OnceCell::new() }
+    }
+
+    fn brought(&self, name: &str) -> Result<Option<BuildContext>, NoContext> {
+        self.session.context(&ContextRequest { name, events: self.events, cancel: self.cancel })
     }
 
     fn ignore_file(&self) -> Option<IgnoreFile> {
-        let context = self.session.context("").ok()??;
+        let BuildContext::Files(context) = self.brought("").ok()?? else { return None };
         IgnoreFile::parse(&context.ignore?.bytes).ok()
     }
 
@@ -69,8 +76,12 @@ impl Resolver for StoreImages<'_> {
         Ok(tagged.map(|record| name(&record.reference)).collect())
     }
 
-    fn has_context(&self, name: &str) -> Result<bool, ResolverError> {
-        Ok(self.session.context(name)?.is_some())
+    fn has_main_context(&self) -> Result<bool, NoContext> {
+        Ok(self.brought("")?.is_some())
+    }
+
+    fn context(&self, name: &str) -> Result<Option<BuildContext>, NoContext> {
+        if self.contexts.iter().any(|known| known == name) { self.brought(name) } else { Ok(None) }
     }
 
     fn is_ignored(&self, path: &str) -> bool {

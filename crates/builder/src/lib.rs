@@ -38,8 +38,9 @@ pub use check::{Checked, check, outline};
 pub use error::{BuildError, ExportError, Place, StepError, StepFailure};
 pub use outcome::{BuildWarning, Named, Outcome, StepCount};
 pub use outline::{Outline, OutlineArgument, OutlineNeed, Target, targets};
-pub use request::{DockerfileText, Export, Network, Request};
+pub use request::{DockerfileText, Export, Network, Request, context_name};
 pub use run::RunError;
 pub use session::{
-    Download, DownloadRequest, IgnoreText, ImageRequest, LocalContext, NoDownload, NoImage, Session,
+    BuildContext, ContextRequest, Download, DownloadRequest, IgnoreText, ImageRequest, LocalContext,
+    NoContext, NoDownload, NoImage, Session,
 };

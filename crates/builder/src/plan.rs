@@ -4,6 +4,7 @@
 //! only ever lead to earlier stages, so one pass finds all. Then from the first up to the target: each stage that is needed is expanded
 //! with the environment that it has (`stage`).
 
+mod contexts;
 mod error;
 mod execute;
 mod globals;
@@ -36,6 +37,7 @@ use crate::error::BuildError;
 use crate::outcome::BuildWarning;
 use crate::outline::Outline;
 use crate::request::Request;
+use crate::session::{BuildContext, NoContext};
 use globals::Globals;
 use references::References;
 use stage::Planned;
@@ -51,8 +53,14 @@ pub trait Resolver {
     /// The names of all images, to suggest one.
     fn image_names(&self) -> Result<Vec<String>, ResolverError>;
 
-    /// Whether there is a context of this name; the main one's is empty.
-    fn has_context(&self, name: &str) -> Result<bool, ResolverError>;
+    /// Whether there is a main context.
+    fn has_main_context(&self) -> Result<bool, NoContext>;
+
+    /// The named context of this name, if there is one.
+    fn context(&self, name: &str) -> Result<Option<BuildContext>, NoContext> {
+        let _ = name;
+        Ok(None)
+    }
 
     /// Whether the ignore file of the main context leaves out a path, and all that is below it.
     fn is_ignored(&self, path: &str) -> bool {
@@ -112,6 +120,7 @@ pub fn examine(request: &Request, resolver: &dyn Resolver, scope: Scope) -> Exam
     warnings.extend(unknown_rules(&options, &file));
     warnings.extend(unused_arguments(&file, request));
     warnings.extend(unknown_stages(&file, request));
+    warnings.extend(contexts::unused(&file, request));
     let linter = Linter::new(options, &file);
     dockerfile::lint::check(&file, &linter);
     let plan = stages(&file, request, resolver, scope, &linter);

@@ -14,6 +14,8 @@ pub struct Request {
     pub target: Option<String>,
     /// `--build-arg`, in order; a later one counts. Proxies (`HTTP_PROXY` …) are among them.
     pub build_args: Vec<(String, String)>,
+    /// The names of `--build-context`, as [`context_name`] has them: each stands for the stage or the image of this name (DF-078).
+    pub contexts: Vec<String>,
     /// `--label`, in order; they win over the Dockerfile's (DF-147).
     pub labels: Vec<(String, String)>,
     /// Whether every step is executed, whatever the cache has.
@@ -48,6 +50,7 @@ impl Request {
             dockerfile,
             target: None,
             build_args: Vec::new(),
+            contexts: Vec::new(),
             labels: Vec::new(),
             no_cache: false,
             no_cache_stages: Vec::new(),
@@ -73,6 +76,13 @@ impl Request {
     pub fn keeps_image(&self) -> bool {
         self.exports.is_empty() || self.exports.contains(&Export::Store)
     }
+}
+
+/// A name that a context is given, or that FROM and `--from` have, as the two are compared: without what docker leaves out, `docker.io/library/` and `:latest`.
+pub fn context_name(name: &str) -> String {
+    let Ok(reference) = Reference::parse(name) else { return name.to_ascii_lowercase() };
+    let name = reference.familiar();
+    name.strip_suffix(":latest").map(str::to_owned).unwrap_or(name)
 }
 
 /// A Dockerfile.

@@ -13,9 +13,10 @@ use crate::outcome::BuildWarning;
 ///
 /// It is asked from several threads.
 pub trait Session: Send + Sync {
-    /// A build context: the main one has the empty name; named ones (`--build-context`) stand for stages and images (DF-078).
-    /// `None` when there is no such context.
-    fn context(&self, name: &str) -> io::Result<Option<LocalContext>>;
+    /// A build context: the main one has the empty name; named ones are those of [`crate::Request::contexts`]. `None` when there is no such context.
+    ///
+    /// A named one is asked for when something refers to it, and may have to be downloaded then. Whoever brings a context keeps it until the build has ended.
+    fn context(&self, request: &ContextRequest<'_>) -> Result<Option<BuildContext>, NoContext>;
 
     /// An image that the build stands on or copies from: whoever asked for the build may bring it into the store, or a newer one when it is there.
     /// What is not in the store afterwards does not exist.
@@ -60,6 +61,30 @@ pub struct NoImage {
     /// What the user can do.
     pub hint: Option<String>,
 }
+
+/// A context that a build asks for.
+pub struct ContextRequest<'a> {
+    /// Its name; empty for the main one.
+    pub name: &'a str,
+    /// Where to tell of the progress.
+    pub events: &'a Events,
+    /// Stops it.
+    pub cancel: &'a Cancel,
+}
+
+/// What a context is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildContext {
+    /// Files. The main context is never anything else.
+    Files(LocalContext),
+    /// An image: a name as FROM has it, or an ID.
+    Image(String),
+    /// Nothing, as `FROM scratch` means it.
+    Scratch,
+}
+
+/// Why a context could not be brought.
+pub type NoContext = NoDownload;
 
 /// An image that a build asks for.
 pub struct ImageRequest<'a> {
@@ -122,6 +147,9 @@ pub struct NoDownload {
 pub struct LocalContext {
     /// The directory.
     pub root: PathBuf,
+    /// What was put into the directory for this build alone: an address, `-` for the standard input. The directory has another place the next time, so
+    /// nothing is remembered by it. `None` for a directory of the user.
+    pub origin: Option<String>,
     /// The ignore file that counts (DF-184), if there is one.
     pub ignore: Option<IgnoreText>,
 }

@@ -11,6 +11,7 @@ use base::{Classified, IoError, Kind};
 pub struct Failure {
     /// The exit code.
     pub code: u8,
+    kind: Kind,
     /// What happened: the outermost message first, then its causes.
     chain: Vec<String>,
     /// What to do.
@@ -38,6 +39,7 @@ impl Failure {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
             code: kind.exit_code(),
+            kind,
             chain: vec![message.into()],
             hints: Vec::new(),
             excerpt: None,
@@ -64,6 +66,11 @@ impl Failure {
     pub fn with_excerpt(mut self, excerpt: String) -> Self {
         self.excerpt = Some(excerpt);
         self
+    }
+
+    /// What sort of failure it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// What to do, if that is known.
@@ -123,6 +130,7 @@ impl<E: Classified + 'static> From<E> for Failure {
         }
         Self {
             code: error.kind().exit_code(),
+            kind: error.kind(),
             chain,
             hints: error
                 .hint()

@@ -31,6 +31,7 @@ pub mod scan;
 pub mod tar_writer;
 #[cfg(test)]
 mod testing;
+pub mod unpack;
 pub mod view;
 pub mod walk;
 

@@ -13,7 +13,7 @@ use store::table::{Entry, EntryKind};
 use super::item::{Content, Group, Item, ItemKind, Shape};
 use super::sieve::Sieve;
 use super::tree::{At, There, Tree};
-use super::{CopyError, Downloaded, Thing, archive, download};
+use super::{CopyError, Downloaded, Thing, download};
 use crate::context::{Below, Context, Kind, Opener, Status, Walked, Xattrs};
 
 /// The mode of a heredoc (DF-033).
@@ -186,7 +186,7 @@ impl<'a> Collector<'a> {
         };
         let Some(Content::Context { stamp, .. }) = self.contents.get(*place) else { return Ok(false) };
         let file = Opener::new(context).open(&group.source, stamp)?;
-        Ok(archive::is_archive(Box::new(file)))
+        Ok(layer::unpack::is_archive(Box::new(file)))
     }
 
     /// Makes a group an archive. No other file shares a content with it: what is in it takes its place.

@@ -28,7 +28,7 @@ pub(super) fn name_of(url: &str) -> Vec<u8> {
 }
 
 /// A URL for messages: what may be secret in it (user, query) is left out.
-pub(crate) fn shown(url: &str) -> String {
+pub fn shown(url: &str) -> String {
     let whole = url.split(['?', '#']).next().unwrap_or_default();
     let Some((scheme, rest)) = whole.split_once("://") else { return whole.to_owned() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

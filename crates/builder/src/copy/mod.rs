@@ -27,7 +27,6 @@
 //! - An archive's directory onto a symbolic link or a file of the base, and the other way around, is an error, as in COPY (DF-119, DF-135): BuildKit
 //!   replaces what is there, `/lib` with all that it leads to. So is a truncated archive whose first entry is whole: BuildKit keeps what it has unpacked.
 
-mod archive;
 mod collect;
 mod destination;
 pub(crate) mod download;
@@ -55,7 +54,7 @@ use layer::View;
 
 use crate::context::Context;
 
-pub use download::Downloaded;
+pub use download::{Downloaded, shown};
 pub use error::{CopyError, Thing};
 pub use execute::execute;
 pub use selection::Selection;

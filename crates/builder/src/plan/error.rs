@@ -6,7 +6,7 @@ use base::{Classified, Kind};
 use dockerfile::{Note, Span};
 
 use crate::error::Place;
-use crate::session::NoImage;
+use crate::session::{NoContext, NoImage};
 
 /// A Dockerfile can not be built: what is wrong, where, and what to do.
 #[derive(Debug)]
@@ -50,6 +50,15 @@ pub enum PlanProblem {
     /// COPY or ADD from a context that was not given.
     #[error("there is no build context to copy from")]
     NoContext,
+    /// A named context that cannot be brought here.
+    #[error("cannot get the build context {name}")]
+    Context {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: NoContext,
+    },
     /// Something that this version does not do.
     #[error("{0} is not supported yet")]
     Unsupported(String),
@@ -160,6 +169,7 @@ impl Classified for PlanError {
             | PlanProblem::NoContext
             | PlanProblem::NoStageNumber(..) => Kind::NotFound,
             PlanProblem::Unsupported(_) => Kind::Unsupported,
+            PlanProblem::Context { source, .. } => source.kind,
             PlanProblem::Base(error) => {
                 error.downcast_ref::<NoImage>().map_or(Kind::Corrupt, |error| error.kind)
             }
@@ -172,6 +182,7 @@ impl Classified for PlanError {
             PlanProblem::Reference(error) => error.hint(),
             PlanProblem::Platform(error) => error.hint(),
             PlanProblem::Trigger(error) => error.hint(),
+            PlanProblem::Context { source, .. } => source.hint.clone(),
             PlanProblem::Base(error) => error.downcast_ref::<NoImage>().and_then(|error| error.hint.clone()),
             _ => None,
         })

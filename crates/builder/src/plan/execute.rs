@@ -84,7 +84,8 @@ impl Builder<'_> {
         let from = match copy.from.as_ref().filter(|from| !from.raw.is_empty()) {
             None => None,
             Some(name) => Some(match self.around.references.source(name, self.index)? {
-                references::Source::Context => CopyFrom::Context(name.raw.clone()),
+                references::Source::Context(context) => CopyFrom::Context(context),
+                references::Source::Nothing => CopyFrom::Nothing,
                 references::Source::Image(place) => CopyFrom::Image(place),
                 references::Source::Stage(number) => match self.around.planned.get(&number) {
                     Some(planned) => CopyFrom::Stage(planned.place),

@@ -10,6 +10,8 @@ use super::globals::Globals;
 use super::graph::BaseImage;
 use super::{Resolver, ResolverError, at_from, unresolved};
 use crate::error::BuildError;
+use crate::request::context_name;
+use crate::session::BuildContext;
 
 /// What a stage stands on.
 #[derive(Debug, Clone)]
@@ -20,13 +22,17 @@ pub(super) enum BaseReference {
     Stage(usize),
     /// An image.
     Image(Box<BaseImage>),
+    /// The files of the context of this name.
+    Context(String),
 }
 
 /// What `COPY --from` names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
-    /// A context of this name.
-    Context,
+    /// The context of this name.
+    Context(String),
+    /// An empty filesystem, which a context has put there.
+    Nothing,
     /// The stage with this number.
     Stage(usize),
     /// The image at this place of the plan's images.
@@ -40,6 +46,8 @@ pub(super) struct References<'a> {
     bases: BTreeMap<usize, BaseReference>,
     triggers: BTreeMap<usize, Vec<Instruction>>,
     images: Vec<BaseImage>,
+    /// The stages that contexts stand for.
+    replaced: BTreeSet<usize>,
 }
 
 impl<'a> References<'a> {
@@ -50,8 +58,14 @@ impl<'a> References<'a> {
         globals: &Globals,
         resolver: &'a dyn Resolver,
     ) -> Result<Self, BuildError> {
-        let mut references =
-            Self { file, resolver, bases: BTreeMap::new(), triggers: BTreeMap::new(), images: Vec::new() };
+        let mut references = Self {
+            file,
+            resolver,
+            bases: BTreeMap::new(),
+            triggers: BTreeMap::new(),
+            images: Vec::new(),
+            replaced: BTreeSet::new(),
+        };
         let mut needed: BTreeSet<usize> = targets.into_iter().collect();
         while let Some(index) = needed.pop_last() {
             references.stage(index, globals, &mut needed)?;
@@ -79,12 +93,19 @@ impl<'a> References<'a> {
         self.triggers.get(&index).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether a context stands for a stage, whose own instructions count for nothing then (DF-080).
+    pub fn is_replaced(&self, index: usize) -> bool {
+        self.replaced.contains(&index)
+    }
+
     /// What the name in a `--from` of a stage means: a context, a stage, an image.
     pub fn source(&self, name: &Word, index: usize) -> Result<Source, PlanError> {
-        let text = name.as_str();
-        if self.resolver.has_context(text).map_err(|error| unresolved(error, name.span))? {
-            return Ok(Source::Context);
-        }
+        let text = match self.context_of(name)? {
+            Some((context, BuildContext::Files(_))) => return Ok(Source::Context(context)),
+            Some((_, BuildContext::Scratch)) => return Ok(Source::Nothing),
+            Some((_, BuildContext::Image(image))) => return self.image_source(&image, name.span, index),
+            None => name.as_str(),
+        };
         if let Some(stage) = self.file.stage_named(text) {
             return earlier(self.file, stage.index, index, name).map(Source::Stage);
         }
@@ -95,9 +116,34 @@ impl<'a> References<'a> {
             }
             return earlier(self.file, number, index, name).map(Source::Stage);
         }
-        match self.images.iter().position(|image| image.name == text) {
+        self.image_source(text, name.span, index)
+    }
+
+    fn image_source(&self, name: &str, span: Span, index: usize) -> Result<Source, PlanError> {
+        match self.images.iter().position(|image| image.name == name) {
             Some(place) => Ok(Source::Image(place)),
-            None => Err(self.no_image(text, name.span, index)),
+            None => Err(self.no_image(name, span, index)),
+        }
+    }
+
+    /// The context that was given for a name.
+    fn context(&self, name: &str, span: Span) -> Result<Option<(String, BuildContext)>, PlanError> {
+        let name = context_name(name);
+        match self.resolver.context(&name) {
+            Ok(context) => Ok(context.map(|context| (name, context))),
+            Err(source) => Err(PlanError::new(PlanProblem::Context { name, source }, span)),
+        }
+    }
+
+    /// The context that was given for the name in a `--from`, or for the stage that has this number.
+    fn context_of(&self, from: &Word) -> Result<Option<(String, BuildContext)>, PlanError> {
+        if let Some(found) = self.context(from.as_str(), from.span)? {
+            return Ok(Some(found));
+        }
+        let number = from.as_str().parse::<usize>().ok();
+        match number.and_then(|number| self.file.stages.get(number)?.name()) {
+            Some(stage) => self.context(stage, from.span),
+            None => Ok(None),
         }
     }
 
@@ -108,7 +154,8 @@ impl<'a> References<'a> {
 
     /// Whether there is a main context.
     pub fn has_main_context(&self, span: Span) -> Result<bool, PlanError> {
-        self.resolver.has_context("").map_err(|error| unresolved(error, span))
+        let failed = |source| PlanProblem::Context { name: String::new(), source };
+        self.resolver.has_main_context().map_err(|error| PlanError::new(failed(error), span))
     }
 
     fn stage(
@@ -118,9 +165,19 @@ impl<'a> References<'a> {
         needed: &mut BTreeSet<usize>,
     ) -> Result<(), BuildError> {
         let Some(stage) = self.file.stages.get(index) else { return Ok(()) };
+        let replaced = match stage.name() {
+            Some(name) => self.context(name, stage.instruction.span)?,
+            None => None,
+        };
+        if let Some((name, context)) = replaced {
+            let base = self.base_of_context(name, context, stage)?;
+            self.bases.insert(index, base);
+            self.replaced.insert(index);
+            return Ok(());
+        }
         let base = self.base_of(stage, globals)?;
         let triggers = match &base {
-            BaseReference::Scratch => Vec::new(),
+            BaseReference::Scratch | BaseReference::Context(_) => Vec::new(),
             BaseReference::Image(image) => image.config.config.on_build.clone(),
             BaseReference::Stage(below) => {
                 needed.insert(*below);
@@ -161,18 +218,42 @@ impl<'a> References<'a> {
     /// Looks up the image of a `--from` that is nothing else.
     fn load_image(&mut self, from: &Word, index: usize) -> Result<(), PlanError> {
         let text = from.as_str();
-        let is_known = self.file.stage_named(text).is_some()
-            || text.parse::<usize>().is_ok()
-            || self.images.iter().any(|image| image.name == text)
-            || self.resolver.has_context(text).map_err(|error| unresolved(error, from.span))?;
-        if is_known {
-            return Ok(());
+        let name = match self.context_of(from)? {
+            Some((_, BuildContext::Image(image))) => image,
+            Some(_) => return Ok(()),
+            None if self.file.stage_named(text).is_some() || text.parse::<usize>().is_ok() => return Ok(()),
+            None => text.to_owned(),
+        };
+        if self.images.iter().all(|image| image.name != name) {
+            self.images.extend(self.image(&name, from.span, index)?);
         }
-        check_reference(text, from.span)?;
-        let image =
-            self.resolver.image(text).map_err(|error| self.not_brought(error, text, from.span, index))?;
-        self.images.extend(image);
         Ok(())
+    }
+
+    /// The image of this name, if there is one.
+    fn image(&self, name: &str, span: Span, index: usize) -> Result<Option<BaseImage>, PlanError> {
+        check_reference(name, span)?;
+        self.resolver.image(name).map_err(|error| self.not_brought(error, name, span, index))
+    }
+
+    fn base_of_image(&self, name: &str, span: Span, index: usize) -> Result<BaseReference, BuildError> {
+        match self.image(name, span, index)? {
+            Some(image) => Ok(BaseReference::Image(Box::new(image))),
+            None => Err(self.no_image(name, span, index).into()),
+        }
+    }
+
+    fn base_of_context(
+        &self,
+        name: String,
+        context: BuildContext,
+        stage: &dockerfile::Stage,
+    ) -> Result<BaseReference, BuildError> {
+        match context {
+            BuildContext::Files(_) => Ok(BaseReference::Context(name)),
+            BuildContext::Scratch => Ok(BaseReference::Scratch),
+            BuildContext::Image(image) => self.base_of_image(&image, stage.from.image.span, stage.index),
+        }
     }
 
     fn base_of(&mut self, stage: &dockerfile::Stage, globals: &Globals) -> Result<BaseReference, BuildError> {
@@ -186,9 +267,8 @@ impl<'a> References<'a> {
         if name.eq_ignore_ascii_case("scratch") {
             return Ok(BaseReference::Scratch);
         }
-        if self.resolver.has_context(&name).map_err(|error| unresolved(error, word.span))? {
-            let hint = "copy from the context with COPY --from instead";
-            return Err(PlanError::unsupported("FROM a named context", word.span, hint).into());
+        if let Some((name, context)) = self.context(&name, word.span)? {
+            return self.base_of_context(name, context, stage);
         }
         // The nearest one above counts (DF-068).
         let above = self.file.stages.get(..stage.index).unwrap_or_default();
@@ -196,12 +276,7 @@ impl<'a> References<'a> {
         if let Some(base) = above.iter().rev().find(|above| above.name() == Some(&lower)) {
             return Ok(BaseReference::Stage(base.index));
         }
-        check_reference(&name, word.span)?;
-        let failed = |error| self.not_brought(error, &name, word.span, stage.index);
-        match self.resolver.image(&name).map_err(failed)? {
-            Some(image) => Ok(BaseReference::Image(Box::new(image))),
-            None => Err(self.no_image(&name, word.span, stage.index).into()),
-        }
+        self.base_of_image(&name, word.span, stage.index)
     }
 
     /// An image that is not there and could not be brought: maybe another name was meant.

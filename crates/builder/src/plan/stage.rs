@@ -70,12 +70,16 @@ pub(super) fn plan(around: &Surroundings<'_>, index: usize) -> Result<Planned, B
     };
     let mut builder = Builder::begin(*around, source)?;
     let span = source.instruction.span;
+    if let Some(BaseReference::Context(context)) = around.references.base(index) {
+        builder.files_of_context(source, context);
+    }
     for trigger in around.references.triggers(index) {
         builder.trigger = Some(span);
         builder.instruction(trigger).map_err(|error| at_from(error, span))?;
     }
     builder.trigger = None;
-    for instruction in &source.instructions {
+    // Those of a stage that a context replaces are passed over (DF-080).
+    for instruction in source.instructions.iter().filter(|_| !around.references.is_replaced(index)) {
         builder.instruction(instruction)?;
     }
     Ok(builder.finish(source))
@@ -219,8 +223,13 @@ impl<'a> Builder<'a> {
 
     /// Adds a step, and its entry of the history.
     pub fn executed(&mut self, instruction: &Instruction, created_by: String, operation: Operation) {
-        let name = self.names.next(&title(instruction, self.trigger.is_some()));
-        let (span, platform) = (self.place(instruction.span), self.platform.clone());
+        let title = title(instruction, self.trigger.is_some());
+        self.step(&title, self.place(instruction.span), created_by, operation);
+    }
+
+    /// The same, for what is no instruction of its own.
+    pub fn step(&mut self, title: &str, span: Span, created_by: String, operation: Operation) {
+        let (name, platform) = (self.names.next(title), self.platform.clone());
         self.history.push(HistoryEntry { created_by, step: Some(self.steps.len()) });
         self.steps.push(Step { name, span, platform, operation });
     }
@@ -253,7 +262,10 @@ impl Foundation {
             has_workdir: false,
         };
         Ok(match around.references.base(source.index) {
-            None | Some(BaseReference::Scratch) => plain(Base::Scratch, of_scratch(platform)),
+            // The files of a context come into it with the first step.
+            None | Some(BaseReference::Scratch | BaseReference::Context(_)) => {
+                plain(Base::Scratch, of_scratch(platform))
+            }
             Some(BaseReference::Stage(below)) => {
                 let below = around.planned.get(below);
                 let below =
@@ -298,8 +310,11 @@ impl StepNames {
             use InstructionKind::{Add, Copy, Run, Workdir};
             matches!(instruction.kind, Add(_) | Copy(_) | Run(_) | Workdir(_))
         };
-        let triggers = around.references.triggers(source.index).iter();
-        let total = triggers.chain(&source.instructions).filter(executes).count() + usize::from(has_image);
+        let references = around.references;
+        let own = source.instructions.iter().filter(|_| !references.is_replaced(source.index));
+        let steps = references.triggers(source.index).iter().chain(own).filter(executes).count();
+        let has_files = matches!(references.base(source.index), Some(BaseReference::Context(_)));
+        let total = steps + usize::from(has_image || has_files);
         Self { stage, total, last: 0 }
     }
 

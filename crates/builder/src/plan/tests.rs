@@ -12,12 +12,15 @@ use image::{Config, Digest, ImageId};
 
 use super::*;
 use crate::request::DockerfileText;
+use crate::session::LocalContext;
 
 /// Images and contexts that there are.
 #[derive(Default)]
 struct World {
     images: BTreeMap<String, Config>,
-    contexts: Vec<String>,
+    /// Whether there is a main context.
+    has_context: bool,
+    contexts: BTreeMap<String, BuildContext>,
     /// The ignore file of the main context.
     ignore: &'static str,
 }
@@ -34,7 +37,7 @@ impl World {
 
     fn with(mut self, name: &str, config: Config) -> Self {
         self.images.insert(name.to_owned(), config);
-        self.contexts = vec![String::new()];
+        self.has_context = true;
         self
     }
 }
@@ -50,8 +53,12 @@ impl Resolver for World {
         Ok(self.images.keys().cloned().collect())
     }
 
-    fn has_context(&self, name: &str) -> Result<bool, ResolverError> {
-        Ok(self.contexts.iter().any(|known| known == name))
+    fn has_main_context(&self) -> Result<bool, NoContext> {
+        Ok(self.has_context)
+    }
+
+    fn context(&self, name: &str) -> Result<Option<BuildContext>, NoContext> {
+        Ok(self.contexts.get(name).cloned())
     }
 
     fn is_ignored(&self, path: &str) -> bool {

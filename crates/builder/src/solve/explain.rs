@@ -4,6 +4,7 @@
 //! changed is said by the tables of the two layers. Values of variables are never told: they may be secret.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use base::events::{Event, Explanation};
@@ -17,6 +18,7 @@ use super::vertex::vertex_id;
 use crate::error::BuildError;
 use crate::plan::{Base, Plan, Stage, Step};
 use crate::record::Record;
+use crate::session::{BuildContext, ContextRequest, LocalContext};
 
 /// Keeps these digests apart from all others.
 const STAGE: &str = "lapstrake 2026 stage of a Dockerfile";
@@ -46,8 +48,14 @@ impl History {
     /// Looks up what was built before. A stage is known by its context, its Dockerfile, and its name (or place).
     pub fn of(job: &Job<'_>, plan: &Plan) -> Result<Self, BuildError> {
         // A build without a context is one of its Dockerfile alone.
-        let context = job.session.context("").ok().flatten().map(|context| context.root);
-        let root = context.and_then(|root| std::fs::canonicalize(root).ok()).unwrap_or_default();
+        let root =
+            match job.session.context(&ContextRequest { name: "", events: job.events, cancel: job.cancel }) {
+                Ok(Some(BuildContext::Files(LocalContext { origin: Some(origin), .. }))) => origin.into(),
+                Ok(Some(BuildContext::Files(context))) => {
+                    std::fs::canonicalize(context.root).unwrap_or_default()
+                }
+                _ => PathBuf::new(),
+            };
         let mut history = Self { keys: Vec::new(), before: Vec::new(), now: Mutex::default() };
         for (place, stage) in plan.stages.iter().enumerate() {
             let name = stage.name.as_deref().map_or_else(|| place.to_string(), str::to_ascii_lowercase);

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use base::{Cancel, Event, Events, Sink};
 use builder::{
-    BuildError, DockerfileText, Export, IgnoreText, LocalContext, Outcome, Request, Session, build,
+    BuildContext, BuildError, ContextRequest, DockerfileText, Export, IgnoreText, LocalContext, NoContext,
+    Outcome, Request, Session, build,
 };
 use image::{Config, Descriptor, ImageId, Manifest, MediaType, Raw, Reference};
 use layer::packer::PackOptions;
@@ -115,9 +116,10 @@ struct LabSession {
 }
 
 impl Session for LabSession {
-    fn context(&self, name: &str) -> io::Result<Option<LocalContext>> {
-        let context = LocalContext { root: self.context.clone(), ignore: self.ignore.clone() };
-        Ok(name.is_empty().then_some(context))
+    fn context(&self, request: &ContextRequest<'_>) -> Result<Option<BuildContext>, NoContext> {
+        let (root, ignore) = (self.context.clone(), self.ignore.clone());
+        let context = BuildContext::Files(LocalContext { root, origin: None, ignore });
+        Ok(request.name.is_empty().then_some(context))
     }
 
     fn output(&self, export: usize) -> io::Result<Box<dyn Write + Send>> {

@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use archive::save::Item;
 use base::events::{Event, Warning};
 use base::{Cancel, Classified, Events, IoContext, Kind};
+use bring::Bringer;
 use builder::{BuildError, BuildWarning, DockerfileText, Network, Outcome as Built, Request};
 use distribution::push::Pushed;
 use image::{Platform, Reference};
 use layer::Encoding;
+use sandbox::Runner;
+use session::{Asked, CommandSession};
 use store::Store;
 
 use crate::cli::Context;
@@ -19,10 +22,13 @@ use crate::network::{Fetcher, Policy};
 use crate::progress::{self, Progress};
 use crate::{command, environment, excerpt, identity, network, signals};
 
+mod bring;
 mod call;
 mod inputs;
 mod outputs;
 mod secrets;
+mod session;
+mod source;
 
 pub use outputs::compression;
 
@@ -37,12 +43,14 @@ Examples:
   lap build -o type=oci,dest=app.tar .     an OCI image layout in a tar
   lap build -o rootfs .                    the root filesystem in a directory
   lap build -t app - <Dockerfile           a Dockerfile without a context
+  git archive HEAD | lap build -t app -    a context that is a tar
+  lap build --build-context base=../base . FROM base is what is in ../base
   lap build --check .                      what looks like a mistake, without building")]
 pub struct Args {
     /// The name of the image; may be repeated
     #[arg(short, long, value_name = "NAME[:TAG]")]
     tag: Vec<String>,
-    /// The Dockerfile (PATH/Dockerfile when not given), or - for standard input
+    /// The Dockerfile (PATH/Dockerfile when not given), or - for standard input; with a tar: a file in it
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// The stage to build, when it is not the last one
@@ -51,6 +59,9 @@ pub struct Args {
     /// Set an ARG; without a value: take it over from the environment
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<String>,
+    /// Where the files of a name come from that FROM, COPY --from or a stage has: DIR, docker-image://IMAGE, https://… of a tar
+    #[arg(long, value_name = "NAME=VALUE")]
+    build_context: Vec<String>,
     /// A secret for RUN --mount=type=secret: id=NAME with src=FILE or env=VARIABLE
     #[arg(long, value_name = "id=NAME[,src=FILE|,env=VARIABLE]")]
     secret: Vec<String>,
@@ -110,47 +121,67 @@ pub struct Args {
     runtime: command::runtime::Args,
     #[command(flatten)]
     progress: progress::Args,
-    /// The directory that COPY and ADD copy from, or - for none
-    #[arg(value_name = "PATH|-")]
+    /// What COPY and ADD copy from: a directory, https://… of a tar, or - for a tar on the standard input; a Dockerfile there has no context
+    #[arg(value_name = "PATH|URL|-")]
     context: PathBuf,
 }
 
 pub fn run(context: &Context, args: Args) -> Outcome<u8> {
-    let inputs = inputs::read(&args.context, args.file.as_deref())?;
     let call = if args.check { call::Call::check() } else { args.call };
-    if !call.builds() {
-        return call::run(context, &args, call, inputs);
-    }
-    let outputs = outputs::parse(&args.output)?;
+    let outputs = outputs::parse(if call.builds() { &args.output } else { &[] })?;
+    let named = source::named(&args.build_context)?;
     let secrets = secrets::parse(&args.secret)?;
-    let request = request(&args, inputs.dockerfile.clone(), &outputs)?;
+    let mut request = request(&args, &outputs, named.keys().cloned().collect())?;
     if args.push && !request.keeps_image() {
         return Err(Failure::new(Kind::Invalid, "an image that is not kept in the store cannot be pushed")
             .hint("add -o type=image"));
     }
+    // What is on this machine is read at once: what is wrong with it is said before anything else happens.
+    let source = source::main(&args.context, args.file.as_deref())?;
     let runner = args.runtime.runner()?;
-    let progress = args.progress.quiet_when(args.quiet);
-    let store = context.store_with(&progress)?;
-    outputs.clear(|text| progress.note(context.printer, text));
+    let shown = args.progress.quiet_when(args.quiet);
+    let store = context.store_with(&shown)?;
+    outputs.clear(|text| shown.note(context.printer, text));
     let policy = if args.pull { Policy::Always } else { Policy::Missing };
     let fetcher = Fetcher::new(&store, &args.registries, policy)?;
-    let session = inputs::CommandSession::new(inputs, fetcher, outputs, secrets);
     let cancel = signals::cancel_on_signal()?;
-    if !args.quiet {
+    if call.builds() && !args.quiet {
         identity::say_what_is_given_up(context);
     }
-    let progress = Progress::start(&progress, context.printer)?;
-    let built = builder::build(&store, &request, &session, &runner, &progress.events(), &cancel);
+    let progress = Progress::start(&shown, context.printer)?;
+    let events = progress.events();
+    let bringer = Bringer { store: &store, fetcher: &fetcher, events: &events, cancel: &cancel };
+    let (inputs, _brought) =
+        bring::inputs(&bringer, source, args.file.as_deref()).inspect_err(|_| progress.finish())?;
+    request.dockerfile = inputs.dockerfile;
+    let asked = Asked { context: inputs.context, named, outputs, secrets };
+    let session = CommandSession::new(&store, fetcher, asked);
+    let work = Work { store: &store, request: &request, session, progress, cancel };
+    if call.builds() { build(context, &args, &runner, work) } else { call::run(context, call, &work) }
+}
+
+/// All that a build is made of.
+struct Work<'a> {
+    store: &'a Store,
+    request: &'a Request,
+    session: CommandSession,
+    progress: Progress,
+    cancel: Cancel,
+}
+
+fn build(context: &Context, args: &Args, runner: &Runner, work: Work<'_>) -> Outcome<u8> {
+    let Work { store, request, session, progress, cancel } = work;
+    let built = builder::build(store, request, &session, runner, &progress.events(), &cancel);
     let warnings = session.take_warnings();
     let pushed = match &built {
-        Ok(built) if args.push => push(&store, &args, &request, built, &progress.events(), &cancel),
+        Ok(built) if args.push => push(store, args, request, built, &progress.events(), &cancel),
         _ => Ok(Vec::new()),
     };
     progress.finish();
-    say_warnings(context, &progress, &request, &warnings);
-    let built = built.map_err(|error| explain(context, &request, error))?;
+    say_warnings(context, &progress, request, &warnings);
+    let built = built.map_err(|error| explain(context, request, error))?;
     session.commit()?;
-    report(context, &args, &request, &built)?;
+    report(context, args, request, &built)?;
     for (item, pushed) in &pushed? {
         command::push::report(context, item, pushed, args.quiet)?;
     }
@@ -182,13 +213,15 @@ fn push(
     Ok(pushed)
 }
 
-fn request(args: &Args, dockerfile: DockerfileText, outputs: &outputs::Outputs) -> Outcome<Request> {
+/// All but the Dockerfile.
+fn request(args: &Args, outputs: &outputs::Outputs, contexts: Vec<String>) -> Outcome<Request> {
     let tags =
         args.tag.iter().map(|tag| Ok(Reference::parse(tag)?.or_latest())).collect::<Outcome<Vec<_>>>()?;
     let platform = args.platform.as_deref().map(Platform::parse).transpose()?.unwrap_or_else(Platform::host);
     Ok(Request {
         target: args.target.clone(),
         build_args: args.build_arg.iter().filter_map(|text| build_arg(text)).collect(),
+        contexts,
         labels: args.label.iter().map(|text| label(text)).collect(),
         no_cache: args.no_cache,
         explain: args.explain,
@@ -201,7 +234,7 @@ fn request(args: &Args, dockerfile: DockerfileText, outputs: &outputs::Outputs) 
         network: if args.network == "none" { Network::None } else { Network::Host },
         source_date_epoch: epoch(args)?,
         threads: args.threads.unwrap_or_else(command::threads).max(1),
-        ..Request::new(dockerfile)
+        ..Request::new(DockerfileText::default())
     })
 }
 

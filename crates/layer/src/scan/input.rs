@@ -18,6 +18,19 @@ pub(crate) trait Collector {
 
     /// An entry.
     fn entry(&mut self, entry: &Entry<'_>);
+
+    /// The contents of a file come next; `offset` is where the archive has them, `size` includes holes. Whether the file counts, and what it is
+    /// called, is known with its entry.
+    fn file(&mut self, offset: u64, size: u64) -> Result<()> {
+        let _ = (offset, size);
+        Ok(())
+    }
+
+    /// Bytes of these contents, and their place in the file.
+    fn contents(&mut self, place: u64, bytes: &[u8]) -> Result<()> {
+        let _ = (place, bytes);
+        Ok(())
+    }
 }
 
 impl Collector for TableBuilder {
@@ -70,7 +83,11 @@ impl<'a, C: Collector> Input<'a, C> {
     }
 
     fn truncated(&self) -> LayerError {
-        self.refuse("the archive ends within it")
+        self.refuse(if self.entry.is_empty() {
+            "it ends within its first header: it is not a tar archive"
+        } else {
+            "the archive ends within it"
+        })
     }
 
     /// What is in the buffer, at most `limit` bytes; nothing at the end of the stream.
@@ -170,15 +187,16 @@ impl<'a, C: Collector> Input<'a, C> {
         self.framing(padding(size) as u64, &mut |_| {}).map(drop)
     }
 
-    /// Takes contents, and shows them.
-    pub(super) fn content(&mut self, size: u64, see: &mut dyn FnMut(&[u8])) -> Result<()> {
+    /// Takes contents that belong at a place of their file, and shows them.
+    pub(super) fn content(&mut self, place: u64, size: u64, see: &mut dyn FnMut(&[u8])) -> Result<()> {
         let mut remaining = size;
         while remaining > 0 {
-            let bytes = self.available(remaining)?;
-            let count = bytes.len();
+            let count = self.available(remaining)?.len();
             if count == 0 {
                 return Err(self.truncated());
             }
+            let bytes = self.buffer.get(self.start..self.start + count).unwrap_or_default();
+            self.collector.contents(place + (size - remaining), bytes)?;
             see(bytes);
             self.advance(count);
             remaining -= count as u64;

@@ -32,7 +32,9 @@ use crate::limits::MAX_HOLES;
 use crate::packer::Meta;
 use crate::{LayerError, Result};
 use archive::{Archive, Member, MemberKind};
-use input::{Collector, Input};
+use header::Block;
+pub(crate) use input::Collector;
+use input::Input;
 use name::Name;
 use tree::{Contents, File, Tree};
 
@@ -145,6 +147,23 @@ fn read<C: Collector>(tar: &mut dyn Read, collector: C, holds: Holds, cancel: &C
     Ok(Pass { tree, collector, size, warnings: archive.warnings.finish() })
 }
 
+/// Reads a tar of files to the end of the stream; what all entries together make is given to the collector then, in the order of a table. Gives what deserves a
+/// word.
+pub(crate) fn read_files<C: Collector>(
+    tar: &mut dyn Read,
+    collector: C,
+    cancel: &Cancel,
+) -> Result<(C, Vec<String>)> {
+    let Pass { tree, mut collector, warnings, .. } = read(tar, collector, Holds::Files, cancel)?;
+    tree.emit(&mut collector);
+    Ok((collector, warnings))
+}
+
+/// Whether something begins with the header of an entry: its checksum is right.
+pub(crate) fn begins_with_header(bytes: &[u8]) -> bool {
+    bytes.first_chunk().is_some_and(|block| block.iter().any(|byte| *byte != 0) && Block::new(block).is_ok())
+}
+
 /// Gives all but some contents to the framing.
 fn read_framing<C: Collector>(
     tar: &mut dyn Read,
@@ -155,7 +174,7 @@ fn read_framing<C: Collector>(
     let mut input = Input::new(tar, collector, cancel);
     for (offset, length) in contents {
         input.until(*offset)?;
-        input.content(*length, &mut |_| {})?;
+        input.content(0, *length, &mut |_| {})?;
     }
     input.rest()?;
     Ok(input.finish())
@@ -256,16 +275,17 @@ impl<C: Collector> Reading<'_, C> {
         }
         let input = &mut self.archive.input;
         let offset = input.position();
+        input.collector.file(offset, size)?;
         let mut hasher = blake3::Hasher::new();
         match &pieces {
-            None => input.content(stored, &mut |bytes| {
+            None => input.content(0, stored, &mut |bytes| {
                 hasher.update(bytes);
             })?,
             Some(pieces) => {
                 let mut at = 0;
                 for (place, length) in pieces {
                     input.zeros(place - at, &mut hasher)?;
-                    input.content(*length, &mut |bytes| {
+                    input.content(*place, *length, &mut |bytes| {
                         hasher.update(bytes);
                     })?;
                     at = place + length;

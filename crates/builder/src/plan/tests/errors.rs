@@ -187,7 +187,7 @@ fn errors_of_stages_that_are_not_needed_do_not_count() {
 
 #[test]
 fn a_missing_context_is_an_error() {
-    let world = World { contexts: Vec::new(), ..World::usual() };
+    let world = World { has_context: false, ..World::usual() };
     let error = plan(&request("FROM debian\nCOPY a b\n"), &world).expect_err("no context");
     assert_eq!(error.to_string(), "there is no build context to copy from");
     assert_eq!(error.kind(), base::Kind::NotFound);

@@ -49,7 +49,7 @@ fn df_068_names_that_occur_twice() {
 #[test]
 fn df_072_images_and_contexts_to_copy_from() {
     let mut world = World::usual();
-    world.contexts.push("assets".to_owned());
+    world.contexts.insert("assets".to_owned(), files());
     let text = "FROM scratch\nCOPY --from=debian /a /a\nCOPY --from=debian /b /b\nCOPY --from=assets c c\n";
     let plan = plan(&request(text), &world).expect("a plan");
     let froms = plan.stages[0].steps.iter().map(|step| match &step.operation {
@@ -59,6 +59,90 @@ fn df_072_images_and_contexts_to_copy_from() {
     let expected = [CopyFrom::Image(0), CopyFrom::Image(0), CopyFrom::Context("assets".to_owned())];
     assert_eq!(froms.collect::<Vec<_>>(), expected);
     assert_eq!(plan.images.len(), 1, "once");
+}
+
+fn files() -> BuildContext {
+    BuildContext::Files(LocalContext { root: "/assets".into(), origin: None, ignore: None })
+}
+
+/// Plans with named contexts.
+fn planned_with(text: &str, contexts: &[(&str, BuildContext)]) -> Plan {
+    let mut world = World::usual();
+    world.contexts = contexts.iter().map(|(name, context)| ((*name).to_owned(), context.clone())).collect();
+    let contexts = world.contexts.keys().cloned().collect();
+    plan(&Request { contexts, ..request(text) }, &world).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn df_078_contexts_stand_for_images() {
+    let image = || BuildContext::Image("debian".to_owned());
+    for name in ["alpine", "docker.io/library/alpine", "alpine:latest"] {
+        let plan = planned_with(&format!("FROM {name}\nCOPY --from={name} /a /b\n"), &[("alpine", image())]);
+        assert!(matches!(&plan.stages[0].base, Base::Image(image) if image.name == "debian"), "{name}");
+        assert_eq!(plan.images.len(), 1, "{name}");
+        assert_eq!(plan.warnings, [], "{name}");
+    }
+    let plan = planned_with("ARG x=alpine:3\nFROM $x\nENV a=1\n", &[("alpine:3", BuildContext::Scratch)]);
+    assert_eq!(plan.stages[0].base, Base::Scratch);
+    let plan = planned_with(
+        "FROM alpine\nCOPY --from=none a b\nRUN x\n",
+        &[("alpine", files()), ("none", BuildContext::Scratch)],
+    );
+    let stage = &plan.stages[0];
+    assert_eq!(stage.base, Base::Scratch);
+    assert_eq!(names_of(&plan), ["[1/3] FROM alpine", "[2/3] COPY --from=none a b", "[3/3] RUN x"]);
+    assert_eq!(history_of(stage)[0], "FROM alpine # buildkit");
+    let froms: Vec<_> = stage
+        .steps
+        .iter()
+        .filter_map(|step| match &step.operation {
+            Operation::Copy(step, from) => Some((step.destination.as_str(), from.clone())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(froms, [("/", CopyFrom::Context("alpine".to_owned())), ("b", CopyFrom::Nothing)]);
+}
+
+#[test]
+fn df_080_a_stage_that_a_context_replaces_is_passed_over() {
+    let text = "FROM missing AS Build\nONBUILD RUN no\nRUN no\nFROM build AS next\nRUN yes\nFROM scratch\nCOPY --from=BUILD a a\nCOPY --from=0 b b\nCOPY --from=next c c\n";
+    let plan = planned_with(text, &[("build", files())]);
+    assert_eq!(
+        names_of(&plan),
+        [
+            "[next 1/2] FROM build",
+            "[next 2/2] RUN yes",
+            "[stage-2 1/3] COPY --from=BUILD a a",
+            "[stage-2 2/3] COPY --from=0 b b",
+            "[stage-2 3/3] COPY --from=next c c",
+        ]
+    );
+    let plan = planned_with(text, &[("build", BuildContext::Image("debian".to_owned()))]);
+    assert!(matches!(plan.stages[0].base, Base::Image(_)));
+    // As a target, too.
+    let mut world = World::usual();
+    world.contexts.insert("build".to_owned(), files());
+    let wanted =
+        Request { target: Some("build".to_owned()), contexts: vec!["build".to_owned()], ..request(text) };
+    let plan = plan_of(&wanted, &world);
+    assert_eq!(names_of(&plan), ["[build 1/1] FROM build"]);
+}
+
+fn plan_of(request: &Request, world: &World) -> Plan {
+    plan(request, world).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn df_078_contexts_that_nothing_uses() {
+    let text = "ARG base=debian\nFROM $base AS one\nRUN --mount=type=tmpfs,target=/x true\nFROM scratch AS assets\nFROM scratch\nCOPY --from=assets a b\n";
+    let said = |name: &str| {
+        let plan = planned_with(text, &[(name, files())]);
+        plan.warnings.iter().map(|warning| warning.text.clone()).collect::<Vec<_>>()
+    };
+    for name in ["debian", "one", "assets"] {
+        assert_eq!(said(name), Vec::<String>::new(), "{name}");
+    }
+    assert_eq!(said("asset"), ["the build context asset is not used (did you mean assets?)"]);
 }
 
 #[test]
@@ -120,7 +204,7 @@ fn df_075_platforms_of_stages() {
 
 #[test]
 fn df_033_heredocs_need_no_context() {
-    let world = World { contexts: Vec::new(), ..World::usual() };
+    let world = World { has_context: false, ..World::usual() };
     let text = "FROM scratch\nENV who=you\nCOPY <<a <<'b' /\nhello $who\na\n$who\nb\n";
     let plan = plan(&request(text), &world).expect("a plan");
     let Operation::Copy(step, from) = &plan.stages[0].steps[0].operation else { panic!("no COPY") };

@@ -5,14 +5,9 @@ mod text;
 
 use builder::{Checked, Outline, Target};
 
-use super::inputs::CommandSession;
-use super::secrets::Secrets;
-use super::{Args, explain, inputs, outputs, request, say_warnings};
+use super::{Work, explain, say_warnings};
 use crate::cli::Context;
 use crate::failure::Outcome;
-use crate::network::{Fetcher, Policy};
-use crate::progress::Progress;
-use crate::signals;
 
 /// What to do with a Dockerfile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,37 +80,27 @@ enum Answer {
 }
 
 /// Does something else than building.
-pub fn run(context: &Context, args: &Args, call: Call, inputs: inputs::Inputs) -> Outcome<u8> {
-    let request = request(args, inputs.dockerfile.clone(), &outputs::parse(&[])?)?;
-    if call.method == Method::Targets {
-        let targets =
-            builder::targets(&request.dockerfile).map_err(|error| explain(context, &request, error))?;
-        print(context, call, &request, &Answer::Targets(targets))?;
-        return Ok(0);
-    }
-    let progress = args.progress.quiet_when(args.quiet);
-    let store = context.store_with(&progress)?;
-    let policy = if args.pull { Policy::Always } else { Policy::Missing };
-    let fetcher = Fetcher::new(&store, &args.registries, policy)?;
-    let session = CommandSession::new(inputs, fetcher, outputs::parse(&[])?, Secrets::default());
-    let cancel = signals::cancel_on_signal()?;
-    let progress = Progress::start(&progress, context.printer)?;
-    if call.method == Method::Outline {
-        let outline = builder::outline(&store, &request, &session, &progress.events(), &cancel);
-        progress.finish();
-        let outline = outline.map_err(|error| explain(context, &request, error))?;
-        print(context, call, &request, &Answer::Outline(outline))?;
-        return Ok(0);
-    }
-    let checked = builder::check(&store, &request, &session, &progress.events(), &cancel);
+pub fn run(context: &Context, call: Call, work: &Work<'_>) -> Outcome<u8> {
+    let Work { store, request, session, progress, cancel } = work;
+    let answer = match call.method {
+        Method::Targets => builder::targets(&request.dockerfile).map(Answer::Targets),
+        Method::Outline => {
+            builder::outline(store, request, session, &progress.events(), cancel).map(Answer::Outline)
+        }
+        Method::Build | Method::Check => {
+            Ok(Answer::Checked(builder::check(store, request, session, &progress.events(), cancel)))
+        }
+    };
     progress.finish();
-    say_warnings(context, &progress, &request, &checked.warnings);
-    let found = !checked.findings.is_empty();
-    let answer = Answer::Checked(checked);
-    print(context, call, &request, &answer)?;
+    let answer = answer.map_err(|error| explain(context, request, error))?;
+    if let Answer::Checked(checked) = &answer {
+        say_warnings(context, progress, request, &checked.warnings);
+    }
+    print(context, call, request, &answer)?;
     match answer {
-        Answer::Checked(Checked { error: Some(error), .. }) => Err(explain(context, &request, error)),
-        _ => Ok(u8::from(found && !call.ignores_status)),
+        Answer::Checked(Checked { error: Some(error), .. }) => Err(explain(context, request, error)),
+        Answer::Checked(checked) => Ok(u8::from(!checked.findings.is_empty() && !call.ignores_status)),
+        Answer::Outline(_) | Answer::Targets(_) => Ok(0),
     }
 }
 

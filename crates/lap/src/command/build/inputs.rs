@@ -1,58 +1,44 @@
-//! What a build reads: the Dockerfile, the context, the ignore file.
+//! What a build reads before it begins: the Dockerfile and the ignore file (DF-026, DF-184).
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
-use base::{Classified, IoContext, Kind};
-use builder::{
-    BuildWarning, DockerfileText, Download, DownloadRequest, IgnoreText, ImageRequest, LocalContext,
-    NoDownload, NoImage, Session,
-};
-use distribution::web;
+use base::{IoContext, Kind};
+use builder::{DockerfileText, IgnoreText, LocalContext};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use super::outputs::Outputs;
-use super::secrets::Secrets;
-use super::{Stream, read_limited};
+use super::bring::Brought;
+use super::read_limited;
 use crate::failure::{Failure, Outcome};
-use crate::network::Fetcher;
 
 /// Far more than any Dockerfile has, heredocs included.
 const MAX_DOCKERFILE_SIZE: u64 = 16 << 20;
 /// Far more than any ignore file has.
 const MAX_IGNORE_SIZE: u64 = 4 << 20;
+/// The names of a Dockerfile that is not named; the first that is there counts.
+const DOCKERFILES: [&str; 3] = ["Dockerfile", "dockerfile", "Containerfile"];
+/// The names of a context's ignore file.
+const IGNORE_FILES: [&str; 2] = [".dockerignore", ".containerignore"];
 
 /// Read before the build begins.
 pub struct Inputs {
     /// The Dockerfile.
     pub dockerfile: DockerfileText,
-    /// The context; none for `lap build -`.
+    /// The context; none for a Dockerfile alone.
     pub context: Option<LocalContext>,
 }
 
-/// Finds and reads the Dockerfile and the ignore file (DF-026, DF-081, DF-184).
-pub fn read(context: &Path, file: Option<&Path>) -> Outcome<Inputs> {
-    let is_stdin = |path: &Path| path.as_os_str() == "-";
-    refuse_remote(context)?;
-    if is_stdin(context) {
-        if file.is_some_and(|file| !is_stdin(file)) {
-            return Err(Failure::new(Kind::Unsupported, "a context from standard input is not supported")
-                .hint("unpack it, and name the directory"));
-        }
-        return Ok(Inputs { dockerfile: from_stdin()?, context: None });
-    }
-    let metadata = std::fs::metadata(context).context("open the context", context)?;
-    if !metadata.is_dir() {
-        return Err(Failure::new(
-            Kind::Invalid,
-            format!("the context {} is not a directory", base::text::path(context)),
-        )
-        .hint("name the directory that COPY copies from; the Dockerfile is named with -f"));
-    }
+/// Whether the standard input is meant.
+pub fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Finds and reads the Dockerfile and the ignore file of a directory of the user.
+pub fn of_directory(context: &Path, file: Option<&Path>) -> Outcome<Inputs> {
     let (path, dockerfile) = match file {
-        Some(file) if is_stdin(file) => (None, from_stdin()?),
+        Some(file) if is_stdin(file) => (None, dockerfile_of("-".to_owned(), io::stdin().lock())?),
         Some(file) => (Some(file.to_owned()), from_file(file)?),
         None => {
             let path = default_dockerfile(context)?;
@@ -61,22 +47,72 @@ pub fn read(context: &Path, file: Option<&Path>) -> Outcome<Inputs> {
         }
     };
     let ignore = ignore_file(context, path.as_deref())?;
-    Ok(Inputs { dockerfile, context: Some(LocalContext { root: context.to_owned(), ignore }) })
+    let context = LocalContext { root: context.to_owned(), origin: None, ignore };
+    Ok(Inputs { dockerfile, context: Some(context) })
 }
 
-fn refuse_remote(context: &Path) -> Outcome {
-    let text = context.to_string_lossy();
-    let remote =
-        ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|prefix| text.starts_with(prefix));
-    if remote && !context.exists() {
-        return Err(Failure::new(Kind::Unsupported, "contexts from the network are not supported")
-            .hint("clone or download it, and name the directory"));
+/// The same for files that were brought here: the Dockerfile is one of them, and no link leads out of them.
+pub fn of_brought(brought: &Brought, file: Option<&Path>) -> Outcome<Inputs> {
+    let (name, dockerfile) = match file {
+        Some(file) if is_stdin(file) => (None, dockerfile_of("-".to_owned(), io::stdin().lock())?),
+        Some(file) => match inside(brought, file, MAX_DOCKERFILE_SIZE)? {
+            Some(bytes) => (Some(file), DockerfileText { name: file.to_string_lossy().into_owned(), bytes }),
+            None => {
+                let message = format!("there is no {} in the context", base::text::path(file));
+                return Err(Failure::new(Kind::NotFound, message)
+                    .hint("-f names a file of the context, by its path in there"));
+            }
+        },
+        None => {
+            let mut found = None;
+            for name in DOCKERFILES {
+                if found.is_none() {
+                    let bytes = inside(brought, Path::new(name), MAX_DOCKERFILE_SIZE)?;
+                    found = bytes.map(|bytes| (name, bytes));
+                }
+            }
+            let (name, bytes) = found.ok_or_else(|| {
+                Failure::new(Kind::NotFound, "there is no Dockerfile in the context").hint("name one with -f")
+            })?;
+            (Some(Path::new(name)), DockerfileText { name: name.to_owned(), bytes })
+        }
+    };
+    Ok(Inputs { dockerfile, context: Some(context_of(brought, name)?) })
+}
+
+/// Files that were brought here as a context, with the ignore file of this Dockerfile, else their own.
+pub fn context_of(brought: &Brought, dockerfile: Option<&Path>) -> Outcome<LocalContext> {
+    let mut ignore = None;
+    for path in dockerfile.map(beside).into_iter().chain(IGNORE_FILES.map(PathBuf::from)) {
+        if ignore.is_none() {
+            let bytes = inside(brought, &path, MAX_IGNORE_SIZE)?;
+            ignore = bytes.map(|bytes| IgnoreText { name: path.to_string_lossy().into_owned(), bytes });
+        }
     }
-    Ok(())
+    Ok(LocalContext { root: brought.root.clone(), origin: Some(brought.origin.clone()), ignore })
+}
+
+/// Reads a file of a directory that may hold anything; `None` when there is none.
+fn inside(brought: &Brought, path: &Path, limit: u64) -> Outcome<Option<Vec<u8>>> {
+    let root = &brought.root;
+    let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(root, directory, Mode::empty()).context("open", root)?;
+    // A pipe is not waited for.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let file = match rustix::fs::openat2(&directory, path, flags, Mode::empty(), resolve) {
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+        result => File::from(result.context("open", path)?),
+    };
+    if !file.metadata().context("stat", path)?.is_file() {
+        return Err(Failure::new(Kind::Invalid, format!("{} is not a file", base::text::path(path)))
+            .hint("put a file in its place"));
+    }
+    read_limited(path, &mut &file, limit).map(Some)
 }
 
 fn default_dockerfile(context: &Path) -> Outcome<PathBuf> {
-    for name in ["Dockerfile", "dockerfile", "Containerfile"] {
+    for name in DOCKERFILES {
         let path = context.join(name);
         if path.exists() {
             refuse_pipe(&path)?;
@@ -102,19 +138,23 @@ fn from_file(path: &Path) -> Outcome<DockerfileText> {
     Ok(DockerfileText { name: path.to_string_lossy().into_owned(), bytes })
 }
 
-fn from_stdin() -> Outcome<DockerfileText> {
-    let bytes = read_limited(Path::new("standard input"), &mut io::stdin().lock(), MAX_DOCKERFILE_SIZE)?;
-    Ok(DockerfileText { name: "-".to_owned(), bytes })
+/// A Dockerfile that comes through a stream.
+pub fn dockerfile_of(name: String, mut stream: impl Read) -> Outcome<DockerfileText> {
+    let called = if name == "-" { "standard input" } else { &name };
+    let bytes = read_limited(Path::new(called), &mut stream, MAX_DOCKERFILE_SIZE)?;
+    Ok(DockerfileText { name, bytes })
+}
+
+/// The name of the ignore file of a Dockerfile alone.
+fn beside(dockerfile: &Path) -> PathBuf {
+    let mut name = dockerfile.as_os_str().to_owned();
+    name.push(".dockerignore");
+    PathBuf::from(name)
 }
 
 /// The ignore file of this Dockerfile, else that of the context (DF-184).
-fn ignore_file(context: &Path, dockerfile: Option<&Path>) -> Outcome<Option<IgnoreText>> {
-    let own = dockerfile.map(|path| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".dockerignore");
-        PathBuf::from(name)
-    });
-    for path in own.into_iter().chain([context.join(".dockerignore"), context.join(".containerignore")]) {
+pub fn ignore_file(context: &Path, dockerfile: Option<&Path>) -> Outcome<Option<IgnoreText>> {
+    for path in dockerfile.map(beside).into_iter().chain(IGNORE_FILES.map(|name| context.join(name))) {
         refuse_pipe(&path)?;
         match File::open(&path) {
             Ok(mut file) => {
@@ -126,80 +166,4 @@ fn ignore_file(context: &Path, dockerfile: Option<&Path>) -> Outcome<Option<Igno
         }
     }
     Ok(None)
-}
-
-/// The session of a command: its context, the images it fetches, its outputs.
-pub struct CommandSession {
-    context: Option<LocalContext>,
-    fetcher: Fetcher,
-    outputs: Mutex<Outputs>,
-    warnings: Mutex<Vec<BuildWarning>>,
-    secrets: Secrets,
-}
-
-impl CommandSession {
-    /// From what was read and asked for.
-    pub fn new(inputs: Inputs, fetcher: Fetcher, outputs: Outputs, secrets: Secrets) -> Self {
-        Self {
-            context: inputs.context,
-            fetcher,
-            outputs: Mutex::new(outputs),
-            warnings: Mutex::default(),
-            secrets,
-        }
-    }
-
-    /// What the build looked askance at.
-    pub fn take_warnings(&self) -> Vec<BuildWarning> {
-        std::mem::take(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The build has succeeded: the outputs get their names.
-    pub fn commit(self) -> Outcome {
-        self.outputs.into_inner().unwrap_or_else(PoisonError::into_inner).commit()
-    }
-}
-
-impl Session for CommandSession {
-    fn context(&self, name: &str) -> io::Result<Option<LocalContext>> {
-        Ok(self.context.clone().filter(|_| name.is_empty()))
-    }
-
-    fn image(&self, request: &ImageRequest<'_>) -> Result<(), NoImage> {
-        let ImageRequest { name, is_there, platform, events, cancel } = *request;
-        self.fetcher.fetch(name, is_there, platform, events, cancel).map_err(|error| NoImage {
-            kind: error.kind(),
-            hint: error.hint(),
-            reason: Failure::from(error).message(),
-        })
-    }
-
-    fn download(&self, request: &DownloadRequest<'_>) -> Result<Download, NoDownload> {
-        let DownloadRequest { url, known, path, limit, progress, cancel } = *request;
-        let wanted = web::Wanted { url, known, path, limit, progress, cancel };
-        match self.fetcher.download(&wanted) {
-            Ok(web::Fetched::Unchanged) => Ok(Download::Unchanged),
-            Ok(web::Fetched::Whole(version)) => {
-                let mtime = web::time(&version);
-                Ok(Download::Whole { version, mtime })
-            }
-            Err(error) => Err(NoDownload {
-                kind: error.kind(),
-                hint: error.hint(),
-                reason: Failure::from(error).message(),
-            }),
-        }
-    }
-
-    fn warned(&self, warnings: &[BuildWarning]) {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(warnings);
-    }
-
-    fn secret(&self, id: &str) -> io::Result<Option<Vec<u8>>> {
-        self.secrets.read(id)
-    }
-
-    fn output(&self, export: usize) -> io::Result<Stream> {
-        self.outputs.lock().unwrap_or_else(PoisonError::into_inner).stream(export)
-    }
 }

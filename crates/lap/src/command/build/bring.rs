@@ -1,0 +1,150 @@
+//! Contexts that are not directories of the user: unpacked into a temporary directory of the store, which goes when the build has ended.
+//!
+//! What comes from elsewhere is not trusted: the archive is unpacked by [`layer::unpack`], and nothing in it is followed out of the directory.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use base::task::{Counted, Task};
+use base::{Cancel, Events, IoContext, Kind};
+use builder::DockerfileText;
+use distribution::{DistributionError, web};
+use layer::{LayerError, unpack};
+use store::{Store, TempDir};
+
+use super::inputs::{self, Inputs};
+use super::source::{Remote, Source};
+use crate::failure::{Failure, Outcome};
+use crate::network::Fetcher;
+
+/// The largest context that is downloaded, as it comes: as large as the largest file that ADD takes.
+const MAX_DOWNLOAD: u64 = 64 << 30;
+
+/// Files that were brought here for one build.
+pub struct Brought {
+    /// Where they are.
+    pub root: PathBuf,
+    /// Where they came from: what they are known by in the next build.
+    pub origin: String,
+    /// Removed with this.
+    _directory: TempDir,
+}
+
+/// What is at an address.
+pub enum Found {
+    /// Files.
+    Files(Brought),
+    /// A Dockerfile, and no context.
+    Dockerfile(DockerfileText),
+}
+
+/// Brings contexts here.
+pub struct Bringer<'a> {
+    /// Where they are put.
+    pub store: &'a Store,
+    /// Downloads.
+    pub fetcher: &'a Fetcher,
+    /// Hears how far it has come.
+    pub events: &'a Events,
+    /// Stops it.
+    pub cancel: &'a Cancel,
+}
+
+/// What a build begins with, wherever it is; and what has to be kept until it has ended.
+pub fn inputs(
+    bringer: &Bringer<'_>,
+    source: Source,
+    file: Option<&Path>,
+) -> Outcome<(Inputs, Option<Brought>)> {
+    let found = match source {
+        Source::Here(inputs) => return Ok((inputs, None)),
+        Source::Archive(archive) => {
+            Found::Files(bringer.archive(archive, "the context from standard input", "-")?)
+        }
+        Source::Remote(remote) => bringer.remote(&remote)?,
+    };
+    match (found, file) {
+        (Found::Files(brought), file) => Ok((inputs::of_brought(&brought, file)?, Some(brought))),
+        (Found::Dockerfile(dockerfile), None) => Ok((Inputs { dockerfile, context: None }, None)),
+        (Found::Dockerfile(dockerfile), Some(file)) => {
+            let (name, file) = (base::text::line(&dockerfile.name), base::text::path(file));
+            Err(Failure::new(Kind::Invalid, format!("{name} is a Dockerfile, and -f names {file}"))
+                .hint("leave -f out, or give the address of a tar"))
+        }
+    }
+}
+
+impl Bringer<'_> {
+    /// What is at an address.
+    pub fn remote(&self, remote: &Remote) -> Outcome<Found> {
+        match remote {
+            Remote::Web(url) => self.web(url),
+            Remote::Git(url) => self.git(url).map(Found::Files),
+        }
+    }
+
+    /// The files of an archive.
+    pub fn archive(&self, archive: Box<dyn Read + Send>, name: &str, origin: &str) -> Outcome<Brought> {
+        let directory = self.store.temp_dir("context")?;
+        let root = self.unpack(archive, name, &directory)?;
+        Ok(Brought { root, origin: origin.to_owned(), _directory: directory })
+    }
+
+    fn unpack(&self, archive: Box<dyn Read + Send>, name: &str, directory: &TempDir) -> Outcome<PathBuf> {
+        let unpacked = Task::run(self.events, format!("unpack {name}"), |task| {
+            let archive = Counted { inner: archive, count: task.count(None) };
+            let unpacked = unpack::unpack(Box::new(archive), directory, self.cancel)?;
+            unpacked.warnings.iter().for_each(|warning| task.say(warning));
+            Ok::<_, LayerError>(unpacked)
+        });
+        self.cancel.check()?;
+        Ok(unpacked?.root)
+    }
+
+    fn web(&self, url: &str) -> Outcome<Found> {
+        let directory = self.store.temp_dir("context")?;
+        let path = directory.path().join("download");
+        let shown = builder::copy::shown(url);
+        Task::run(self.events, format!("download {}", base::text::line(&shown)), |task| {
+            let count = std::cell::RefCell::new(task.count(None));
+            let progress = |bytes, _| count.borrow_mut().set(bytes);
+            let wanted = web::Wanted {
+                url,
+                known: None,
+                path: &path,
+                limit: MAX_DOWNLOAD,
+                progress: &progress,
+                cancel: self.cancel,
+            };
+            let fetched = self.fetcher.download(&wanted)?;
+            count.borrow().end();
+            Ok::<_, DistributionError>(fetched)
+        })?;
+        if self.is_archive(&path)? {
+            let root =
+                self.unpack(Box::new(File::open(&path).context("open", &path)?), &shown, &directory)?;
+            std::fs::remove_file(&path).context("remove", &path)?;
+            let origin = url.to_owned();
+            return Ok(Found::Files(Brought { root, origin, _directory: directory }));
+        }
+        let file = File::open(&path).context("open", &path)?;
+        Ok(Found::Dockerfile(inputs::dockerfile_of(shown, file)?))
+    }
+
+    fn is_archive(&self, path: &Path) -> Outcome<bool> {
+        let mut beginning = Vec::new();
+        let file = File::open(path).context("open", path)?;
+        file.take(unpack::BEGINNING as u64).read_to_end(&mut beginning).context("read", path)?;
+        Ok(unpack::begins_archive(&beginning))
+    }
+
+    fn git(&self, url: &str) -> Outcome<Brought> {
+        let url = base::text::line(&builder::copy::shown(url)).into_owned();
+        Err(Failure::new(
+            Kind::Unsupported,
+            format!("{url} is a git repository, which cannot be a context yet"),
+        )
+        .hint("clone it, and name the directory"))
+    }
+}

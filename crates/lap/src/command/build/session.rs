@@ -1,0 +1,158 @@
+//! The session of a command: its contexts, the images it fetches, its secrets, its outputs.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use base::{Classified, Kind};
+use builder::{
+    BuildContext, BuildWarning, ContextRequest, Download, DownloadRequest, ImageRequest, LocalContext,
+    NoContext, NoDownload, NoImage, Session,
+};
+use distribution::web;
+use store::Store;
+
+use super::Stream;
+use super::bring::{Bringer, Brought, Found};
+use super::inputs;
+use super::outputs::Outputs;
+use super::secrets::Secrets;
+use super::source::Named;
+use crate::failure::{Failure, Outcome};
+use crate::network::Fetcher;
+
+/// What a build asks for.
+pub struct CommandSession {
+    store: Store,
+    context: Option<LocalContext>,
+    named: BTreeMap<String, Named>,
+    /// Named contexts that were asked for, and what was brought for them.
+    contexts: Mutex<BTreeMap<String, (BuildContext, Option<Brought>)>>,
+    fetcher: Fetcher,
+    outputs: Mutex<Outputs>,
+    warnings: Mutex<Vec<BuildWarning>>,
+    secrets: Secrets,
+}
+
+/// What was asked for on the command line.
+pub struct Asked {
+    /// The main context.
+    pub context: Option<LocalContext>,
+    /// The named ones.
+    pub named: BTreeMap<String, Named>,
+    /// Where results go.
+    pub outputs: Outputs,
+    /// What steps may know.
+    pub secrets: Secrets,
+}
+
+impl CommandSession {
+    /// From what was read and asked for.
+    pub fn new(store: &Store, fetcher: Fetcher, asked: Asked) -> Self {
+        Self {
+            store: store.clone(),
+            context: asked.context,
+            named: asked.named,
+            contexts: Mutex::default(),
+            fetcher,
+            outputs: Mutex::new(asked.outputs),
+            warnings: Mutex::default(),
+            secrets: asked.secrets,
+        }
+    }
+
+    /// What the build looked askance at.
+    pub fn take_warnings(&self) -> Vec<BuildWarning> {
+        std::mem::take(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The build has succeeded: the outputs get their names.
+    pub fn commit(self) -> Outcome {
+        self.outputs.into_inner().unwrap_or_else(PoisonError::into_inner).commit()
+    }
+
+    fn bring(&self, named: &Named, request: &ContextRequest<'_>) -> Outcome<(BuildContext, Option<Brought>)> {
+        let remote = match named {
+            Named::Directory(root) => {
+                let ignore = inputs::ignore_file(root, None)?;
+                let context = LocalContext { root: root.clone(), origin: None, ignore };
+                return Ok((BuildContext::Files(context), None));
+            }
+            Named::Image(image) => return Ok((BuildContext::Image(image.clone()), None)),
+            Named::Scratch => return Ok((BuildContext::Scratch, None)),
+            Named::Remote(remote) => remote,
+        };
+        let (events, cancel) = (request.events, request.cancel);
+        let bringer = Bringer { store: &self.store, fetcher: &self.fetcher, events, cancel };
+        match bringer.remote(remote)? {
+            Found::Files(brought) => {
+                Ok((BuildContext::Files(inputs::context_of(&brought, None)?), Some(brought)))
+            }
+            Found::Dockerfile(file) => Err(Failure::new(
+                Kind::Invalid,
+                format!("what is at {} is not an archive", base::text::line(&file.name)),
+            )
+            .hint("a named context on the web is a tar, plain or compressed; ADD takes single files")),
+        }
+    }
+}
+
+impl Session for CommandSession {
+    fn context(&self, request: &ContextRequest<'_>) -> Result<Option<BuildContext>, NoContext> {
+        if request.name.is_empty() {
+            return Ok(self.context.clone().map(BuildContext::Files));
+        }
+        let Some(named) = self.named.get(request.name) else { return Ok(None) };
+        // Whoever asks for one while another is brought waits: this is before anything is executed.
+        let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((context, _)) = contexts.get(request.name) {
+            return Ok(Some(context.clone()));
+        }
+        let brought = self.bring(named, request).map_err(|failure| NoContext {
+            kind: failure.kind(),
+            hint: failure.first_hint(),
+            reason: failure.message(),
+        })?;
+        let context = brought.0.clone();
+        contexts.insert(request.name.to_owned(), brought);
+        Ok(Some(context))
+    }
+
+    fn image(&self, request: &ImageRequest<'_>) -> Result<(), NoImage> {
+        let ImageRequest { name, is_there, platform, events, cancel } = *request;
+        self.fetcher.fetch(name, is_there, platform, events, cancel).map_err(|error| NoImage {
+            kind: error.kind(),
+            hint: error.hint(),
+            reason: Failure::from(error).message(),
+        })
+    }
+
+    fn download(&self, request: &DownloadRequest<'_>) -> Result<Download, NoDownload> {
+        let DownloadRequest { url, known, path, limit, progress, cancel } = *request;
+        let wanted = web::Wanted { url, known, path, limit, progress, cancel };
+        match self.fetcher.download(&wanted) {
+            Ok(web::Fetched::Unchanged) => Ok(Download::Unchanged),
+            Ok(web::Fetched::Whole(version)) => {
+                let mtime = web::time(&version);
+                Ok(Download::Whole { version, mtime })
+            }
+            Err(error) => Err(NoDownload {
+                kind: error.kind(),
+                hint: error.hint(),
+                reason: Failure::from(error).message(),
+            }),
+        }
+    }
+
+    fn warned(&self, warnings: &[BuildWarning]) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(warnings);
+    }
+
+    fn secret(&self, id: &str) -> io::Result<Option<Vec<u8>>> {
+        self.secrets.read(id)
+    }
+
+    fn output(&self, export: usize) -> io::Result<Stream> {
+        self.outputs.lock().unwrap_or_else(PoisonError::into_inner).stream(export)
+    }
+}
