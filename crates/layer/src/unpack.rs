@@ -188,7 +188,7 @@ impl Unpacking<'_> {
 
     /// Makes the directories above an entry that are not there: the archive does not have them itself. Entries come in the order of a table.
     fn make_parents(&mut self, path: &[u8]) -> Result<()> {
-        let parent = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash);
+        let parent = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         let parent = path.get(..parent).unwrap_or_default();
         if parent == self.above {
             return Ok(());

@@ -316,3 +316,18 @@ fn a_step_that_two_stages_share_runs_once() {
     let ids: Vec<&str> = seen.lines().collect();
     assert!(ids.len() == 2 && ids[0] == ids[1], "{seen}");
 }
+
+#[test]
+fn df_076_a_base_for_another_platform_is_a_warning_and_stays_what_it_is() {
+    let lap = Environment::with_base();
+    let tar = lap.path("base.tar");
+    lap.lap(["import", "--platform", "linux/s390x", tar.to_str().expect("text"), "other:1"]).success();
+    let ran = lap.build("FROM other:1\nCOPY Dockerfile /\n").success();
+    let said =
+        "InvalidBaseImagePlatform: Base image other:1 was pulled with platform \"linux/s390x\", expected";
+    assert!(ran.stderr.contains(said) && ran.stderr.contains("Dockerfile:1"), "{}", ran.stderr);
+    assert_eq!(lap.inspect("app", ".Architecture"), "s390x");
+    // One that is asked for is what was expected.
+    let ran = lap.lap(["build", "--platform", "linux/s390x", "context"]).success();
+    assert!(!ran.stderr.contains("InvalidBaseImagePlatform"), "{}", ran.stderr);
+}
