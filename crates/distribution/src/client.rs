@@ -1,11 +1,11 @@
 //! The client: what all work of one command shares.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use base::Cancel;
-use image::Reference;
+use image::{Digest, Reference};
 
 use crate::authn::Authorizer;
 use crate::credentials::{self, Credential};
@@ -13,6 +13,7 @@ use crate::host::Host;
 use crate::http::Http;
 use crate::mirrored::Mirrored;
 use crate::places::{self, Place};
+use crate::ranges::Parts;
 use crate::registry::Registry;
 use crate::retry::Gate;
 use crate::{Config, Result};
@@ -20,6 +21,7 @@ use crate::{Config, Result};
 /// Connections to registries, and what was learned of them. Work of several threads shares it.
 pub struct Client {
     pub(crate) http: Http,
+    pub(crate) parts: Parts,
     hosts: Mutex<HashMap<Host, Arc<HostState>>>,
 }
 
@@ -33,6 +35,8 @@ pub(crate) struct HostState {
     /// Whether it has ever answered anything.
     pub answered: AtomicBool,
     pub gate: Gate,
+    /// The blobs that were asked for.
+    pub asked: Mutex<HashSet<Digest>>,
     /// Two repositories may belong to two users (RC-035).
     authorizers: Mutex<Vec<Arc<Authorizer>>>,
 }
@@ -52,7 +56,7 @@ impl HostState {
 impl Client {
     /// A client that has not talked to anybody yet.
     pub fn new(config: Config) -> Result<Self> {
-        Ok(Self { http: Http::new(config)?, hosts: Mutex::default() })
+        Ok(Self { http: Http::new(config)?, parts: Parts::default(), hosts: Mutex::default() })
     }
 
     pub(crate) fn host(&self, host: &Host) -> Arc<HostState> {

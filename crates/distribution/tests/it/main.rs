@@ -10,4 +10,5 @@ mod listing;
 mod mirrors;
 mod pull;
 mod push;
+mod ranges;
 mod referrers;
