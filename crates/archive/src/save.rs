@@ -11,7 +11,7 @@ use image::{Descriptor, Digest, ImageId, Reference};
 use layer::Encoding;
 use store::{Lease, Store};
 
-use self::plan::{Plan, Planner};
+use self::plan::{Nowhere, Plan, Planner};
 use crate::ArchiveError;
 use crate::format::{INDEX, LAYOUT, MANIFEST, blob_path};
 use crate::writer::Writer;
@@ -50,7 +50,7 @@ pub fn save(
     cancel: &Cancel,
 ) -> Result<Vec<Descriptor>, ArchiveError> {
     let merged = merged(items);
-    let plans = Planner { store, lease, options, ready: &|_| {}, events, cancel }.plan(&merged)?;
+    let plans = Planner { store, lease, options, outlet: &Nowhere, events, cancel }.plan(&merged)?;
     let mut archive = Writer::new(out);
     archive.file(LAYOUT, &documents::layout()?)?;
     archive.file(INDEX, &documents::index(&plans)?)?;

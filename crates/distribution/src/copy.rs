@@ -10,7 +10,7 @@
 //! Nothing is written on the way: a blob goes from the source's connection or file straight to where it is wanted, and what is there is not sent.
 
 mod graph;
-mod pipe;
+pub(crate) mod pipe;
 mod remote;
 
 use archive::save::{Item, Options};

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use base::Cancel;
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -84,7 +84,11 @@ impl Http {
         cancel: &'a Cancel,
     ) -> Result<Answer<'a>, DistributionError> {
         cancel.check()?;
-        let Outgoing { method, url, headers, body, trust } = outgoing;
+        let Outgoing { method, url, mut headers, body, trust } = outgoing;
+        if body.is_some_and(Body::is_empty) {
+            // Some servers want to be told that nothing follows.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+        }
         let shown = fault::shown(&url);
         let client = self.client(&url, trust)?;
         let mut request = client.request(method, url).headers(headers);
@@ -197,7 +201,7 @@ impl Answer<'_> {
 
     /// How many bytes the body has, if that is said.
     pub(crate) fn length(&self) -> Option<u64> {
-        self.header(reqwest::header::CONTENT_LENGTH)?.parse().ok()
+        self.header(CONTENT_LENGTH)?.parse().ok()
     }
 
     /// The next piece of the body; `None` at its end.

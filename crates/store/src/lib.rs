@@ -103,7 +103,7 @@ use base::{Cancel, IdMap, IoContext, IoError};
 use image::DiffId;
 use rustix::fs::FlockOperation;
 
-pub use blobs::{Blob, BlobWriter, Blobs, VerifiedBlob};
+pub use blobs::{Blob, BlobWriter, Blobs, GrowingBlob, VerifiedBlob};
 pub use cache::{Cache, StepKey, StepRecord};
 pub use error::StoreError;
 pub use ids::Ownership;

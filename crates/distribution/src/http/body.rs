@@ -47,6 +47,10 @@ impl Body {
         Self::Bytes(Bytes::new())
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::Bytes(bytes) if bytes.is_empty())
+    }
+
     /// Begins to send it.
     pub(super) fn open(&self) -> Result<(reqwest::Body, Arc<Sent>)> {
         let sent = Arc::new(Sent::default());

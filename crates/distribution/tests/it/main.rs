@@ -4,6 +4,7 @@
 mod support;
 
 mod access;
+mod built;
 mod copy;
 mod lab;
 mod listing;

@@ -200,7 +200,7 @@ fn rc_068_a_push_that_was_killed_goes_on_where_it_was() {
     child.wait().expect("it ends");
     let pushed = lap.lap(["push", &name]).success();
     assert!(
-        pushed.stderr.contains(&format!("resumed at {} of ", (16 << 20) + 1_000_000)),
+        pushed.stderr.contains(&format!("resumed at {} ", (16 << 20) + 1_000_000)),
         "{}",
         pushed.stderr
     );
