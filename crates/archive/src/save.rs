@@ -10,7 +10,7 @@ use image::{Descriptor, Digest, ImageId, Reference};
 use layer::Encoding;
 use store::{Lease, Store};
 
-use self::plan::{Plan, Planner};
+use self::plan::{Nowhere, Plan, Planner};
 use crate::ArchiveError;
 use crate::layout::{Archive, Docker, named};
 use base::task::Task;
@@ -48,7 +48,7 @@ pub fn save(
     cancel: &Cancel,
 ) -> Result<Vec<Descriptor>, ArchiveError> {
     let merged = merged(items);
-    let plans = Planner { store, lease, options, ready: &|_| {}, events, cancel }.plan(&merged)?;
+    let plans = Planner { store, lease, options, outlet: &Nowhere, events, cancel }.plan(&merged)?;
     let blobs = blobs(&plans);
     let entries: Vec<Descriptor> = plans.iter().flat_map(entries).collect();
     let docker: Vec<_> =

@@ -1,11 +1,11 @@
 //! The client: what all work of one command shares.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use base::Cancel;
-use image::Reference;
+use image::{Digest, Reference};
 
 use crate::authn::Authorizer;
 use crate::cookies::Jar;
@@ -14,6 +14,7 @@ use crate::host::Host;
 use crate::http::Http;
 use crate::mirrored::Mirrored;
 use crate::places::{self, Place};
+use crate::ranges::Parts;
 use crate::registry::Registry;
 use crate::retry::Gate;
 use crate::warnings::Warnings;
@@ -22,6 +23,7 @@ use crate::{Config, Result};
 /// Connections to registries, and what was learned of them. Work of several threads shares it.
 pub struct Client {
     pub(crate) http: Http,
+    pub(crate) parts: Parts,
     hosts: Mutex<HashMap<Host, Arc<HostState>>>,
     pub(crate) warnings: Warnings,
 }
@@ -37,6 +39,8 @@ pub(crate) struct HostState {
     pub answered: AtomicBool,
     pub gate: Gate,
     pub cookies: Jar,
+    /// The blobs that were asked for.
+    pub asked: Mutex<HashSet<Digest>>,
     /// Two repositories may belong to two users (RC-035).
     authorizers: Mutex<Vec<Arc<Authorizer>>>,
 }
@@ -56,7 +60,12 @@ impl HostState {
 impl Client {
     /// A client that has not talked to anybody yet.
     pub fn new(config: Config) -> Result<Self> {
-        Ok(Self { http: Http::new(config)?, hosts: Mutex::default(), warnings: Warnings::default() })
+        Ok(Self {
+            http: Http::new(config)?,
+            parts: Parts::default(),
+            hosts: Mutex::default(),
+            warnings: Warnings::default(),
+        })
     }
 
     /// What registries want their users to know (RC-113), and nobody was told yet; ready to be shown.

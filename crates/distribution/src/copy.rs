@@ -11,7 +11,7 @@
 
 mod files;
 mod graph;
-mod pipe;
+pub(crate) mod pipe;
 mod remote;
 
 use std::io::Write;

@@ -2,16 +2,20 @@
 //!
 //! When one breaks, or falls silent, the rest is asked for over another one. Each attempt that brings bytes is progress; only
 //! attempts without any are counted. Whoever reads has to verify the digest: nothing here does.
+//!
+//! It begins as one answer. When that is slow, and much is missing, the rest comes in parts over several connections ([`Ranges`]).
 
 use std::io::{self, Read};
+use std::time::Instant;
 
 use bytes::Bytes;
 use image::Descriptor;
-use reqwest::Method;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
+use reqwest::{Method, Url};
 
 use crate::http::Answer;
 use crate::pieces;
+use crate::ranges::{PART, Pace, Ranges};
 use crate::registry::{Call, Registry};
 use crate::retry::{self, Attempts};
 use crate::{DistributionError, Result};
@@ -23,6 +27,12 @@ pub(crate) struct Download<'a> {
     /// How much of it has come; what is before the first byte that is read here came earlier.
     position: u64,
     answer: Option<Answer<'a>>,
+    pace: Pace,
+    /// Where the answer ends, or parts take over.
+    until: u64,
+    ranges: Option<Ranges<'a>>,
+    /// It comes in one stream, whatever happens: so it was refused otherwise, or it is asked for a second time, since what came was wrong.
+    is_whole: bool,
     /// What has come and was not read yet.
     piece: Bytes,
     attempts: Attempts,
@@ -38,6 +48,10 @@ impl<'a> Download<'a> {
             descriptor: descriptor.clone(),
             position,
             answer: None,
+            pace: Pace::default(),
+            until: descriptor.size,
+            ranges: None,
+            is_whole: !registry.asks_first(&descriptor.digest),
             piece: Bytes::new(),
             attempts: Attempts::default(),
             failure: None,
@@ -67,7 +81,7 @@ impl<'a> Download<'a> {
                 Err(error) if retry::may_pass(&error) => Some(error),
                 Err(error) => return Err(error),
             };
-            self.answer = None;
+            self.one_stream();
             match (self.attempts.next_pause(self.registry.patience()), failed) {
                 (Some(pause), _) => retry::sleep(pause, self.registry.cancel)?,
                 (None, Some(error)) => return Err(error),
@@ -78,30 +92,64 @@ impl<'a> Download<'a> {
     }
 
     fn next_piece(&mut self) -> Result<Option<Bytes>> {
+        if self.answer.is_none()
+            && let Some(ranges) = &mut self.ranges
+        {
+            if let Some(piece) = ranges.piece()? {
+                return Ok(Some(piece));
+            }
+            self.one_stream();
+        }
         let mut answer = match self.answer.take() {
             Some(answer) => answer,
             None => self.ask()?,
         };
-        let piece =
-            if self.piece.is_empty() { answer.piece()? } else { Some(std::mem::take(&mut self.piece)) };
-        if piece.is_some() {
-            self.answer = Some(answer);
+        let mut piece = if self.piece.is_empty() {
+            let begun = Instant::now();
+            let piece = answer.piece()?;
+            self.pace.add(begun.elapsed(), piece.as_ref().map_or(0, Bytes::len));
+            piece
+        } else {
+            Some(std::mem::take(&mut self.piece))
+        };
+        if let Some(piece) = &mut piece {
+            let position = self.position + piece.len() as u64;
+            if !self.is_whole
+                && self.ranges.is_none()
+                && self.pace.is_slow(self.until.saturating_sub(position))
+            {
+                self.divide(position + PART, answer.url());
+            }
+            if self.ranges.is_some() && position >= self.until {
+                // What the answer has beyond that comes in parts.
+                piece.truncate(usize::try_from(self.until - self.position).unwrap_or(usize::MAX));
+            } else {
+                self.answer = Some(answer);
+            }
         }
         Ok(piece)
+    }
+
+    /// Asks for parts from a place on; the answer that is being read is read up to there.
+    fn divide(&mut self, begin: u64, from: &Url) {
+        let found = (*from != call(self.registry, &self.descriptor).url).then(|| from.clone());
+        match Ranges::begin(self.registry, &self.descriptor, begin, found) {
+            Some(ranges) => (self.until, self.ranges) = (begin, Some(ranges)),
+            None => self.is_whole = true,
+        }
+    }
+
+    /// From here on it comes in one stream; if that is slow, it may be divided again.
+    fn one_stream(&mut self) {
+        self.answer = None;
+        self.is_whole |= self.ranges.take().is_some_and(|ranges| ranges.is_refused());
+        (self.until, self.pace) = (self.descriptor.size, Pace::default());
     }
 
     /// Asks for what is missing. A registry that gives all of it again is read up to where it is new.
     fn ask(&mut self) -> Result<Answer<'a>> {
         let what = format!("the blob {}", self.descriptor.digest);
-        let mut call = Call {
-            method: Method::GET,
-            url: self.registry.url(&format!("blobs/{}", self.descriptor.digest)),
-            headers: HeaderMap::new(),
-            body: None,
-            scopes: self.registry.scope("pull"),
-            action: format!("give {what}"),
-            again: false,
-        };
+        let mut call = call(self.registry, &self.descriptor);
         if self.position > 0 {
             let range = format!("bytes={}-", self.position);
             call.headers.extend(HeaderValue::from_str(&range).ok().map(|range| (RANGE, range)));
@@ -117,11 +165,11 @@ impl<'a> Download<'a> {
             206 if self.position > 0 => {
                 let begins = answer.header(CONTENT_RANGE).and_then(begin_of);
                 if begins != Some(self.position) {
-                    return self.ask_for_all(&call);
+                    return self.ask_for_all();
                 }
                 Ok(answer)
             }
-            416 if self.position > 0 => self.ask_for_all(&call),
+            416 if self.position > 0 => self.ask_for_all(),
             200 => {
                 if let Some(length) = answer.length().filter(|length| *length != self.descriptor.size) {
                     return Err(self.mismatch(format!("{length} bytes")));
@@ -134,16 +182,9 @@ impl<'a> Download<'a> {
     }
 
     /// Asks again, for everything: the registry does not know ranges, or lies about them.
-    fn ask_for_all(&mut self, call: &Call<'_>) -> Result<Answer<'a>> {
-        let whole = Call {
-            method: Method::GET,
-            url: call.url.clone(),
-            headers: HeaderMap::new(),
-            body: None,
-            scopes: call.scopes.clone(),
-            action: call.action.clone(),
-            again: false,
-        };
+    fn ask_for_all(&mut self) -> Result<Answer<'a>> {
+        self.is_whole = true;
+        let whole = call(self.registry, &self.descriptor);
         let mut answer = self.registry.send(&whole)?;
         if answer.status() != 200 {
             let what = format!("the blob {}", self.descriptor.digest);
@@ -183,6 +224,19 @@ impl Read for Download<'_> {
             return Err(io::Error::other(text));
         }
         Ok(pieces::take(&mut self.piece, buffer))
+    }
+}
+
+/// The request for a blob.
+pub(crate) fn call(registry: &Registry<'_>, blob: &Descriptor) -> Call<'static> {
+    Call {
+        method: Method::GET,
+        url: registry.url(&format!("blobs/{}", blob.digest)),
+        headers: HeaderMap::new(),
+        body: None,
+        scopes: registry.scope("pull"),
+        action: format!("give the blob {}", blob.digest),
+        again: false,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! What is asynchronous ends here: callers block, and are woken by a cancellation, by a byte, or by too long a silence.
 
+mod ahead;
 mod body;
 mod fault;
 mod greeting;
@@ -21,6 +22,7 @@ use reqwest::{Method, StatusCode, Url};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
+pub(crate) use ahead::Ahead;
 pub(crate) use body::Body;
 pub use fault::{Fault, TransportError};
 pub(crate) use fault::{UNKNOWN_AUTHORITY, shown};

@@ -22,7 +22,7 @@
 //! - [`manifests`]: documents, byte for byte, verified, limited in size.
 //! - [`listing`], [`search`], [`delete`]: tags and repositories.
 //! - [`referrers`]: which manifests are about another one.
-//! - `download`: a blob as a stream that goes on behind interruptions.
+//! - `download`: a blob as a stream that goes on behind interruptions; `ranges`: over several connections at a time, when one is slow.
 //! - `places`: where the images of a name may be had, as containerd's and podman's files have it; `mirrored`: a source that goes from one of these places to the next.
 //! - `source`: where images come from; `local`: a layout, an archive, the store; `foreign`: layers that registries need not have.
 //! - [`examine`]: a registry looked at step by step, for a diagnosis.
@@ -75,6 +75,7 @@ mod pages;
 mod parallel;
 mod pieces;
 mod places;
+mod ranges;
 mod registry;
 mod retry;
 mod source;

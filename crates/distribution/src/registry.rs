@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use base::Cancel;
-use image::Reference;
+use image::{Digest, Reference};
 use reqwest::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Url};
 
@@ -18,6 +18,7 @@ use crate::host::Host;
 use crate::http::{Answer, Body, Fault, Outgoing, TransportError};
 use crate::limits::Limits;
 use crate::places::Place;
+use crate::ranges::Parts;
 use crate::retry::{self, Attempts};
 use crate::{DistributionError, Result};
 
@@ -109,6 +110,16 @@ impl<'a> Registry<'a> {
 
     pub(crate) fn patience(&self) -> &crate::config::Patience {
         &self.client.http.config().patience
+    }
+
+    /// Which parts of blobs are on their way.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.client.parts
+    }
+
+    /// Whether a blob is asked for the first time.
+    pub(crate) fn asks_first(&self, blob: &Digest) -> bool {
+        self.state.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(*blob)
     }
 
     /// What the registry and the repository are called, for records.

@@ -5,19 +5,25 @@
 //!                                                     └──────▶ large: chunks ─▶ a PUT that ends it
 //! ```
 //!
+//! A blob may still be growing: then its chunks are sent as they become whole, and its digest, and so whether the registry has it, is known at the end.
+//!
 //! The session of a large blob is noted in the store after each chunk. Whatever goes wrong, the next attempt, of this process or of another one, begins at the top: the
 //! blob may have arrived; else the registry is asked how far the session has come.
 
-use std::io::{Read, Seek, SeekFrom};
+mod blob;
+
+use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base::IoContext;
+use base::Cancelled;
 use base::task::{Count, Task};
 use image::{Descriptor, Digest};
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
 use reqwest::{Method, Url};
-use store::{Lease, Store};
+use store::Store;
 
+use self::blob::Told;
+pub(crate) use self::blob::{Blob, Content, grown, stored};
 use crate::http::{Answer, Body};
 use crate::registry::{Call, Registry, scope};
 use crate::retry::{self, Attempts};
@@ -39,26 +45,15 @@ pub(crate) enum Arrival {
     Sent,
 }
 
-/// The bytes of a blob from a place on, as often as they are needed.
-pub(crate) type Content = Arc<dyn Fn(u64) -> Result<Box<dyn Read + Send>> + Send + Sync>;
-
-/// A blob of the store.
-pub(crate) fn stored(store: &Store, lease: &Lease, digest: Digest) -> Content {
-    let (store, lease) = (store.clone(), lease.clone());
-    Arc::new(move |begin| {
-        let mut blob = store.blobs().open(&lease, &digest)?;
-        blob.file.seek(SeekFrom::Start(begin)).context("seek in", store.blobs().path(&digest))?;
-        Ok(Box::new(blob.file))
-    })
-}
-
 /// One blob, to one repository.
 pub(crate) struct Upload<'a> {
     pub registry: &'a Registry<'a>,
     /// Where sessions are noted.
     pub store: &'a Store,
     pub content: Content,
-    pub descriptor: &'a Descriptor,
+    pub blob: Blob<'a>,
+    /// Under which digest sessions are noted: the blob's, or that of how it is made.
+    pub noted_as: Digest,
     /// Another repository of the registry that may have it.
     pub from: Option<&'a str>,
     pub task: &'a Task<'a>,
@@ -118,7 +113,7 @@ pub(crate) fn is_there(registry: &Registry<'_>, blob: &Descriptor, rights: &str)
 impl Upload<'_> {
     /// Gets the blob there.
     pub(crate) fn run(&self) -> Result<Arrival> {
-        let count = Arc::new(Mutex::new(self.task.count(Some(self.descriptor.size))));
+        let count = Arc::new(Mutex::new(self.task.count(self.blob.known().map(|blob| blob.size))));
         let mut attempts = Attempts::default();
         let mut furthest = 0;
         loop {
@@ -145,7 +140,11 @@ impl Upload<'_> {
     }
 
     fn attempt(&self, count: &Arc<Mutex<Count>>, reached: &mut u64) -> Result<Arrival, Failure> {
-        if is_there(self.registry, self.descriptor, "pull,push")? {
+        // With less than a chunk of it, there is nothing to begin with.
+        self.blob.wait(CHUNK, self.registry.cancel)?;
+        if let Some(blob) = self.blob.known()
+            && is_there(self.registry, &blob, "pull,push")?
+        {
             self.forget()?;
             return Ok(Arrival::There);
         }
@@ -159,21 +158,42 @@ impl Upload<'_> {
             },
         };
         if session.offset > 0 {
-            self.task.say(&format!("resumed at {} of {} bytes", session.offset, self.descriptor.size));
+            let of = self.blob.known().map_or_else(String::new, |blob| format!(" of {}", blob.size));
+            self.task.say(&format!("resumed at {}{of} bytes", session.offset));
         }
-        if self.descriptor.size > session.chunk || session.offset > 0 {
-            while session.offset < self.descriptor.size {
-                self.chunk(&mut session, count)?;
-                *reached = session.offset;
-            }
+        while let Some(end) = self.next_chunk(&session)? {
+            self.chunk(&mut session, end, count)?;
+            *reached = session.offset;
         }
         self.complete(&session, count, is_resumed)?;
         self.forget()?;
         Ok(Arrival::Sent)
     }
 
+    /// Where the next chunk ends; `None` when nothing is left, or all of it goes with the request that ends the session.
+    fn next_chunk(&self, session: &Session) -> Result<Option<u64>, Failure> {
+        let end = self.blob.wait(session.offset.saturating_add(session.chunk), self.registry.cancel)?;
+        let is_small =
+            session.offset == 0 && self.blob.known().is_some_and(|blob| blob.size <= session.chunk);
+        if end < session.offset {
+            self.forget()?;
+            // It is the session of something else.
+            let reason = "it has more of the blob than there is";
+            return Err(Failure::Passing(self.registry.strange(&self.action(), reason)));
+        }
+        Ok((end > session.offset && !is_small).then_some(end))
+    }
+
+    /// For messages.
+    fn action(&self) -> String {
+        match self.blob.known() {
+            Some(blob) => format!("take the blob {}", blob.digest),
+            None => "take a layer".to_owned(),
+        }
+    }
+
     fn forget(&self) -> Result<(), Failure> {
-        Ok(self.store.uploads().remove(&self.registry.full_name(), &self.descriptor.digest)?)
+        Ok(self.store.uploads().remove(&self.registry.full_name(), &self.noted_as)?)
     }
 
     fn call<'c>(&self, method: Method, url: Url) -> Call<'c> {
@@ -183,7 +203,7 @@ impl Upload<'_> {
             headers: HeaderMap::new(),
             body: None,
             scopes: self.registry.scope("pull,push"),
-            action: format!("take the blob {}", self.descriptor.digest),
+            action: self.action(),
             again: false,
         }
     }
@@ -195,13 +215,13 @@ impl Upload<'_> {
 
     /// The session of an earlier attempt, if the registry still knows it.
     fn resumed(&self) -> Result<Option<Session>, Failure> {
-        let noted = self.store.uploads().get(&self.registry.full_name(), &self.descriptor.digest);
+        let noted = self.store.uploads().get(&self.registry.full_name(), &self.noted_as);
         let Some(location) = noted.and_then(|location| Url::parse(&location).ok()) else { return Ok(None) };
         let call = self.call(Method::GET, location.clone());
         let answer = self.registry.send(&call)?;
         let offset = received(&answer);
         match (answer.status().as_u16(), offset) {
-            (204 | 202 | 200, Some(offset)) if offset <= self.descriptor.size => {
+            (204 | 202 | 200, Some(offset)) if self.blob.known().is_none_or(|blob| offset <= blob.size) => {
                 let location = self.registry.location(&answer, &call.action).unwrap_or(location);
                 Ok(Some(Session { location, offset, chunk: CHUNK }))
             }
@@ -214,11 +234,9 @@ impl Upload<'_> {
 
     /// Begins a session; none is needed when the blob could be taken over from another repository (RC-074).
     fn begin(&self) -> Result<Option<Session>, Failure> {
-        if let Some(from) = self.from {
+        if let (Some(from), Some(blob)) = (self.from, self.blob.known()) {
             let mut url = self.registry.url("blobs/uploads/");
-            url.query_pairs_mut()
-                .append_pair("mount", &self.descriptor.digest.to_string())
-                .append_pair("from", from);
+            url.query_pairs_mut().append_pair("mount", &blob.digest.to_string()).append_pair("from", from);
             let mut call = self.call(Method::POST, url);
             call.scopes.insert(scope(from, "pull"));
             let body = Body::empty();
@@ -249,8 +267,7 @@ impl Upload<'_> {
     }
 
     /// Sends the next chunk, and notes how far that has come.
-    fn chunk(&self, session: &mut Session, count: &Arc<Mutex<Count>>) -> Result<(), Failure> {
-        let end = session.offset.saturating_add(session.chunk).min(self.descriptor.size);
+    fn chunk(&self, session: &mut Session, end: u64, count: &Arc<Mutex<Count>>) -> Result<(), Failure> {
         let body = self.body(session.offset, end, count);
         let mut call = self.call(Method::PATCH, session.location.clone());
         call.body = Some(&body);
@@ -277,7 +294,7 @@ impl Upload<'_> {
 
     fn note(&self, session: &Session) -> Result<(), Failure> {
         let name = self.registry.full_name();
-        Ok(self.store.uploads().set(&name, &self.descriptor.digest, session.location.as_str())?)
+        Ok(self.store.uploads().set(&name, &self.noted_as, session.location.as_str())?)
     }
 
     /// Ends the session: with the whole blob, when nothing of it was sent before.
@@ -288,9 +305,11 @@ impl Upload<'_> {
         is_resumed: bool,
     ) -> Result<(), Failure> {
         let mut url = session.location.clone();
-        url.query_pairs_mut().append_pair("digest", &self.descriptor.digest.to_string());
+        // What was sent to its end is complete.
+        let blob = self.blob.known().ok_or(DistributionError::from(Cancelled))?;
+        url.query_pairs_mut().append_pair("digest", &blob.digest.to_string());
         let body = match session.offset {
-            0 => self.body(0, self.descriptor.size, count),
+            0 => self.body(0, blob.size, count),
             _ => Body::empty(),
         };
         let mut call = self.call(Method::PUT, url);
@@ -334,18 +353,4 @@ fn received(answer: &Answer<'_>) -> Option<u64> {
     let last: u64 =
         range.trim().strip_prefix("bytes=").unwrap_or(range.trim()).split_once('-')?.1.parse().ok()?;
     Some(if last == 0 { 0 } else { last + 1 })
-}
-
-/// A reader that tells how far it is.
-struct Told<R> {
-    inner: R,
-    count: Arc<Mutex<Count>>,
-}
-
-impl<R: Read> Read for Told<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.count.lock().unwrap_or_else(PoisonError::into_inner).add(count);
-        Ok(count)
-    }
 }

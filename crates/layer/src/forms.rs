@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base::Cancel;
 use image::{ChainId, Descriptor, DiffId, Digest, MediaType};
 use store::table::EntryKind;
-use store::{Layer, LayerBlob, Lease, Store};
+use store::{BlobWriter, GrowingBlob, Layer, LayerBlob, Lease, Store};
 
 use crate::compress::Compressor;
 use crate::{Encoding, LayerError, Result, apply};
@@ -147,6 +147,19 @@ pub fn blob(
     threads: usize,
     cancel: &Cancel,
 ) -> Result<Descriptor> {
+    blob_watched(store, lease, layer, encoding, threads, &|_| {}, cancel)
+}
+
+/// Like [`blob`]; when it is made now, `watch` gets it as soon as its first byte can be written, to be read while it grows.
+pub fn blob_watched(
+    store: &Store,
+    lease: &Lease,
+    layer: &Layer,
+    encoding: Encoding,
+    threads: usize,
+    watch: &dyn Fn(GrowingBlob),
+    cancel: &Cancel,
+) -> Result<Descriptor> {
     if encoding == Encoding::Plain {
         let digest = pack(store, lease, layer, cancel)?;
         return Ok(Descriptor::new(encoding.oci_media_type(), digest, layer.table().tar_size()));
@@ -159,10 +172,18 @@ pub fn blob(
     if let Some(known) = known_blob(store, lease, layer, encoding)? {
         return Ok(known);
     }
-    let (digest, size) = compress(store, lease, layer, encoding, threads, cancel)?;
+    let writer = store.blobs().writer(lease)?;
+    watch(writer.growing()?);
+    let compressor = Compressor::new(writer, encoding, threads)?;
+    let (digest, size) = compress(store, lease, layer, compressor, cancel)?;
     let descriptor = Descriptor::new(encoding.oci_media_type(), digest, size);
     layer.add_blob(&LayerBlob { encoding: name, descriptor: descriptor.clone() })?;
     Ok(descriptor)
+}
+
+/// What names the blob that a layer gives in an encoding, before its own digest is known: the same layer in the same encoding is the same bytes.
+pub fn recipe(layer: &Layer, encoding: Encoding) -> Digest {
+    Digest::sha256(format!("{} in {}", layer.diff_id(), encoding.name()).as_bytes())
 }
 
 /// A blob that need not be made; the best one: from outside in the same encoding, from outside, made here.
@@ -188,11 +209,9 @@ fn compress(
     store: &Store,
     lease: &Lease,
     layer: &Layer,
-    encoding: Encoding,
-    threads: usize,
+    mut compressor: Compressor<BlobWriter>,
     cancel: &Cancel,
 ) -> Result<(Digest, u64)> {
-    let mut compressor = Compressor::new(store.blobs().writer(lease)?, encoding, threads)?;
     let mut boundaries = boundaries(layer).into_iter().peekable();
     let mut position = 0;
     let mut write = |mut bytes: &[u8]| {

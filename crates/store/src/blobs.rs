@@ -1,5 +1,6 @@
 //! Blobs: immutable bytes, named by their digest.
 
+mod growing;
 mod writer;
 
 use std::fs::{self, File};
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use base::IoContext;
 use image::{Digest, Digester};
 
+pub use self::growing::GrowingBlob;
 pub use self::writer::BlobWriter;
 use crate::lease::Note;
 use crate::{Lease, Result, Store, StoreError, files};

@@ -381,6 +381,11 @@ impl Layer {
         Ok(blobs)
     }
 
+    /// The blobs that are known to hold this layer, whether they are in the store or not.
+    pub fn recorded(&self) -> Result<Vec<LayerBlob>> {
+        Ok(recorded_blobs(&self.0.store, &self.0.path)?.into_iter().flatten().collect())
+    }
+
     /// Remembers that a blob holds this layer.
     pub fn add_blob(&self, blob: &LayerBlob) -> Result<()> {
         let known = recorded_blobs(&self.0.store, &self.0.path)?;

@@ -105,7 +105,7 @@ use base::{Cancel, IdMap, IoContext, IoError};
 use image::DiffId;
 use rustix::fs::FlockOperation;
 
-pub use blobs::{Blob, BlobWriter, Blobs, VerifiedBlob};
+pub use blobs::{Blob, BlobWriter, Blobs, GrowingBlob, VerifiedBlob};
 pub use cache::{Cache, StepKey, StepRecord};
 pub use cgroups::CgroupRecord;
 pub use error::StoreError;

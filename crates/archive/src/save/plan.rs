@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use base::{Cancel, Events};
-use image::{Config, Descriptor, DiffId, ImageId, Manifest, MediaType, Raw, Reference};
-use layer::forms;
-use store::{Layer, Lease, Origin, Store};
+use image::{Config, Descriptor, DiffId, Digest, ImageId, Manifest, MediaType, Raw, Reference};
+use layer::{Encoding, forms};
+use store::{GrowingBlob, Layer, Lease, Origin, Store};
 
 use super::{Item, Options};
 use crate::ArchiveError;
@@ -16,7 +16,7 @@ use base::task::Task;
 /// Layers from this size on are compressed one after the other, each by all threads; smaller ones side by side.
 const LARGE: u64 = 16 << 20;
 
-/// An image as it travels: every blob that it needs is in the store, and kept.
+/// An image as it travels: every blob that it needs is in the store, and kept, or where the outlet says that it can be had.
 pub struct Plan {
     /// Which.
     pub image: ImageId,
@@ -30,20 +30,47 @@ pub struct Plan {
     pub names: Vec<Reference>,
 }
 
-/// Plans one image, and makes the blobs that are missing. Blobs can be sent while others are made: `ready` is told of each as soon as it is there.
+/// Where the blobs of a plan go while it is made. Several threads call.
+pub trait Outlet: Sync {
+    /// A blob of the store belongs to the image. One that is, or was, made here has a recipe, which stays the same when it has to be made again ([`layer::forms::recipe`]).
+    fn ready(&self, blob: &Descriptor, recipe: Option<Digest>);
+
+    /// A blob of a layer is being made. It is complete when the plan is; `ready` is not called for it.
+    fn growing(&self, layer: DiffId, blob: GrowingBlob, recipe: Digest);
+
+    /// Whether a blob that the store lacks is there already: then nothing has to be made of its layer.
+    fn has(&self, _blob: &Descriptor) -> bool {
+        false
+    }
+
+    /// A blob of a layer that can be had elsewhere, though not from the store, and that fits. It is seen to that it gets there.
+    fn elsewhere(&self, _layer: DiffId, _fits: &dyn Fn(&Descriptor) -> bool) -> Option<Descriptor> {
+        None
+    }
+}
+
+/// Nobody takes blobs before all of them are there.
+pub struct Nowhere;
+
+impl Outlet for Nowhere {
+    fn ready(&self, _: &Descriptor, _: Option<Digest>) {}
+    fn growing(&self, _: DiffId, _: GrowingBlob, _: Digest) {}
+}
+
+/// Plans one image, and makes the blobs that are missing. They can be sent meanwhile.
 pub fn plan(
     store: &Store,
     lease: &Lease,
     item: &Item,
     options: Options,
-    ready: &(dyn Fn(&Descriptor) + Sync),
+    outlet: &dyn Outlet,
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Plan, ArchiveError> {
     let incomplete =
         || ArchiveError::Incomplete { image: item.image, what: "nothing of it is there".to_owned() };
     let planned =
-        Planner { store, lease, options, ready, events, cancel }.plan(std::slice::from_ref(item))?;
+        Planner { store, lease, options, outlet, events, cancel }.plan(std::slice::from_ref(item))?;
     planned.into_iter().next().ok_or_else(incomplete)
 }
 
@@ -60,7 +87,7 @@ pub(super) struct Planner<'a> {
     pub(super) store: &'a Store,
     pub(super) lease: &'a Lease,
     pub(super) options: Options,
-    pub(super) ready: &'a (dyn Fn(&Descriptor) + Sync),
+    pub(super) outlet: &'a dyn Outlet,
     pub(super) events: &'a Events,
     pub(super) cancel: &'a Cancel,
 }
@@ -71,7 +98,6 @@ impl Planner<'_> {
         let drafts: Vec<Draft<'_>> = items.iter().map(|item| self.draft(item)).collect::<Result<_, _>>()?;
         let mut wanted = BTreeMap::new();
         for draft in &drafts {
-            draft.stays.iter().flatten().for_each(self.ready);
             for (diff_id, _) in draft.layers().filter(|(_, stays)| stays.is_none()) {
                 wanted.insert(diff_id, self.layer(&draft.item.image, diff_id)?);
             }
@@ -96,9 +122,41 @@ impl Planner<'_> {
         for (layer, diff_id) in layers.iter().zip(diff_ids) {
             let is_pack = layer.digest == diff_id.0 && layer.media_type == MediaType::OCI_LAYER;
             let is_there = (came || !is_pack) && self.is_there(layer)?;
-            stays.push(is_there.then(|| layer.clone()));
+            if is_there {
+                self.outlet.ready(layer, None);
+                stays.push(Some(layer.clone()));
+                continue;
+            }
+            let as_it_came =
+                came.then(|| self.outlet.elsewhere(*diff_id, &|blob| blob.digest == layer.digest));
+            stays.push(match as_it_came.flatten() {
+                Some(blob) => Some(blob),
+                None => self.elsewhere(&item.image, *diff_id)?,
+            });
         }
         Ok(Draft { item, config, manifest, stays })
+    }
+
+    /// A blob that can be had elsewhere, when there is none of the layer here that is as it came: so what others have of a layer stays one blob.
+    fn elsewhere(&self, image: &ImageId, diff_id: DiffId) -> Result<Option<Descriptor>, ArchiveError> {
+        let layer = self.layer(image, diff_id)?;
+        let encoding = self.options.encoding;
+        if encoding == Encoding::Plain
+            || layer.blobs()?.iter().any(|blob| blob.is_as_came() && is_compressed(&blob.descriptor))
+        {
+            return Ok(None);
+        }
+        if let Some(blob) = self.outlet.elsewhere(diff_id, &is_compressed) {
+            return Ok(Some(blob));
+        }
+        // The same recipe gives the same blob: what was made once need not be made again to be compared.
+        let made = layer.recorded()?.into_iter().find(|blob| blob.encoding == encoding.name());
+        Ok(match made {
+            Some(made) if !self.is_there(&made.descriptor)? && self.outlet.has(&made.descriptor) => {
+                Some(made.descriptor)
+            }
+            _ => None,
+        })
     }
 
     fn is_there(&self, blob: &Descriptor) -> Result<bool, ArchiveError> {
@@ -159,18 +217,26 @@ impl Planner<'_> {
         self.cancel.check()?;
         Task::run(self.events, format!("compress layer {}", layer.diff_id().0.short()), |task| {
             let count = task.count(Some(layer.table().tar_size()));
-            let blob =
-                forms::blob(self.store, self.lease, layer, self.options.encoding, threads, self.cancel)?;
+            let (store, lease, encoding) = (self.store, self.lease, self.options.encoding);
+            let recipe = forms::recipe(layer, encoding);
+            let is_watched = AtomicBool::new(false);
+            let watch = |growing| {
+                is_watched.store(true, Ordering::Relaxed);
+                self.outlet.growing(layer.diff_id(), growing, recipe);
+            };
+            let blob = forms::blob_watched(store, lease, layer, encoding, threads, &watch, self.cancel)?;
             count.end();
-            (self.ready)(&blob);
+            if !is_watched.into_inner() {
+                self.outlet.ready(&blob, Some(recipe));
+            }
             Ok(blob)
         })
     }
 
-    /// The manifest as it came if all of its layers stay; else a new one, with the blobs that were made.
+    /// The manifest as it came if all of its layers stay; else a new one, with the blobs that were made, or are had elsewhere.
     fn finish(&self, draft: Draft<'_>, made: &BTreeMap<DiffId, Descriptor>) -> Result<Plan, ArchiveError> {
         let Item { image, manifest: descriptor, names } = draft.item;
-        let (manifest, manifest_descriptor) = if draft.stays.iter().all(Option::is_some) {
+        let (manifest, manifest_descriptor) = if draft.is_as_it_came() {
             let media_type = draft.manifest.value().media_type.clone();
             let descriptor = Descriptor::new(
                 media_type.unwrap_or_else(|| descriptor.media_type.clone()),
@@ -199,6 +265,15 @@ impl Draft<'_> {
         self.config.value().rootfs.diff_ids.iter().copied().zip(self.stays.iter().map(Option::as_ref))
     }
 
+    /// Whether all layers travel as its manifest describes them.
+    fn is_as_it_came(&self) -> bool {
+        let layers = &self.manifest.value().layers;
+        let same = |(stays, layer): (&Option<Descriptor>, &Descriptor)| {
+            stays.as_ref().is_some_and(|stays| stays.digest == layer.digest)
+        };
+        self.stays.iter().zip(layers).all(same)
+    }
+
     /// An OCI manifest with the notes of the one there is. (Docker's own media types do not go with those of layers made here.)
     fn remade(&self, made: &BTreeMap<DiffId, Descriptor>) -> Result<Raw<Manifest>, ArchiveError> {
         let image = self.item.image;
@@ -215,6 +290,11 @@ impl Draft<'_> {
         manifest.annotations = self.manifest.value().annotations.clone();
         Raw::write(manifest).map_err(|source| ArchiveError::Document { entry: b"manifest".to_vec(), source })
     }
+}
+
+fn is_compressed(blob: &Descriptor) -> bool {
+    [MediaType::OCI_LAYER_GZIP, MediaType::OCI_LAYER_ZSTD, MediaType::DOCKER_LAYER_GZIP]
+        .contains(&blob.media_type)
 }
 
 fn as_oci(media_type: MediaType) -> MediaType {

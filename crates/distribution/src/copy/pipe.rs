@@ -50,7 +50,7 @@ impl Shared {
 }
 
 /// Sends a blob of a source: `send` gets its content. An error of the source comes before what it has led to.
-pub(super) fn through<T>(
+pub(crate) fn through<T>(
     source: &dyn Source,
     blob: &Descriptor,
     send: impl FnOnce(Content) -> Result<T>,

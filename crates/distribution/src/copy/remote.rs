@@ -14,7 +14,7 @@ use crate::manifests;
 use crate::parallel::in_parallel;
 use crate::registry::Registry;
 use crate::source::Source;
-use crate::upload::{Arrival, Upload};
+use crate::upload::{Arrival, Blob, Upload};
 use crate::{DistributionError, Result};
 
 /// How many blobs are on their way at a time (RC-067).
@@ -84,7 +84,8 @@ impl ToRegistry<'_> {
             let from = from.map(|other| other.repository.as_str());
             let arrival = pipe::through(source, blob, |content| {
                 let (registry, store) = (&self.registry, self.store);
-                Upload { registry, store, content, descriptor: blob, from, task }.run()
+                let (blob, noted_as) = (Blob::Known(blob), blob.digest);
+                Upload { registry, store, content, blob, noted_as, from, task }.run()
             })?;
             match (arrival, from) {
                 (Arrival::There, _) => task.say("is there already"),

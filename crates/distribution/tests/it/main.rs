@@ -4,6 +4,7 @@
 mod support;
 
 mod access;
+mod built;
 mod copy;
 mod examine;
 mod lab;
@@ -12,5 +13,6 @@ mod mirrors;
 mod proxies;
 mod pull;
 mod push;
+mod ranges;
 mod referrers;
 mod wire;

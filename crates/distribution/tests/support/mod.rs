@@ -40,6 +40,8 @@ pub enum Fault {
     IgnoreRange,
     /// 206, with a Content-Range that begins elsewhere.
     WrongRange,
+    /// The right answer, so many bytes of it a second.
+    Slow(usize),
     /// The right answer with other bytes of the same length.
     WrongBytes,
     /// The right answer, with these headers more.

@@ -9,6 +9,9 @@ use std::time::Duration;
 use super::wire::{self, Request};
 use super::{Access, Fault, State, digest_of};
 
+/// How much a slow answer gives at a time.
+const SLOWLY: usize = 64 << 10;
+
 struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
@@ -95,6 +98,10 @@ pub fn answer(
             std::thread::sleep(Duration::from_secs(30));
             false
         }
+        Some(Fault::Slow(rate)) => answer.body.chunks(SLOWLY).all(|piece| {
+            std::thread::sleep(Duration::from_secs_f64(piece.len() as f64 / rate as f64));
+            out.write_all(piece).is_ok()
+        }),
         Some(Fault::Endless) => {
             while out.write_all(&[b' '; 65536]).is_ok() {}
             false
@@ -249,13 +256,16 @@ fn blob(state: &State, request: &Request, (repository, digest): (&str, &str)) ->
     let Some(bytes) = blobs.get(&(repository.to_owned(), digest.to_owned())) else {
         return error(404, "BLOB_UNKNOWN");
     };
-    let range = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-'));
-    match range.and_then(|from| from.parse::<usize>().ok()) {
-        None => Answer { status: 200, headers: Vec::new(), body: bytes.clone() },
-        Some(from) if from >= bytes.len() => plain(416),
-        Some(from) => Answer { status: 206, headers: Vec::new(), body: bytes[from..].to_vec() }
-            .header("Content-Range", format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len())),
+    let range = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+    let Some((Ok(from), to)) = range.map(|(from, to)| (from.parse::<usize>(), to.parse::<usize>())) else {
+        return Answer { status: 200, headers: Vec::new(), body: bytes.clone() };
+    };
+    let end = to.map_or(bytes.len(), |last| bytes.len().min(last + 1));
+    if from >= end {
+        return plain(416);
     }
+    Answer { status: 206, headers: Vec::new(), body: bytes[from..end].to_vec() }
+        .header("Content-Range", format!("bytes {from}-{}/{}", end - 1, bytes.len()))
 }
 
 fn upload(state: &State, request: &Request, (repository, id): (&str, &str), body: Vec<u8>) -> Answer {

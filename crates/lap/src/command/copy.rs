@@ -215,7 +215,10 @@ fn report(context: &Context, args: &Args, destination: &Place, copied: &Copied) 
         printer.note(format!("copied {manifests} to {destination}{bytes}"));
     }
     match is_taken {
-        true => Ok(printer.note(format!("Digest: {digest}"))),
+        true => {
+            printer.note(format!("Digest: {digest}"));
+            Ok(())
+        }
         false => printer.line(format!("Digest: {digest}")),
     }
 }

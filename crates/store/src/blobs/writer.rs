@@ -4,12 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use base::{IoContext, IoError};
 use image::{Algorithm, Digest, Digester};
 
+use super::growing::{GrowingBlob, Growth};
 use super::{Blobs, mismatch};
 use crate::lease::Note;
 use crate::{Lease, Result, files, sys};
@@ -41,6 +43,8 @@ pub struct BlobWriter {
     writeback_begun: u64,
     /// The file may lack bytes that were hashed, or the other way round.
     failed: bool,
+    /// For those who read it meanwhile.
+    growth: Arc<Growth>,
 }
 
 enum Hash {
@@ -70,6 +74,7 @@ impl BlobWriter {
             stays: false,
             writeback_begun: 0,
             failed: false,
+            growth: Arc::default(),
         })
     }
 
@@ -87,12 +92,19 @@ impl BlobWriter {
             stays: true,
             writeback_begun: present,
             failed: false,
+            growth: Arc::default(),
         }
     }
 
     /// What was written is worth nothing: it goes when this ends.
     pub(crate) fn give_up(&mut self) {
         self.stays = false;
+    }
+
+    /// The blob, to be read while it is written.
+    pub fn growing(&self) -> Result<GrowingBlob> {
+        let file = File::open(&self.path).context("open", &self.path)?;
+        Ok(GrowingBlob::new(file, self.growth.clone()))
     }
 
     /// How many bytes were written.
@@ -121,6 +133,7 @@ impl BlobWriter {
         }
         if self.is_there(&digest, size)? {
             self.give_up();
+            self.growth.complete(digest);
             return Ok((digest, size));
         }
         self.file.sync_data().context("sync", &self.path)?;
@@ -132,6 +145,7 @@ impl BlobWriter {
         fs::rename(&self.path, &place).context("rename to", &place)?;
         self.give_up();
         drop(publishing);
+        self.growth.complete(digest);
         Ok((digest, size))
     }
 
@@ -179,6 +193,7 @@ impl BlobWriter {
         self.failed = true;
         self.write_new()?;
         self.in_file += self.buffer.len() as u64;
+        self.growth.set(self.in_file);
         self.hash_chunk()?;
         if self.in_file.saturating_sub(self.writeback_begun) >= WRITEBACK {
             sys::begin_writeback(&self.file, self.writeback_begun, self.in_file - self.writeback_begun);
@@ -286,6 +301,7 @@ impl Write for BlobWriter {
 
 impl Drop for BlobWriter {
     fn drop(&mut self) {
+        self.growth.give_up();
         if self.stays {
             // What cannot be written now is transferred again.
             let _ = if self.failed { Ok(()) } else { self.write_new() };
