@@ -17,7 +17,8 @@ mod remote;
 use std::io::Write;
 
 use archive::layout::{Directory, Layout};
-use archive::save::{Item, Options, plan};
+use archive::save::plan::{self, Nowhere};
+use archive::save::{Item, Options};
 use base::{Cancel, Events};
 use image::{Descriptor, Digest, Platform, Reference};
 use store::{Lease, Store};
@@ -170,7 +171,7 @@ impl Copier<'_> {
             }),
             To::Files(to) => {
                 let (store, lease) = (self.store, self.lease);
-                let plan = plan::plan(store, lease, item, options, &|_| {}, self.events, stop)?;
+                let plan = plan::plan(store, lease, item, options, &Nowhere, self.events, stop)?;
                 self.to_files(&InStore { plan, store, lease }, to, wish, stop)
             }
         }

@@ -2,6 +2,7 @@
 
 use base::Cancel;
 use bytes::Bytes;
+use reqwest::Url;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::AbortHandle;
 
@@ -13,8 +14,8 @@ pub(crate) struct Ahead<'a> {
     http: &'a Http,
     cancel: &'a Cancel,
     pieces: UnboundedReceiver<Result<Bytes, Fault>>,
-    /// For messages.
-    shown: String,
+    /// Whose body it is, for messages.
+    url: Url,
     task: AbortHandle,
 }
 
@@ -22,7 +23,7 @@ impl<'a> Answer<'a> {
     /// Reads the body from now on, but never more than `limit` bytes of it; a longer one ends there.
     pub(crate) fn ahead(self, limit: u64) -> Ahead<'a> {
         let Answer { http, mut response, cancel } = self;
-        let shown = fault::shown(response.url());
+        let url = response.url().clone();
         let (to, pieces) = unbounded_channel();
         let idle = http.config.patience.idle;
         let work = async move {
@@ -47,7 +48,7 @@ impl<'a> Answer<'a> {
             let _ = tokio::time::timeout(idle, response.chunk()).await;
         };
         let task = http.runtime.spawn(work).abort_handle();
-        Ahead { http, cancel, pieces, shown, task }
+        Ahead { http, cancel, pieces, url, task }
     }
 }
 
@@ -55,7 +56,8 @@ impl Ahead<'_> {
     /// The next piece of the body; `None` at its end.
     pub(crate) fn piece(&mut self) -> Result<Option<Bytes>> {
         let next = self.http.wait(self.cancel, self.pieces.recv())?;
-        let failed = |fault| TransportError::new(self.shown.clone(), fault).into();
+        let failed =
+            |fault| TransportError::new(fault::shown(&self.url), self.http.via(&self.url), fault).into();
         next.transpose().map_err(failed)
     }
 }
