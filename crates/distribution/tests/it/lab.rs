@@ -80,7 +80,7 @@ impl Lab {
         self.copy_to(&From::Registry(from.clone()), To::Registry(to.clone()), wish)
     }
 
-    pub fn copy_to(&self, from: &From, to: To, wish: &Wish) -> Result<Copied, DistributionError> {
+    pub fn copy_to(&self, from: &From, to: To<'_>, wish: &Wish) -> Result<Copied, DistributionError> {
         let lease = self.store.lease("test").expect("a lease");
         let (client, events, cancel) = (self.client(), Events::none(), Cancel::new());
         let copier =
