@@ -28,7 +28,7 @@ pub(crate) const PART: u64 = 4 << 20;
 /// How many parts of one blob are on their way.
 const PARTS: usize = 4;
 /// How many parts of all blobs are: with [`PART`] it is how much memory they take.
-const ALL_PARTS: usize = 8;
+const ALL_PARTS: usize = 4;
 /// With fewer parts than this, one stream is as good.
 const WORTHWHILE: usize = 2;
 /// When less than this is missing, it comes as it comes.

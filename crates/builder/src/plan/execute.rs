@@ -192,6 +192,7 @@ impl Builder<'_> {
             add: parts.add,
             checksum: checksum.filter(|(text, _)| !text.is_empty()),
             keep_git_dir: parts.keep_git_dir.map(|(keep, span)| (keep, self.place(span))),
+            unpack: parts.unpack == Some(true),
         };
         let mut sources = Vec::with_capacity(parts.sources.len());
         for source in parts.sources {

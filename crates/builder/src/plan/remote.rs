@@ -39,7 +39,7 @@ pub(super) fn source(text: String, span: Span, flags: &Flags) -> Result<CopySour
         Some(source) => repository_source(&text, source, span, flags),
         None => {
             let checksum = flags.checksum.as_ref().map(|(text, span)| Ok((sha256(text, *span)?, *span)));
-            Ok(CopySource::Url { url: text, checksum: checksum.transpose()?, span })
+            Ok(CopySource::Url { url: text, checksum: checksum.transpose()?, unpack: flags.unpack, span })
         }
     }
 }
