@@ -88,7 +88,7 @@ fn every_kind_of_mistake_in_a_dockerfile() {
 #[test]
 fn missing_places() {
     let lap = Environment::with_base();
-    lap.lap(["build", "nothing"]).failure(1, &["nothing", "No such file"]);
+    lap.lap(["build", "nothing"]).failure(1, &["the context nothing does not exist", "https://"]);
     std::fs::create_dir(lap.path("empty")).expect("a directory");
     lap.lap(["build", "empty"]).failure(1, &["there is no Dockerfile in empty", "-f"]);
     lap.lap(["build", "-t", "Upper", "empty"]).failure(1, &["there is no Dockerfile"]);

@@ -93,8 +93,9 @@ fn podman_reads_what_is_written_and_its_archives_are_read() {
     copy(&lap, &["store:app", "docker-archive:docker.tar:app:1"]);
     let id = lap.inspect("app", ".Id").as_str().expect("an ID").replace("sha256:", "");
     let podman = |arguments: &[&str]| containers("podman", &lap, arguments);
-    assert_eq!(podman(&["pull", "--quiet", &format!("oci:{}:app", lap.path("layout").display())]), id);
-    podman(&["pull", "--quiet", &format!("docker-archive:{}", lap.path("docker.tar").display())]);
+    // Older ones make a name of the directory's path, in which no capital may be.
+    assert_eq!(podman(&["pull", "--quiet", "oci:layout:app"]), id);
+    podman(&["pull", "--quiet", "docker-archive:docker.tar"]);
     let archive = lap.path("podman.tar");
     podman(&["save", "--quiet", "--format", "oci-archive", "-o", path_text(&archive), &id]);
     copy(&lap, &["oci-archive:podman.tar", "store:podman"]);

@@ -17,6 +17,7 @@ pub fn containers(program: &str, lap: &Environment, arguments: &[&str]) -> Strin
             path_text(&lap.path("containers-run")),
         ])
         .args(["--storage-driver", "vfs"])
+        .current_dir(lap.path(""))
         .env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1")
         .env_remove("DOCKER_CONFIG");
     let (first, rest) = arguments.split_first().expect("a command");
