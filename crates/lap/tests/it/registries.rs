@@ -124,7 +124,7 @@ fn rc_083_copies_arrive_as_they_are_and_skopeo_reads_them() {
     fresh.lap(["copy", &mirror, "store:mine"]).success();
     assert_eq!(fresh.sh("mine", "echo it runs"), "it runs\n");
     fresh.check();
-    fresh.lap(["copy", "dir:/x", &mirror]).failure(1, &["lap load"]);
+    fresh.lap(["copy", "dir:/x", &mirror]).failure(1, &["oci:PATH", "skopeo copy"]);
     fresh.lap(["copy", "--all", &mirror, "store:x"]).failure(1, &["--platform"]);
 }
 

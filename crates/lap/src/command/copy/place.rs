@@ -34,7 +34,7 @@ pub struct Located {
 
 /// Places that other tools know, and what is there instead.
 const OTHERS: [(&str, &str); 3] = [
-    ("dir:", "copy to a registry, to oci:PATH, or to store:NAME; `skopeo copy` reads and writes dir:"),
+    ("dir:", "use a registry, oci:PATH, an archive, or store:NAME; `skopeo copy` turns dir: into one of them"),
     ("docker-daemon:", "`docker save IMAGE | lap load` brings an image of the daemon"),
     ("containers-storage:", "`podman save --format oci-archive IMAGE | lap load` brings an image of podman"),
 ];
