@@ -172,8 +172,13 @@ fn mount_document(mount: &RunMount) -> Value {
 fn copy_document(copy: &CopyStep, from: &CopyFrom) -> Value {
     let source = |source: &CopySource| match source {
         CopySource::Path { pattern, .. } => json!({ "path": pattern }),
-        CopySource::Url { url, checksum, .. } => {
-            json!({ "url": url, "checksum": checksum.as_ref().map(|(digest, _)| digest.to_string()) })
+        CopySource::Url { url, checksum, unpack, .. } => {
+            let checksum = checksum.as_ref().map(|(digest, _)| digest.to_string());
+            let mut source = json!({ "url": url, "checksum": checksum });
+            if *unpack {
+                source["unpack"] = true.into();
+            }
+            source
         }
         CopySource::Git(repository) => json!({
             "git": repository.text,

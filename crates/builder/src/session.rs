@@ -1,11 +1,11 @@
 //! What whoever asked for a build supplies while it runs.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base::{Cancel, Events, Kind};
 use image::Platform;
-use store::downloads::Version;
+use store::downloads::{Incoming, Version};
 
 use crate::outcome::BuildWarning;
 
@@ -25,9 +25,9 @@ pub trait Session: Send + Sync {
         Ok(())
     }
 
-    /// A file of the web, into a file of the disk. Whoever asked for the build knows how to get it, if anybody does.
-    fn download(&self, request: &DownloadRequest<'_>) -> Result<Download, NoDownload> {
-        let _ = request;
+    /// A file of the web, into a file of the disk that has nothing in it yet. Whoever asked for the build knows how to get it, if anybody does.
+    fn download(&self, request: &DownloadRequest<'_>, into: &mut Incoming) -> Result<Download, NoDownload> {
+        let _ = (request, into);
         Err(NoDownload {
             kind: Kind::Unsupported,
             reason: "this build downloads nothing".to_owned(),
@@ -117,8 +117,6 @@ pub struct DownloadRequest<'a> {
     pub url: &'a str,
     /// The version that is known; `None` when the file is wanted in any case.
     pub known: Option<&'a Version>,
-    /// Where it is to be written.
-    pub path: &'a Path,
     /// More bytes than this are an error.
     pub limit: u64,
     /// Hears how much has come, and how much there is.

@@ -270,6 +270,16 @@ pub enum DistributionError {
     /// A file of the web is not for everybody.
     #[error("the server does not give it to anybody ({status}){}", behind(.said))]
     NoFileForAnybody {
+        /// The name of the secret that it may want; `None` when it would not be shown one.
+        secret: Option<String>,
+        /// Number and name of the status.
+        status: String,
+        /// What the server said.
+        said: String,
+    },
+    /// A file of the web is not for whoever has this secret.
+    #[error("the server does not give it for the secret that was shown ({status}){}", behind(.said))]
+    NoFileForSecret {
         /// Number and name of the status.
         status: String,
         /// What the server said.
@@ -328,7 +338,8 @@ impl Classified for DistributionError {
             DistributionError::Blocked { .. }
             | DistributionError::Login { .. }
             | DistributionError::Denied { .. }
-            | DistributionError::NoFileForAnybody { .. } => Kind::Denied,
+            | DistributionError::NoFileForAnybody { .. }
+            | DistributionError::NoFileForSecret { .. } => Kind::Denied,
             DistributionError::NotFound { .. }
             | DistributionError::NoFile { .. }
             | DistributionError::Foreign { .. } => Kind::NotFound,
@@ -382,21 +393,29 @@ impl Classified for DistributionError {
             DistributionError::NoFile { .. } => {
                 Some("check the address, or put the file into the build context".to_owned())
             }
-            DistributionError::NoFileForAnybody { .. } => {
-                Some("no credentials are shown for URLs: put the file into the build context".to_owned())
-            }
+            DistributionError::NoFileForAnybody { secret: Some(id), .. } => Some(format!(
+                "give a token for it: --secret id={id},src=FILE; or put the file into the build context"
+            )),
+            DistributionError::NoFileForAnybody { secret: None, .. } => Some(
+                "who asks is told to the server of the address alone, and this one leads to another: \
+                 put the file into the build context"
+                    .to_owned(),
+            ),
+            DistributionError::NoFileForSecret { .. } => Some(
+                "check HTTP_AUTH_HEADER_host and HTTP_AUTH_TOKEN_host among the secrets: it may be wrong, or too old".to_owned(),
+            ),
             DistributionError::Throttled { host, limits: Some(_), anonymous: true, .. } => Some(format!(
-                "users have more: `lap login {host}`; or set up a mirror; what has come is kept"
+                "users have more: `lap login {host}`; or set up a mirror; what has come of layers is kept"
             )),
             DistributionError::Throttled { .. } => {
-                Some("repeat the command later; what has come is kept".to_owned())
+                Some("repeat the command later; what has come of layers is kept".to_owned())
             }
             DistributionError::Answer { code: 507 | 413, .. } => Some(
                 "the registry has no room for it, or a proxy before it limits sizes: ask whoever runs it"
                     .to_owned(),
             ),
             DistributionError::Answer { code: 500.., .. } => Some(
-                "the fault is the server's: repeat the command later; what was transferred is kept"
+                "the fault is the server's: repeat the command later; what was transferred of layers is kept"
                     .to_owned(),
             ),
             DistributionError::Damaged { .. } => Some(

@@ -3,20 +3,21 @@
 //! The rest of a file is asked for together with what names its version (`If-Range`): a server that has another one by now gives all of that. One that
 //! names no version, or knows no ranges, begins anew. Nothing is decoded: what is kept is what the server sends.
 
-use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
-use std::path::Path;
+mod authorization;
 
-use base::{Cancel, IoContext};
+use std::time::{Duration, SystemTime};
+
+use base::Cancel;
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
 };
 use reqwest::{Method, StatusCode, Url};
-use store::downloads::Version;
+use store::downloads::{Incoming, Version};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
+pub use self::authorization::{Authorization, Secret, secrets};
 use crate::answer::said;
 use crate::download::begin_of;
 use crate::http::{Answer, Fault, Outgoing};
@@ -34,8 +35,8 @@ pub struct Wanted<'a> {
     pub url: &'a str,
     /// The version that is known already.
     pub known: Option<&'a Version>,
-    /// Where it is to be written. What is there is replaced.
-    pub path: &'a Path,
+    /// Who asks: shown to the server that the URL names, and to no other one that it leads to.
+    pub authorization: Option<&'a Authorization>,
     /// More bytes than this are an error.
     pub limit: u64,
     /// Hears how much has come, and how much there is.
@@ -70,18 +71,17 @@ pub enum Fetched {
     Whole(Version),
 }
 
-/// Downloads a file. Nothing but the URL decides who may: no credentials of registries are shown.
-pub fn fetch(client: &Client, wanted: &Wanted<'_>) -> Result<Fetched> {
-    let url = Url::parse(wanted.url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let url = url.ok_or_else(|| DistributionError::NoAddress)?;
-    let file = File::create(wanted.path).context("create", wanted.path)?;
+/// Downloads a file into one that has nothing in it yet. No credentials of registries are shown.
+pub fn fetch(client: &Client, wanted: &Wanted<'_>, into: &mut Incoming) -> Result<Fetched> {
+    let url = parse(wanted.url).ok_or(DistributionError::NoAddress)?;
     let mut transfer = Transfer {
         client,
         wanted,
         url,
-        file,
+        into,
         version: Version::default(),
-        position: 0,
+        own: true,
+        asked_pause: None,
         furthest: 0,
         answered: false,
         attempts: Attempts::default(),
@@ -91,11 +91,17 @@ pub fn fetch(client: &Client, wanted: &Wanted<'_>) -> Result<Fetched> {
             Err(error) if transfer.may_pass(&error) => error,
             result => return result,
         };
+        let asked = transfer.asked_pause.take();
         match transfer.attempts.next_pause(&client.http.config().patience) {
-            Some(pause) => retry::sleep(pause, wanted.cancel)?,
+            Some(pause) => retry::sleep(asked.unwrap_or_default().max(pause), wanted.cancel)?,
             None => return Err(error),
         }
     }
+}
+
+/// The address of a file on the web.
+fn parse(url: &str) -> Option<Url> {
+    Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 fn shown(url: &Url) -> String {
@@ -107,11 +113,13 @@ struct Transfer<'a> {
     client: &'a Client,
     wanted: &'a Wanted<'a>,
     url: Url,
-    file: File,
+    into: &'a mut Incoming,
     /// Of what has come.
     version: Version,
-    /// How much has come.
-    position: u64,
+    /// Whether nobody but the server of the address has had a say in where the last answer came from.
+    own: bool,
+    /// How long the server wants to be left alone before the next attempt.
+    asked_pause: Option<Duration>,
     /// How much has come at most: to come as far again is no progress.
     furthest: u64,
     /// Whether the server has ever answered.
@@ -132,40 +140,39 @@ impl<'a> Transfer<'a> {
         let mut answer = self.ask()?;
         let status = answer.status();
         match status.as_u16() {
-            304 if self.wanted.known.is_some() && self.position == 0 => return Ok(Fetched::Unchanged),
-            206 if self.position > 0 => {
+            304 if self.wanted.known.is_some() && self.into.size() == 0 => return Ok(Fetched::Unchanged),
+            206 if self.into.size() > 0 => {
                 let other = answer.header(ETAG).is_some_and(|etag| strong(&self.version) != Some(etag));
-                if other || answer.header(CONTENT_RANGE).and_then(begin_of) != Some(self.position) {
+                if other || answer.header(CONTENT_RANGE).and_then(begin_of) != Some(self.into.size()) {
                     return Err(self.anew(&answer, "the server gives another part than was asked for"));
                 }
             }
-            416 if self.position > 0 => {
+            416 if self.into.size() > 0 => {
                 return Err(self.anew(&answer, "the server no longer has the part that is missing"));
             }
             200 => {
-                self.restart()?;
+                self.into.restart()?;
                 self.version = version(&answer);
             }
             _ => return Err(self.refused(&mut answer, status)),
         }
-        let total = answer.length().map(|length| self.position.saturating_add(length));
+        let total = answer.length().map(|length| self.into.size().saturating_add(length));
         if total.is_some_and(|total| total > self.wanted.limit) {
             return Err(self.too_large());
         }
-        (self.wanted.progress)(self.position, total);
+        (self.wanted.progress)(self.into.size(), total);
         while let Some(piece) = answer.piece()? {
-            self.position = self.position.saturating_add(piece.len() as u64);
-            if self.position > self.wanted.limit {
+            if self.into.size().saturating_add(piece.len() as u64) > self.wanted.limit {
                 return Err(self.too_large());
             }
-            self.file.write_all(&piece).context("write", self.wanted.path)?;
-            if self.position > self.furthest {
-                self.furthest = self.position;
+            self.into.write(&piece)?;
+            if self.into.size() > self.furthest {
+                self.furthest = self.into.size();
                 self.attempts.progress();
             }
-            (self.wanted.progress)(self.position, total);
+            (self.wanted.progress)(self.into.size(), total);
         }
-        if total.is_some_and(|total| total != self.position) {
+        if total.is_some_and(|total| total != self.into.size()) {
             return Err(self.broken(&answer, "it ended too early"));
         }
         Ok(Fetched::Whole(std::mem::take(&mut self.version)))
@@ -173,16 +180,22 @@ impl<'a> Transfer<'a> {
 
     /// Sends the request, and follows where the server sends it.
     fn ask(&mut self) -> Result<Answer<'a>> {
-        if self.position > 0 && strong(&self.version).is_none() {
-            self.restart()?;
+        if self.into.size() > 0 && strong(&self.version).is_none() {
+            self.into.restart()?;
         }
         let headers = self.headers();
         let mut url = self.url.clone();
+        self.own = true;
         for _ in 0..=MAX_REDIRECTS {
+            let mut headers = headers.clone();
+            // Nobody else is told who asks, nor may anybody else decide what is asked for in this name.
+            self.own &= url.origin() == self.url.origin();
+            let authorization = self.wanted.authorization.filter(|_| self.own);
+            headers.extend(authorization.map(|who| (AUTHORIZATION, who.0.clone())));
             let outgoing = Outgoing {
                 method: Method::GET,
                 url: url.clone(),
-                headers: headers.clone(),
+                headers,
                 body: None,
                 trust: None,
                 bulk: true,
@@ -210,8 +223,8 @@ impl<'a> Transfer<'a> {
             headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
         };
         set(ACCEPT_ENCODING, "identity");
-        if let (true, Some(etag)) = (self.position > 0, strong(&self.version)) {
-            set(RANGE, &format!("bytes={}-", self.position));
+        if let (size @ 1.., Some(etag)) = (self.into.size(), strong(&self.version)) {
+            set(RANGE, &format!("bytes={size}-"));
             set(IF_RANGE, etag);
         } else if let Some(known) = self.wanted.known {
             match (&known.etag, &known.last_modified) {
@@ -221,14 +234,6 @@ impl<'a> Transfer<'a> {
             }
         }
         headers
-    }
-
-    /// Forgets what has come.
-    fn restart(&mut self) -> Result<()> {
-        self.file.set_len(0).context("shorten", self.wanted.path)?;
-        self.file.seek(SeekFrom::Start(0)).context("rewind", self.wanted.path)?;
-        self.position = 0;
-        Ok(())
     }
 
     /// The next attempt begins anew.
@@ -254,8 +259,16 @@ impl<'a> Transfer<'a> {
         format!("give {}", base::text::line(self.url.path()))
     }
 
-    fn refused(&self, answer: &mut Answer<'_>, status: StatusCode) -> DistributionError {
-        let (said, host) = (said(answer), crate::http::shown(answer.url()));
+    /// What the server says, unless it repeats what it was told.
+    fn said(&self, answer: &mut Answer<'_>) -> String {
+        let said = said(answer);
+        if self.wanted.authorization.is_some_and(|who| who.is_in(&said)) { String::new() } else { said }
+    }
+
+    fn refused(&mut self, answer: &mut Answer<'_>, status: StatusCode) -> DistributionError {
+        let (said, host) = (self.said(answer), crate::http::shown(answer.url()));
+        self.asked_pause = retry::asked_pause(answer.headers(), SystemTime::now());
+        let too_long = |pause: &Duration| *pause > self.client.http.config().patience.longest_asked_pause;
         match status.as_u16() {
             404 | 410 => {
                 // The address that was asked for is known to whoever asked.
@@ -263,7 +276,20 @@ impl<'a> Transfer<'a> {
                 let what = if given == asked { "the file".to_owned() } else { given };
                 DistributionError::NoFile { what, said }
             }
-            401 | 403 => DistributionError::NoFileForAnybody { status: status.to_string(), said },
+            401 | 403 => {
+                let status = status.to_string();
+                match self.wanted.authorization {
+                    Some(_) if self.own => DistributionError::NoFileForSecret { status, said },
+                    _ => {
+                        let secret = authorization::wanted(&self.url).filter(|_| self.own);
+                        DistributionError::NoFileForAnybody { secret, status, said }
+                    }
+                }
+            }
+            code if retry::passes(code) && self.asked_pause.as_ref().is_some_and(too_long) => {
+                let pause = self.asked_pause;
+                DistributionError::Throttled { host, pause, limits: None, anonymous: false, said }
+            }
             code => DistributionError::Answer {
                 host,
                 action: self.action(),

@@ -8,6 +8,7 @@ use distribution::config::{AuthFile, Config, Patience, Proxies};
 use distribution::host::Host;
 use distribution::{Client, DistributionError, config, web};
 use image::{Digest, Platform, Reference};
+use store::downloads::Incoming;
 use store::{Lease, Store};
 
 use crate::environment;
@@ -147,8 +148,12 @@ impl Fetcher {
     }
 
     /// Downloads a file of the web.
-    pub fn download(&self, wanted: &web::Wanted<'_>) -> Result<web::Fetched, DistributionError> {
-        web::fetch(self.client()?, wanted)
+    pub fn download(
+        &self,
+        wanted: &web::Wanted<'_>,
+        into: &mut Incoming,
+    ) -> Result<web::Fetched, DistributionError> {
+        web::fetch(self.client()?, wanted, into)
     }
 
     fn client(&self) -> Result<&Talk, DistributionError> {

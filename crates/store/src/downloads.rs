@@ -3,10 +3,14 @@
 //! The files themselves are not kept: they are in the layers that were made of them. Losing a record costs a download, and nothing else, so records are not
 //! synced, and damaged ones count as not there.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use base::IoContext;
 use image::Digest;
+use image::digest::{Algorithm, Digester};
 use serde::{Deserialize, Serialize};
 
 use crate::table::ContentDigest;
@@ -67,6 +71,61 @@ impl Store {
     /// What is known of downloads.
     pub fn downloads(&self) -> Downloads {
         Downloads { store: self.clone() }
+    }
+}
+
+/// A file that is being downloaded: its digests are computed while it is written.
+pub struct Incoming {
+    file: File,
+    path: PathBuf,
+    size: u64,
+    sha256: Digester,
+    content: blake3::Hasher,
+}
+
+/// What has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrived {
+    /// How many bytes.
+    pub size: u64,
+    /// Their digest, as `--checksum` states it.
+    pub sha256: Digest,
+    /// Their digest, as cache keys have it.
+    pub content: ContentDigest,
+}
+
+impl Incoming {
+    /// Makes an empty file; what is there is replaced.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).context("create", path)?;
+        let (sha256, content) = (Digester::new(Algorithm::Sha256), blake3::Hasher::new());
+        Ok(Self { file, path: path.to_owned(), size: 0, sha256, content })
+    }
+
+    /// How many bytes have come.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Takes the next bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).context("write", &self.path)?;
+        self.sha256.update(bytes);
+        self.content.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Forgets what has come.
+    pub fn restart(&mut self) -> Result<()> {
+        *self = Self::create(&self.path)?;
+        Ok(())
+    }
+
+    /// Everything has come.
+    pub fn finish(self) -> Arrived {
+        let content = ContentDigest(*self.content.finalize().as_bytes());
+        Arrived { size: self.size, sha256: self.sha256.finish(), content }
     }
 }
 

@@ -93,10 +93,10 @@ impl<'a> Collector<'a> {
     }
 
     /// A file of the web (DF-138).
-    pub fn download(&mut self, url: &str, file: &Downloaded, span: Span) {
+    pub fn download(&mut self, url: &str, file: &Downloaded, unpack: bool, span: Span) {
         let place = self.contents.len();
         let shown = download::shown(url);
-        self.contents.push(Content::Download { file: file.clone(), url: shown, span });
+        self.contents.push(Content::Download { file: file.clone(), unpack, url: shown, span });
         let item = Item {
             path: Box::default(),
             kind: ItemKind::File(place),

@@ -74,8 +74,8 @@ impl<'a> Finder<'a> {
                 CopySource::Heredoc { name, content } => {
                     self.collector.heredoc(name, content, self.step.span);
                 }
-                CopySource::Url { url, span, .. } => match downloads.next() {
-                    Some(file) => self.collector.download(url, file, *span),
+                CopySource::Url { url, unpack, span, .. } => match downloads.next() {
+                    Some(file) => self.collector.download(url, file, *unpack, *span),
                     None => {
                         let url = super::download::shown(url);
                         return Err(CopyError::NotDownloaded { url, span: *span });

@@ -32,7 +32,7 @@ pub(super) enum Shape {
     Kept,
     /// The files of a commit, by its place among those that are copied from: into the destination.
     Checkout(usize),
-    /// An archive (one item: its file), whose contents go into the destination (DF-135). Once it is unpacked, the items are what is in it, each with
+    /// An archive of a context (one item: its file), whose contents go into the destination (DF-135). Once it is unpacked, the items are what is in it, each with
     /// its whole path in the image.
     Archive,
 }
@@ -101,6 +101,8 @@ pub(super) enum Content {
     /// On the web, and here when it was downloaded.
     Download {
         file: Downloaded,
+        /// Whether it is unpacked, if it is an archive: that is seen when it is here.
+        unpack: bool,
         /// Its address, for messages.
         url: String,
         span: Span,

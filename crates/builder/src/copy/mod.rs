@@ -129,6 +129,8 @@ pub enum CopySource {
         url: String,
         /// `--checksum`.
         checksum: Option<(Digest, Span)>,
+        /// Whether an archive is unpacked: `--unpack` (DF-137).
+        unpack: bool,
         /// Where it was written.
         span: Span,
     },

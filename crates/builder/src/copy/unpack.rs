@@ -4,8 +4,10 @@
 //! goes where they say; what it has none for goes where the base's links lead.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
 
-use base::Cancel;
+use base::{Cancel, IoContext};
 use layer::{LayerError, View, ingest};
 use store::table::{Entry, EntryKind};
 
@@ -15,7 +17,7 @@ use super::item::{Content, Group, Item, ItemKind, Shape};
 use super::order::{ancestors, base_name};
 use super::owner::Names;
 use super::tree::{Tree, thing_of_entry};
-use super::{CopyError, CopyStep, Selection, Thing};
+use super::{CopyError, CopyStep, Downloaded, Selection, Thing};
 use crate::context::{Opener, Stamp, join};
 
 /// The selection with the contents of its archives in their place; `None` when it has none.
@@ -25,7 +27,9 @@ pub(super) fn unpack(
     names: Names<'_>,
     cancel: &Cancel,
 ) -> Result<Option<Selection>, CopyError> {
-    if selection.groups.iter().all(|group| group.shape != Shape::Archive) {
+    let packed: Vec<Option<Packed<'_>>> =
+        selection.groups.iter().map(|group| packed(selection, group)).collect::<Result<_, _>>()?;
+    if packed.iter().all(Option::is_none) {
         return Ok(None);
     }
     let mut unpacked = Selection {
@@ -36,12 +40,13 @@ pub(super) fn unpack(
         checkouts: selection.checkouts.clone(),
         chown: selection.chown.clone(),
     };
-    for group in &selection.groups {
+    for (group, packed) in selection.groups.iter().zip(&packed) {
         let mut group = group.clone();
-        if let (Shape::Archive, Some(stamp)) = (group.shape, stamp(selection, &group)) {
-            let archive = open(selection, &group, stamp, names, cancel)?;
+        if let Some(packed) = packed {
+            let archive = open(selection, &group, packed, names, cancel)?;
             let places = Places::new(step, names.base)?;
-            group.items = items(&archive, &group, places, &mut unpacked, cancel)?;
+            group.items = items(&archive, &group, packed, places, &mut unpacked, cancel)?;
+            (group.shape, group.name) = (Shape::Archive, Vec::new());
             unpacked.archives.push(archive);
         }
         unpacked.groups.push(group);
@@ -49,43 +54,72 @@ pub(super) fn unpack(
     Ok(Some(unpacked))
 }
 
-/// What was said of an archive's file when it was found.
-fn stamp<'a>(selection: &'a Selection, group: &Group) -> Option<&'a Stamp> {
-    match group.items.as_slice() {
-        [Item { kind: ItemKind::File(place), .. }] => match selection.contents.get(*place)? {
-            Content::Context { stamp, .. } => Some(stamp),
-            _ => None,
-        },
+/// An archive that is not unpacked yet.
+enum Packed<'a> {
+    /// In the context: what was said of its file when it was found.
+    InContext(&'a Stamp),
+    /// A file of the web that is here, and its address for messages.
+    Downloaded(&'a Path, &'a str),
+}
+
+/// The archive that a group is, if it is one that is to be unpacked.
+fn packed<'a>(selection: &'a Selection, group: &Group) -> Result<Option<Packed<'a>>, CopyError> {
+    let [Item { kind: ItemKind::File(place), .. }] = group.items.as_slice() else { return Ok(None) };
+    Ok(match selection.contents.get(*place) {
+        Some(Content::Context { stamp, .. }) if group.shape == Shape::Archive => {
+            Some(Packed::InContext(stamp))
+        }
+        Some(Content::Download { file: Downloaded { path: Some(path), .. }, unpack: true, url, .. }) => {
+            let file = File::open(path).context("open", path)?;
+            layer::unpack::is_archive(Box::new(file)).then_some(Packed::Downloaded(path, url))
+        }
         _ => None,
-    }
+    })
 }
 
 /// Reads an archive to its end.
 fn open(
     selection: &Selection,
     group: &Group,
-    stamp: &Stamp,
+    packed: &Packed<'_>,
     names: Names<'_>,
     cancel: &Cancel,
 ) -> Result<View, CopyError> {
-    let changed = || CopyError::Changed { path: group.source.clone() };
-    let Tree::Context(context) = &selection.input else { return Err(changed()) };
-    let mut file = Opener::new(context).open(&group.source, stamp)?;
-    let read = ingest::ingest_files(names.store, names.lease, &mut file, cancel);
-    cancel.check()?;
-    // A file that changed is a better reason than what it led to.
-    file.check()?;
-    Ok(View::new(&[read.map_err(|source| refused(group, source))?]))
+    let read = match (packed, &selection.input) {
+        (Packed::InContext(stamp), Tree::Context(context)) => {
+            let mut file = Opener::new(context).open(&group.source, stamp)?;
+            let read = ingest::ingest_files(names.store, names.lease, &mut file, cancel);
+            cancel.check()?;
+            // A file that changed is a better reason than what it led to.
+            file.check()?;
+            read
+        }
+        (Packed::InContext(_), Tree::View(_)) => {
+            return Err(CopyError::Changed { path: group.source.clone() });
+        }
+        (Packed::Downloaded(path, _), _) => {
+            let mut file = File::open(path).context("open", path)?;
+            let read = ingest::ingest_files(names.store, names.lease, &mut file, cancel);
+            cancel.check()?;
+            read
+        }
+    };
+    Ok(View::new(&[read.map_err(|source| refused(group, packed, source))?]))
 }
 
-fn refused(group: &Group, source: LayerError) -> CopyError {
-    CopyError::Archive { archive: group.source.clone(), source: Box::new(source), span: group.span }
+fn refused(group: &Group, packed: &Packed<'_>, source: LayerError) -> CopyError {
+    let archive = match packed {
+        Packed::InContext(_) => group.source.clone(),
+        Packed::Downloaded(_, url) => url.as_bytes().to_vec(),
+    };
+    CopyError::Archive { archive, source: Box::new(source), span: group.span }
 }
 
 /// What is in an archive. Its modes stay as they are, whatever `--chmod` says (DF-136).
 fn items(
     archive: &View,
     group: &Group,
+    packed: &Packed<'_>,
     mut places: Places<'_>,
     unpacked: &mut Selection,
     cancel: &Cancel,
@@ -98,7 +132,7 @@ fn items(
         cancel.check()?;
         let node = archive.file(node);
         let entry = archive.entry(node);
-        if !check(&path, &entry).map_err(|source| refused(group, source))? {
+        if !check(&path, &entry).map_err(|source| refused(group, packed, source))? {
             continue;
         }
         if let Some(mut item) = collector.of_entry(node, &entry, &path) {

@@ -220,12 +220,6 @@ impl Builder<'_> {
         from: Option<CopyFrom>,
     ) -> Result<(), BuildError> {
         let sources = self.expanded_sources(parts)?;
-        if parts.unpack == Some(true) && sources.iter().any(|source| matches!(source, CopySource::Url { .. }))
-        {
-            let hint = "leave the flag out, and unpack it in a RUN";
-            let span = self.place(flag_span(instruction, "unpack"));
-            return Err(PlanError::unsupported("ADD --unpack of a URL", span, hint).into());
-        }
         let from = match from {
             Some(from) => from,
             None if sources.iter().any(|source| matches!(source, CopySource::Path { .. })) => {

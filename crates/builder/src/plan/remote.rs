@@ -16,6 +16,8 @@ pub(super) struct Flags {
     pub checksum: Option<(String, Span)>,
     /// `--keep-git-dir`.
     pub keep_git_dir: Option<(bool, Span)>,
+    /// Whether archives of the web are unpacked: `--unpack`.
+    pub unpack: bool,
 }
 
 /// What a source is, once its variables are expanded.

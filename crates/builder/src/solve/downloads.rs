@@ -1,22 +1,17 @@
 //! What ADD downloads (DF-138, DF-139).
 //!
 //! A file whose version is known is asked for in case that it has changed. When it has not, its digest is known without it, which is enough to find
-//! the step in the cache. Only a step that has to be executed all the same needs the file, and gets it then.
+//! the step in the cache. What comes is hashed as it comes. Only a step that has to be executed all the same needs the file, and gets it then.
 
 use std::cell::Cell;
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use base::Cancel;
-use base::IoContext;
 use base::events::{Event, Status, Unit, VertexId};
 use image::Digest;
-use image::digest::{Algorithm, Digester};
 use store::TempDir;
-use store::downloads::{DownloadRecord, Version};
-use store::table::ContentDigest;
+use store::downloads::{Arrived, DownloadRecord, Incoming, Version};
 
 use super::Job;
 use crate::copy::download::shown;
@@ -25,8 +20,6 @@ use crate::session::{Download, DownloadRequest};
 
 /// The largest file that is downloaded: far more than belongs into an image, and less than fills most disks.
 const MAX_DOWNLOAD: u64 = 64 << 30;
-/// Files are hashed in pieces of this size.
-const PIECE: usize = 256 << 10;
 /// How often it is said how far a download has come.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -64,7 +57,7 @@ impl Downloader<'_> {
     pub fn get(&self, step: &CopyStep, unless_known: bool) -> Result<Downloads, CopyError> {
         let mut downloads = Downloads::default();
         for source in &step.sources {
-            let CopySource::Url { url, checksum, span } = source else { continue };
+            let CopySource::Url { url, checksum, span, .. } = source else { continue };
             let source = Source { url, checksum: checksum.as_ref(), span: *span };
             let directory = match downloads.directory.take() {
                 Some(directory) => directory,
@@ -80,7 +73,8 @@ impl Downloader<'_> {
     fn one(&self, source: &Source<'_>, path: PathBuf, unless_known: bool) -> Result<Downloaded, CopyError> {
         let records = self.job.store.downloads();
         let known = records.get(source.url).filter(|_| unless_known);
-        let answer = self.request(source, &path, known.as_ref().map(|known| &known.version))?;
+        let mut incoming = Incoming::create(&path)?;
+        let answer = self.request(source, &mut incoming, known.as_ref().map(|known| &known.version))?;
         let (version, mtime) = match (answer, known) {
             (Download::Unchanged, Some(known)) => {
                 check(source, &known.sha256)?;
@@ -92,7 +86,7 @@ impl Downloader<'_> {
             }
             (Download::Whole { version, mtime }, _) => (version, mtime),
         };
-        let (size, sha256, content) = self.digests(&path)?;
+        let Arrived { size, sha256, content } = incoming.finish();
         check(source, &sha256)?;
         if version.is_known() {
             records.set(source.url, &DownloadRecord { version, size, sha256, content })?;
@@ -104,7 +98,7 @@ impl Downloader<'_> {
     fn request(
         &self,
         source: &Source<'_>,
-        path: &Path,
+        into: &mut Incoming,
         known: Option<&Version>,
     ) -> Result<Download, CopyError> {
         let url = shown(source.url);
@@ -131,35 +125,16 @@ impl Downloader<'_> {
         let request = DownloadRequest {
             url: source.url,
             known,
-            path,
             limit: MAX_DOWNLOAD,
             progress: &progress,
             cancel: self.stop,
         };
-        let answer = self.job.session.download(&request);
+        let answer = self.job.session.download(&request, into);
         self.stop.check()?;
         if said.get().is_some() {
             tell(true);
         }
         answer.map_err(|reason| CopyError::Download { url: url.clone(), reason, span: source.span })
-    }
-
-    fn digests(&self, path: &Path) -> Result<(u64, Digest, ContentDigest), CopyError> {
-        let mut file = File::open(path).context("open", path)?;
-        let (mut sha256, mut content) = (Digester::new(Algorithm::Sha256), blake3::Hasher::new());
-        let (mut size, mut buffer) = (0, vec![0; PIECE]);
-        loop {
-            self.stop.check()?;
-            let count = file.read(&mut buffer).context("read", path)?;
-            let piece = buffer.get(..count).unwrap_or_default();
-            if piece.is_empty() {
-                break;
-            }
-            sha256.update(piece);
-            content.update(piece);
-            size += piece.len() as u64;
-        }
-        Ok((size, sha256.finish(), ContentDigest(*content.finalize().as_bytes())))
     }
 }
 

@@ -63,7 +63,7 @@ pub struct Args {
     /// Where the files of a name come from that FROM, COPY --from or a stage has: DIR, docker-image://IMAGE, https://… of a tar
     #[arg(long, value_name = "NAME=VALUE")]
     build_context: Vec<String>,
-    /// A secret for RUN --mount=type=secret: id=NAME with src=FILE or env=VARIABLE
+    /// A secret for RUN --mount=type=secret, or for a server (HTTP_AUTH_TOKEN_host, GIT_AUTH_TOKEN): id=NAME with src=FILE or env=VARIABLE
     #[arg(long, value_name = "id=NAME[,src=FILE|,env=VARIABLE]")]
     secret: Vec<String>,
     /// An SSH agent for RUN --mount=type=ssh: that of SSH_AUTH_SOCK, one that listens at a socket, or one with unencrypted keys
@@ -160,7 +160,8 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     }
     let progress = Progress::start(&shown, context.printer)?;
     let events = progress.events();
-    let bringer = Bringer { store: &store, fetcher: &fetcher, events: &events, cancel: &cancel };
+    let bringer =
+        Bringer { store: &store, fetcher: &fetcher, secrets: &secrets, events: &events, cancel: &cancel };
     let (inputs, _brought) =
         bring::inputs(&bringer, source, args.file.as_deref()).inspect_err(|_| progress.finish())?;
     request.dockerfile = inputs.dockerfile;

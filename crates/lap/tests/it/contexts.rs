@@ -30,14 +30,14 @@ fn tar(files: &[(&str, &str)]) -> Vec<u8> {
     tar.into_inner().expect("a tar")
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).expect("compressed");
     encoder.finish().expect("compressed")
 }
 
 /// Compresses with a program.
-fn compressed(program: &str, package: &str, bytes: &[u8]) -> Vec<u8> {
+pub fn compressed(program: &str, package: &str, bytes: &[u8]) -> Vec<u8> {
     let program = crate::environment::tool(program, package);
     let mut child = std::process::Command::new(program)
         .arg("-c")
@@ -174,7 +174,7 @@ fn df_081_contexts_of_the_web() {
     let archive =
         tar(&[("Dockerfile", DOCKERFILE), ("a", "one\n"), ("Other", "FROM base:1\nCOPY a /other\n")]);
     web.put("/c.tar.gz?token=s3cret", Page::of(gzip(&archive)));
-    web.put("/moved", Page { redirect: Some("/c.tar.gz?token=s3cret"), ..Page::default() });
+    web.put("/moved", Page { redirect: Some("/c.tar.gz?token=s3cret".to_owned()), ..Page::default() });
     web.put("/file", Page::of("FROM base:1\nRUN echo 1 >/alone\n"));
     web.put("/alone", Page::of("FROM base:1\nCOPY a /\n"));
     let ran = build(&lap, &[&web.url("/c.tar.gz?token=s3cret")], b"").success();

@@ -67,6 +67,7 @@ const LEFT_OUT: &[&str] = &[
     "runtime::",
     // It needs programs that are not there.
     "contexts::df_081_a_context_from_standard_input_compressed_in_other_ways",
+    "urls::df_137_archives_of_the_web_are_what_local_ones_are",
     "disk::",
     "faults::",
     "filesystems::",

@@ -12,11 +12,15 @@ pub struct Page {
     pub body: Vec<u8>,
     pub etag: Option<&'static str>,
     pub last_modified: Option<&'static str>,
-    pub redirect: Option<&'static str>,
+    pub redirect: Option<String>,
     /// Whether parts can be asked for.
     pub ranges: bool,
     /// After how many bytes the next answer breaks off, and what the page is from then on.
     pub cut: Option<(usize, Box<Page>)>,
+    /// What `Retry-After` says in the next answer, which is 503, and what the page is from then on.
+    pub busy: Option<(&'static str, Box<Page>)>,
+    /// Who alone is given it.
+    pub authorization: Option<&'static str>,
 }
 
 impl Page {
@@ -91,12 +95,18 @@ fn answer(mut connection: &TcpStream, state: &Mutex<State>) -> std::io::Result<(
                 state.pages.insert(path.clone(), *next);
                 at
             });
-            let (head, body) = given(&page, &headers);
+            let (head, body) = match page.busy.clone() {
+                Some((pause, next)) => {
+                    state.pages.insert(path.clone(), *next);
+                    (format!("503 Busy\r\nRetry-After: {pause}\r\nContent-Length: 0"), Vec::new())
+                }
+                None => given(&page, &headers),
+            };
             (head, body, cut)
         }
     };
     let mut entry = format!("{path} {}", head.get(..3).unwrap_or_default());
-    for name in ["if-none-match", "if-modified-since", "range"] {
+    for name in ["if-none-match", "if-modified-since", "range", "authorization"] {
         if let Some(value) = headers.get(name) {
             write!(entry, " {name}={value}").expect("a string");
         }
@@ -108,7 +118,11 @@ fn answer(mut connection: &TcpStream, state: &Mutex<State>) -> std::io::Result<(
 }
 
 fn given(page: &Page, headers: &HashMap<String, String>) -> (String, Vec<u8>) {
-    if let Some(to) = page.redirect {
+    if page.authorization.is_some() && headers.get("authorization").map(String::as_str) != page.authorization
+    {
+        return ("401 Unauthorized\r\nContent-Length: 0".to_owned(), Vec::new());
+    }
+    if let Some(to) = &page.redirect {
         return (format!("302 Found\r\nLocation: {to}\r\nContent-Length: 0"), Vec::new());
     }
     let is = |name: &str, own: Option<&str>| own.is_some() && headers.get(name).map(String::as_str) == own;

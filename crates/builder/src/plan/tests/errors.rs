@@ -130,13 +130,6 @@ fn what_is_not_done_yet_is_refused() {
             "lap build --allow device",
         ),
         (
-            "DF-137",
-            "FROM debian\nADD --unpack http://x/y.tar /z\n",
-            2,
-            "ADD --unpack of a URL is not supported yet",
-            "",
-        ),
-        (
             "DF-015",
             "# syntax=example/frontend:1\nFROM debian\n",
             1,

@@ -11,9 +11,11 @@ use base::{Cancel, Events, IoContext, Kind};
 use builder::DockerfileText;
 use distribution::{DistributionError, web};
 use layer::{LayerError, unpack};
+use store::downloads::Incoming;
 use store::{Store, TempDir};
 
 use super::inputs::{self, Inputs};
+use super::secrets::Secrets;
 use super::source::{Remote, Source};
 use crate::failure::{Failure, Outcome};
 use crate::network::Fetcher;
@@ -45,6 +47,8 @@ pub struct Bringer<'a> {
     pub store: &'a Store,
     /// Downloads.
     pub fetcher: &'a Fetcher,
+    /// What hosts are shown.
+    pub secrets: &'a Secrets,
     /// Hears how far it has come.
     pub events: &'a Events,
     /// Stops it.
@@ -92,7 +96,7 @@ impl Bringer<'_> {
     }
 
     fn unpack(&self, archive: Box<dyn Read + Send>, name: &str, directory: &TempDir) -> Outcome<PathBuf> {
-        let unpacked = Task::run(self.events, format!("unpack {name}"), |task| {
+        let unpacked = Task::run(self.events, format!("unpack {}", base::text::line(name)), |task| {
             let archive = Counted { inner: archive, count: task.count(None) };
             let unpacked = unpack::unpack(Box::new(archive), directory, self.cancel)?;
             unpacked.warnings.iter().for_each(|warning| task.say(warning));
@@ -106,18 +110,20 @@ impl Bringer<'_> {
         let directory = self.store.temp_dir("context")?;
         let path = directory.path().join("download");
         let shown = builder::copy::shown(url);
+        let mut incoming = Incoming::create(&path)?;
+        let authorization = self.secrets.authorization(url)?;
         Task::run(self.events, format!("download {}", base::text::line(&shown)), |task| {
             let count = std::cell::RefCell::new(task.count(None));
             let progress = |bytes, _| count.borrow_mut().set(bytes);
             let wanted = web::Wanted {
                 url,
                 known: None,
-                path: &path,
+                authorization: authorization.as_ref(),
                 limit: MAX_DOWNLOAD,
                 progress: &progress,
                 cancel: self.cancel,
             };
-            let fetched = self.fetcher.download(&wanted)?;
+            let fetched = self.fetcher.download(&wanted, &mut incoming)?;
             count.borrow().end();
             Ok::<_, DistributionError>(fetched)
         })?;

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use base::Kind;
+use distribution::web::{self, Authorization};
 
 use crate::failure::{Failure, Outcome};
 
@@ -35,6 +36,26 @@ impl Secrets {
                 Ok(Some(bytes))
             }
         }
+    }
+
+    /// Who asks for a file of the web (DF-140).
+    pub fn authorization(&self, url: &str) -> Outcome<Option<Authorization>> {
+        for secret in web::secrets(url) {
+            let id = base::text::line(&secret.id);
+            let refused = |kind, problem: String| {
+                Failure::new(kind, format!("the secret {id} {problem}"))
+                    .hint(format!("name a file or a variable with one line in it: --secret id={id},src=FILE"))
+            };
+            let value = self.read(&secret.id);
+            let value =
+                value.map_err(|error| refused(Kind::of_io(&error), format!("cannot be read: {error}")))?;
+            if let Some(value) = value {
+                let authorization = Authorization::of_secret(&secret, &value);
+                let refused = || refused(Kind::Invalid, "is not one line of text".to_owned());
+                return authorization.ok_or_else(refused).map(Some);
+            }
+        }
+        Ok(None)
     }
 }
 

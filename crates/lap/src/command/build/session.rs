@@ -12,6 +12,7 @@ use builder::{
 };
 use distribution::web;
 use store::Store;
+use store::downloads::Incoming;
 
 use super::Stream;
 use super::bring::{Bringer, Brought, Found};
@@ -89,7 +90,8 @@ impl CommandSession {
             Named::Remote(remote) => remote,
         };
         let (events, cancel) = (request.events, request.cancel);
-        let bringer = Bringer { store: &self.store, fetcher: &self.fetcher, events, cancel };
+        let (store, fetcher, secrets) = (&self.store, &self.fetcher, &self.secrets);
+        let bringer = Bringer { store, fetcher, secrets, events, cancel };
         match bringer.remote(remote)? {
             Found::Files(brought) => {
                 Ok((BuildContext::Files(inputs::context_of(&brought, None)?), Some(brought)))
@@ -133,10 +135,16 @@ impl Session for CommandSession {
         })
     }
 
-    fn download(&self, request: &DownloadRequest<'_>) -> Result<Download, NoDownload> {
-        let DownloadRequest { url, known, path, limit, progress, cancel } = *request;
-        let wanted = web::Wanted { url, known, path, limit, progress, cancel };
-        match self.fetcher.download(&wanted) {
+    fn download(&self, request: &DownloadRequest<'_>, into: &mut Incoming) -> Result<Download, NoDownload> {
+        let DownloadRequest { url, known, limit, progress, cancel } = *request;
+        let authorization = self.secrets.authorization(url).map_err(|failure| NoDownload {
+            kind: failure.kind(),
+            hint: failure.first_hint(),
+            reason: failure.message(),
+        })?;
+        let authorization = authorization.as_ref();
+        let wanted = web::Wanted { url, known, authorization, limit, progress, cancel };
+        match self.fetcher.download(&wanted, into) {
             Ok(web::Fetched::Unchanged) => Ok(Download::Unchanged),
             Ok(web::Fetched::Whole(version)) => {
                 let mtime = web::time(&version);
