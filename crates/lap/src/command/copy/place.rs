@@ -24,7 +24,7 @@ pub enum Place {
 }
 
 /// An image in a file or in a directory.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
     /// The file or the directory.
     pub path: PathBuf,
@@ -79,8 +79,8 @@ impl Place {
 }
 
 impl Located {
-    /// Reads `PATH[:NAME]`, `PATH:@N` and `PATH[:]@DIGEST`. The path ends at the first colon, as for skopeo: names may have others.
-    fn parse(whole: &str, text: &str) -> Outcome<Self> {
+    /// Reads `PATH[:NAME]`, `PATH:@N` and `PATH[:]@DIGEST`. The path ends at the first colon, as for skopeo: names may have others. `whole` is for messages.
+    pub fn parse(whole: &str, text: &str) -> Outcome<Self> {
         let (path, which) = match text.rsplit_once('@').and_then(|(path, digest)| {
             Some((path.strip_suffix(':').unwrap_or(path), Digest::parse(digest).ok()?))
         }) {
