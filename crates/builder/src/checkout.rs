@@ -7,12 +7,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use base::{Cancel, Classified, IoContext, Kind};
-use git::{Authorization, Git, GitError, Order, Resolved, Source};
+use git::{Authorization, Git, GitError, Order, Resolved, Source, Transport};
 use store::mounts::Sharing;
 use store::{StepKey, Store, StoreError, TempDir};
 
 use crate::context::{Context, Named};
 use crate::copy::CopyError;
+
+/// The agent (`--ssh`) that signs for repositories over SSH, as in BuildKit.
+pub const AGENT: &str = "default";
 
 /// Keeps these digests apart from all others.
 const CLONE: &str = "lapstrake 2026 clone of a repository";
@@ -32,6 +35,9 @@ pub enum CheckoutError {
         /// Why.
         reason: std::io::Error,
     },
+    /// An SSH agent that cannot be had.
+    #[error("there is no SSH agent: {0}")]
+    Agent(std::io::Error),
     /// A secret that no server can be told.
     #[error("the secret {0} is not one line of text")]
     NotALine(String),
@@ -50,7 +56,7 @@ impl Classified for CheckoutError {
     fn kind(&self) -> Kind {
         match self {
             CheckoutError::NoGit => Kind::Unsupported,
-            CheckoutError::Secret { reason, .. } => Kind::of_io(reason),
+            CheckoutError::Secret { reason, .. } | CheckoutError::Agent(reason) => Kind::of_io(reason),
             CheckoutError::NotALine(_) => Kind::Invalid,
             CheckoutError::Git(error) => error.kind(),
             CheckoutError::Store(error) => error.kind(),
@@ -62,6 +68,9 @@ impl Classified for CheckoutError {
         match self {
             CheckoutError::NoGit => {
                 Some("clone it in a RUN, or before the build into the context".to_owned())
+            }
+            CheckoutError::Agent(_) => {
+                Some("unlock a key in an agent (ssh-add), and give that one: --ssh default".to_owned())
             }
             CheckoutError::Git(error) => error.hint(),
             CheckoutError::Store(error) => error.hint(),
@@ -82,6 +91,8 @@ pub struct Repositories<'a> {
     pub outside: Option<git::Outside>,
     /// Has the secrets, by their names ([`Session::secret`](crate::Session::secret)).
     pub secret: &'a dyn Fn(&str) -> std::io::Result<Option<Vec<u8>>>,
+    /// Where the agent listens that signs for repositories over SSH, asked when there is one ([`Session::ssh`](crate::Session::ssh)).
+    pub agent: &'a dyn Fn() -> std::io::Result<Option<PathBuf>>,
     /// Hears how many objects have come, and of how many.
     pub progress: &'a dyn Fn(u64, u64),
     /// Hears that another process fetches the same repository.
@@ -153,9 +164,12 @@ impl Repositories<'_> {
         source: &Source,
         work: impl FnOnce(&Git<'_>) -> Result<T, CheckoutError>,
     ) -> Result<T, CheckoutError> {
-        let outside = self.outside.as_ref().ok_or(CheckoutError::NoGit)?;
+        let mut outside = self.outside.clone().ok_or(CheckoutError::NoGit)?;
+        if source.remote.transport == Transport::Ssh {
+            outside.agent = (self.agent)().map_err(CheckoutError::Agent)?;
+        }
         let authorization = self.authorization(source)?;
-        let git = Git::new(&source.remote, outside, authorization, self.progress, self.cancel)?;
+        let git = Git::new(&source.remote, &outside, authorization, self.progress, self.cancel)?;
         work(&git)
     }
 

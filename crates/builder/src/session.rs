@@ -35,7 +35,7 @@ pub trait Session: Send + Sync {
         })
     }
 
-    /// What `git` is given when a repository is fetched; `None` when this build fetches none.
+    /// What `git` is given when a repository is fetched, but for the agent; `None` when this build fetches none.
     fn git(&self) -> Option<git::Outside> {
         None
     }
@@ -51,7 +51,7 @@ pub trait Session: Send + Sync {
         Ok(None)
     }
 
-    /// Where an SSH agent (`--ssh`) listens, asked when a step needs it; `None` when there is none of this name.
+    /// Where an SSH agent (`--ssh`) listens, asked when a step, or a repository, needs it; `None` when there is none of this name.
     fn ssh(&self, id: &str) -> io::Result<Option<PathBuf>> {
         let _ = id;
         Ok(None)

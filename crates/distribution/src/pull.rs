@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::io::{Read, Write};
 
+use archive::layout::Layout;
 use base::task::{Counted, Task};
 use base::{Cancel, Classified, Events, Kind};
 use image::config::MAX_CONFIG_SIZE;
@@ -16,9 +17,10 @@ use image::{
 };
 use layer::LayerError;
 use layer::ingest::{ExpectedBlob, continue_ingest, ingest_blob};
-use store::{Layer, Lease, NameRecord, Origin, Store};
+use store::{Layer, Lease, NameRecord, Origin, Store, StoreError};
 
 use crate::client::Client;
+use crate::local::InLayout;
 use crate::manifests::Fetched;
 use crate::parallel::in_parallel;
 use crate::source::{self, Source, mismatch, strange};
@@ -80,12 +82,7 @@ pub(crate) fn pull_as(
 ) -> Result<Pulled> {
     let first = source.first()?;
     let target = first.descriptor.clone();
-    let way = source::choose(source, first, platform)?;
-    let Some(Fetched { document: Document::Manifest(manifest), descriptor }) = way.into_iter().last() else {
-        return Err(strange(source, "give the image", "its indexes end without a manifest"));
-    };
-    let pull = Pull { source, store, lease, events, cancel };
-    let image = pull.image(&manifest, &descriptor, platform)?;
+    let (image, descriptor) = Pull { source, store, lease, events, cancel }.chosen(first, platform)?;
     // A tag beside a digest is a remark: it does not get to mean this image here (RC-007).
     let name = match reference.digest() {
         Some(digest) => {
@@ -97,6 +94,20 @@ pub(crate) fn pull_as(
     Ok(Pulled { reference: name, image, manifest: descriptor, target, before })
 }
 
+/// Takes what this describes in a layout into the store, for a platform, and gives it no name.
+pub fn from_layout(
+    layout: &Layout,
+    root: &Descriptor,
+    (store, lease): (&Store, &Lease),
+    platform: &Platform,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<ImageId> {
+    let source = &InLayout::new(layout, root);
+    let pull = Pull { source, store, lease, events, cancel };
+    pull.chosen(source.first()?, platform).map(|(image, _)| image)
+}
+
 struct Pull<'a> {
     source: &'a dyn Source,
     store: &'a Store,
@@ -106,6 +117,16 @@ struct Pull<'a> {
 }
 
 impl Pull<'_> {
+    /// Brings the image for a platform; gives its manifest as well.
+    fn chosen(&self, first: Fetched, platform: &Platform) -> Result<(ImageId, Descriptor)> {
+        let way = source::choose(self.source, first, platform)?;
+        let Some(Fetched { document: Document::Manifest(manifest), descriptor }) = way.into_iter().last()
+        else {
+            return Err(strange(self.source, "give the image", "its indexes end without a manifest"));
+        };
+        Ok((self.image(&manifest, &descriptor, platform)?, descriptor))
+    }
+
     /// Brings all of an image into the store, and adds it.
     fn image(
         &self,
@@ -209,14 +230,23 @@ impl Pull<'_> {
                         task.say("the bytes were wrong: once more, from the beginning");
                         attempt += 1;
                     }
-                    (Err(LayerError::Cancelled(cancelled)), None) => return Err(cancelled.into()),
-                    (Err(source), None) => {
-                        let digest = Box::new(described.digest);
-                        return Err(DistributionError::PulledLayer { digest, source: Box::new(source) });
-                    }
+                    (Err(error), None) => return Err(self.broken(described.digest, error)),
                 }
             }
         })
+    }
+
+    /// The error of a layer that did not arrive. What lies on this machine was not changed by anybody on the way.
+    fn broken(&self, digest: Digest, error: LayerError) -> DistributionError {
+        match error {
+            LayerError::Cancelled(cancelled) => cancelled.into(),
+            LayerError::Store(StoreError::Mismatch { expected, found, .. })
+                if self.source.repository().is_none() =>
+            {
+                self.source.mismatch(format!("the layer {digest}"), expected, found)
+            }
+            source => DistributionError::PulledLayer { digest: Box::new(digest), source: Box::new(source) },
+        }
     }
 
     /// One stream through everything: to the disk, the hash, the decompressor, the table. Gives also why the stream ended, if it was that.

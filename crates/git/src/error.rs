@@ -91,14 +91,30 @@ const SAID: &[(&[&str], Kind, Option<&str>)] = &[
         Some("give a token that may read it: --secret id=GIT_AUTH_TOKEN,env=VARIABLE (or src=FILE)"),
     ),
     (
-        &["host key verification failed"],
-        Kind::Denied,
-        Some("check the server's key, and add it to ~/.ssh/known_hosts: ssh-keyscan HOST"),
+        &["ssh: not found", "ssh: command not found", "cannot run ssh"],
+        Kind::Unsupported,
+        Some("install OpenSSH's client (the package openssh-client)"),
     ),
     (
-        &["permission denied (publickey"],
+        &["remote host identification has changed"],
         Kind::Denied,
-        Some("add a key that the server knows to the agent: ssh-add"),
+        Some(
+            "find out whether the server has a new key, or somebody answers in its place; then replace its line in ~/.ssh/known_hosts",
+        ),
+    ),
+    (
+        &["host key verification failed"],
+        Kind::Denied,
+        Some(
+            "the server is not in ~/.ssh/known_hosts: get its key (ssh-keyscan HOST), compare it with what whoever runs it says, and add it",
+        ),
+    ),
+    (
+        &["permission denied (", "too many authentication failures"],
+        Kind::Denied,
+        Some(
+            "give an agent that has a key which the server knows: ssh-add KEYFILE, or --ssh default=KEYFILE",
+        ),
     ),
     (
         &[
@@ -183,7 +199,7 @@ impl Classified for GitError {
                 "what the name means has changed: find out why, before you change the checksum"
             }
             GitError::NoAgent => {
-                "use an https address, with --secret id=GIT_AUTH_TOKEN,env=VARIABLE where the repository is private"
+                "give one: --ssh default is that of SSH_AUTH_SOCK, --ssh default=KEYFILE loads a key; or use an https address"
             }
             _ => return self.kind().hint().map(str::to_owned),
         };
@@ -191,12 +207,18 @@ impl Classified for GitError {
     }
 }
 
+/// What git says after whatever the other end, or SSH, has said before.
+const NO_MORE: &str = "Could not read from remote repository.";
+
 /// The line that says what went wrong: the last one that says so, else the last one. Escaped, without credentials.
 fn last_words(stderr: &str) -> String {
     let lines = || stderr.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty());
     let marks = ["fatal: ", "error: ", "remote: "];
     let marked = |line: &str| marks.into_iter().find_map(|mark| line.strip_prefix(mark)).map(str::to_owned);
-    let line = lines().rev().find_map(marked).or_else(|| lines().next_back().map(str::to_owned));
+    let before = lines().rev().skip_while(|line| !line.ends_with(NO_MORE)).nth(1);
+    let line = before.map(|line| marked(line).unwrap_or_else(|| line.to_owned()));
+    let line = line.or_else(|| lines().rev().find_map(marked));
+    let line = line.or_else(|| lines().next_back().map(str::to_owned));
     let line = without_users(&line.unwrap_or_else(|| "git gives no reason".to_owned()));
     base::text::line(&line).into_owned()
 }
@@ -234,6 +256,21 @@ mod tests {
                 "fatal: could not read Username for 'https://t@h': terminal prompts disabled",
                 "could not read Username for 'https://h': terminal prompts disabled",
                 Kind::Denied,
+            ),
+            (
+                "No key is known.\r\nHost key verification failed.\r\nfatal: Could not read from remote repository.\n\nPlease\n",
+                "Host key verification failed.",
+                Kind::Denied,
+            ),
+            (
+                "fatal: '/x' does not appear to be a git repository\nfatal: Could not read from remote repository.\n",
+                "'/x' does not appear to be a git repository",
+                Kind::NotFound,
+            ),
+            (
+                "fatal: Could not read from remote repository.\n",
+                "Could not read from remote repository.",
+                Kind::Io,
             ),
             ("something\u{1b}[31m odd", "something\\u{1b}[31m odd", Kind::Io),
             ("", "git gives no reason", Kind::Io),

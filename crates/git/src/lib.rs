@@ -25,6 +25,6 @@ mod refs;
 pub use authorization::{Authorization, Secret};
 pub use clone::{Order, checkout};
 pub use error::GitError;
-pub use program::{Git, Outside, Ssh};
+pub use program::{Git, Outside};
 pub use refs::Resolved;
 pub use source::{Remote, Source, SourceError, Transport, shown};

@@ -38,16 +38,9 @@ const OLDEST: (u32, u32) = (2, 31);
 pub struct Outside {
     /// Its environment: `PATH`, proxies, certificates.
     pub environment: Vec<(OsString, OsString)>,
-    /// How it reaches servers over SSH; not at all when there is no agent.
-    pub ssh: Option<Ssh>,
-}
-
-/// Who asks over SSH, and which servers are known.
-#[derive(Debug, Clone)]
-pub struct Ssh {
-    /// The socket of an agent that has the keys.
-    pub agent: PathBuf,
-    /// The keys of servers, besides those that the system knows.
+    /// The socket of an agent that has the keys for servers over SSH; none of these are reached without one.
+    pub agent: Option<PathBuf>,
+    /// A file with the keys of such servers (`known_hosts`), besides those that the system knows.
     pub known_hosts: Option<PathBuf>,
 }
 
@@ -108,7 +101,7 @@ impl<'a> Git<'a> {
         progress: &'a dyn Fn(u64, u64),
         cancel: &'a Cancel,
     ) -> Result<Self, GitError> {
-        if remote.transport == Transport::Ssh && outside.ssh.is_none() {
+        if remote.transport == Transport::Ssh && outside.agent.is_none() {
             return Err(GitError::NoAgent);
         }
         let authorization = authorization.or_else(|| remote.login.clone());
@@ -166,8 +159,9 @@ impl<'a> Git<'a> {
         if let Some(files) = files {
             command.env("GIT_WORK_TREE", files);
         }
-        if let Some(ssh) = &self.outside.ssh {
-            command.env("SSH_AUTH_SOCK", &ssh.agent).env("GIT_SSH_COMMAND", ssh_command(ssh));
+        if let Some(agent) = self.outside.agent.as_ref().filter(|_| is_remote) {
+            let known_hosts = self.outside.known_hosts.as_deref();
+            command.env("SSH_AUTH_SOCK", agent).env("GIT_SSH_COMMAND", ssh_command(known_hosts));
         }
         let settings = self.settings(is_remote);
         command.env("GIT_CONFIG_COUNT", settings.len().to_string());
@@ -281,15 +275,25 @@ const SETTINGS: [(&str, &str); 18] = [
     ("safe.directory", "*"),
 ];
 
-/// SSH without anybody's settings; a server that is not known is an error.
-fn ssh_command(ssh: &Ssh) -> String {
-    let mut command = "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=30 -o ServerAliveInterval=15".to_owned();
-    if let Some(file) = &ssh.known_hosts {
-        // Read by a shell, and by ssh, which takes quotes of its own.
-        let file = file.to_string_lossy().replace('\'', "'\\''");
-        command.push_str(&format!(" -o 'UserKnownHostsFile=\"{file}\"'"));
-    }
-    command
+/// How SSH is spoken: with the keys of the agent alone, and without anybody's settings. A server that is not known is an error, since whoever answers in its
+/// place would choose what is built.
+const SSH: [&str; 8] = [
+    "ssh -F /dev/null",
+    "BatchMode=yes",
+    "StrictHostKeyChecking=yes",
+    "UpdateHostKeys=no",
+    "IdentityFile=none",
+    "PreferredAuthentications=publickey",
+    "ConnectTimeout=30",
+    "ServerAliveInterval=15",
+];
+
+/// SSH with the servers of this file, and those that the system knows.
+fn ssh_command(known_hosts: Option<&Path>) -> String {
+    let file = known_hosts.unwrap_or(Path::new("/dev/null")).to_string_lossy();
+    // Read by a shell, and by ssh, which takes quotes and percent signs of its own.
+    let file = file.replace('\'', "'\\''").replace('%', "%%");
+    format!("{} -o 'UserKnownHostsFile=\"{file}\"'", SSH.join(" -o "))
 }
 
 /// What has been heard of it, and when.
@@ -362,6 +366,14 @@ fn end(child: &mut Child) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn df_082_ssh_knows_the_servers_of_one_file() {
+        let command = ssh_command(Some(Path::new("/a b's/100%/known_hosts")));
+        let expected = r#" -o 'UserKnownHostsFile="/a b'\''s/100%%/known_hosts"'"#;
+        assert!(command.starts_with("ssh -F /dev/null -o BatchMode=yes"), "{command}");
+        assert!(command.ends_with(expected), "{command}");
+    }
 
     #[test]
     fn progress_is_what_git_says() {

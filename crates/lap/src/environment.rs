@@ -64,10 +64,11 @@ const GIT: [(&str, &str); 11] = [
     ("SSL_CERT_DIR", "GIT_SSL_CAPATH"),
 ];
 
-/// The environment of `git`: that, and nothing else.
+/// What `git` is given: that, and the servers that the user knows; nothing else.
 pub fn git() -> git::Outside {
     let given = |(name, to): &(&str, &str)| Some(((*to).into(), std::env::var_os(name)?));
-    git::Outside { environment: GIT.iter().filter_map(given).collect(), ssh: None }
+    let known_hosts = absolute("HOME").map(|home| home.join(".ssh/known_hosts"));
+    git::Outside { environment: GIT.iter().filter_map(given).collect(), agent: None, known_hosts }
 }
 
 /// Absolute paths only: what is relative would mean something else in each directory.

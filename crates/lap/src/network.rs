@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use archive::layout::Layout;
 use base::{Cancel, Events};
 use distribution::config::{AuthFile, Config, Patience, Proxies};
 use distribution::host::Host;
 use distribution::{Client, DistributionError, config, web};
-use image::{Digest, Platform, Reference};
+use image::{Descriptor, Digest, ImageId, Platform, Reference};
 use store::downloads::Incoming;
 use store::{Lease, Store};
 
@@ -145,6 +146,18 @@ impl Fetcher {
             distribution::pull::pull(client, &self.store, &self.lease, &reference, platform, events, cancel);
         client.tell(events);
         pulled.map(|_| ())
+    }
+
+    /// Takes an image of a layout into the store.
+    pub fn take(
+        &self,
+        (layout, root): (&Layout, &Descriptor),
+        platform: &Platform,
+        events: &Events,
+        cancel: &Cancel,
+    ) -> Result<ImageId, DistributionError> {
+        let into = (&self.store, &self.lease);
+        distribution::pull::from_layout(layout, root, into, platform, events, cancel)
     }
 
     /// Downloads a file of the web.

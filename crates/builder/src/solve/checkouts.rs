@@ -7,7 +7,7 @@ use base::events::{Event, Status, Unit, VertexId};
 use git::Resolved;
 
 use super::Job;
-use crate::checkout::{CheckoutError, Files, Repositories};
+use crate::checkout::{AGENT, CheckoutError, Files, Repositories};
 use crate::context::Context;
 use crate::copy::{CheckedOut, CopyError, CopySource, CopyStep, Repository};
 
@@ -86,6 +86,7 @@ impl Fetching<'_> {
             store: self.job.store,
             outside: self.job.session.git(),
             secret: &|id| self.job.session.secret(id),
+            agent: &|| self.job.session.ssh(AGENT),
             progress: &|current, total| tell(fetching(), current, Some(total), current == total),
             waiting: &|| tell(format!("waiting for another build that does: {}", fetching()), 0, None, false),
             cancel: self.stop,

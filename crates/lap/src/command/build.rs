@@ -45,6 +45,7 @@ Examples:
   lap build -o rootfs .                    the root filesystem in a directory
   lap build -t app - <Dockerfile           a Dockerfile without a context
   git archive HEAD | lap build -t app -    a context that is a tar
+  lap build https://host/app.git#main:src  a directory of a commit of a git repository
   lap build --build-context base=../base . FROM base is what is in ../base
   lap build --check .                      what looks like a mistake, without building")]
 pub struct Args {
@@ -60,13 +61,13 @@ pub struct Args {
     /// Set an ARG; without a value: take it over from the environment
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<String>,
-    /// Where the files of a name come from that FROM, COPY --from or a stage has: DIR, docker-image://IMAGE, https://… of a tar
+    /// Where the files of a name come from that FROM, COPY --from or a stage has: DIR, docker-image://IMAGE, oci-layout://DIR[:NAME|@DIGEST], https://… of a tar or of a git repository
     #[arg(long, value_name = "NAME=VALUE")]
     build_context: Vec<String>,
     /// A secret for RUN --mount=type=secret, or for a server (HTTP_AUTH_TOKEN_host, GIT_AUTH_TOKEN): id=NAME with src=FILE or env=VARIABLE
     #[arg(long, value_name = "id=NAME[,src=FILE|,env=VARIABLE]")]
     secret: Vec<String>,
-    /// An SSH agent for RUN --mount=type=ssh: that of SSH_AUTH_SOCK, one that listens at a socket, or one with unencrypted keys
+    /// An SSH agent for RUN --mount=type=ssh, and (default) for git repositories: that of SSH_AUTH_SOCK, one that listens at a socket, or one with unencrypted keys
     #[arg(long, value_name = "default|ID[=SOCKET|=KEYFILE[,KEYFILE]]")]
     ssh: Vec<String>,
     /// Set a label
@@ -130,7 +131,7 @@ pub struct Args {
     resources: command::resources::Args,
     #[command(flatten)]
     progress: progress::Args,
-    /// What COPY and ADD copy from: a directory, https://… of a tar, or - for a tar on the standard input; a Dockerfile there has no context
+    /// What COPY and ADD copy from: a directory, https://… of a tar or of a git repository (#REF:DIRECTORY), or - for a tar on the standard input; a Dockerfile there has no context
     #[arg(value_name = "PATH|URL|-")]
     context: PathBuf,
 }
@@ -160,12 +161,25 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     }
     let progress = Progress::start(&shown, context.printer)?;
     let events = progress.events();
-    let bringer =
-        Bringer { store: &store, fetcher: &fetcher, secrets: &secrets, events: &events, cancel: &cancel };
+    let bringer = Bringer {
+        store: &store,
+        fetcher: &fetcher,
+        secrets: &secrets,
+        agents: &agents,
+        events: &events,
+        cancel: &cancel,
+    };
     let (inputs, _brought) =
         bring::inputs(&bringer, source, args.file.as_deref()).inspect_err(|_| progress.finish())?;
     request.dockerfile = inputs.dockerfile;
-    let asked = Asked { context: inputs.context, named, outputs, secrets, agents };
+    let asked = Asked {
+        platform: request.platform.clone(),
+        context: inputs.context,
+        named,
+        outputs,
+        secrets,
+        agents,
+    };
     let session = CommandSession::new(&store, fetcher, asked);
     let work = Work { store: &store, request: &request, session, progress, cancel };
     if call.builds() { build(context, &args, &runner, work) } else { call::run(context, call, &work) }

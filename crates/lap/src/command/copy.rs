@@ -1,6 +1,6 @@
 //! `lap copy`
 
-mod place;
+pub mod place;
 
 use std::path::Path;
 

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use crate::environment::{Environment, Ran, path_text, tool};
 
 /// An agent with one key, until this is dropped.
-struct Agent {
+pub struct Agent {
     process: Child,
-    socket: PathBuf,
+    pub socket: PathBuf,
 }
 
 impl Agent {
-    fn with(lap: &Environment, key: &Path) -> Self {
+    pub fn with(lap: &Environment, key: &Path) -> Self {
         let socket = lap.path("agent.socket");
         let mut agent = Command::new(tool("ssh-agent", "openssh-client"));
         agent.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null());
@@ -42,7 +42,7 @@ impl Drop for Agent {
 }
 
 /// Makes a key; gives its path and the fingerprint.
-fn key(lap: &Environment, name: &str, passphrase: &str) -> (PathBuf, String) {
+pub fn key(lap: &Environment, name: &str, passphrase: &str) -> (PathBuf, String) {
     let path = lap.path(name);
     let keygen = tool("ssh-keygen", "openssh-client");
     let output = |arguments: &[&str]| {

@@ -263,7 +263,9 @@ fn df_078_bad_contexts() {
             &format!("x={}", web.url("/none?s3cret")),
             &["Dockerfile:2:", "does not exist", "check the address"],
         ),
-        ("x=https://host/x.git", &["git repository"]),
+        ("x=https://host/x.git?colour=red", &["Dockerfile:2:", "no option \"colour\"", "HOST/PATH.git"]),
+        ("x=oci-layout://none", &["the OCI image layout", "none does not exist"]),
+        ("x=oci-layout://context", &["Dockerfile:2:", "is not an OCI image layout"]),
     ] {
         let ran = lap.lap(["build", "--build-context", value, "context"]);
         assert_ne!(ran.code, 0, "{value}");
@@ -275,6 +277,56 @@ fn df_078_bad_contexts() {
     lap.lap(["build", "none"]).failure(1, &["the context none does not exist"]);
     lap.lap(["build", "ftp://host/x"]).failure(1, &["does not exist", "https://"]);
     lap.check();
+}
+
+#[test]
+fn df_078_an_image_of_a_layout() {
+    let lap = Environment::with_base();
+    let mut ids = Vec::new();
+    for (name, tag) in [("one", "latest"), ("two", "2")] {
+        lap.write("context/Dockerfile", format!("FROM base:1\nRUN echo {name} >/name\nENV NAME={name}\n"));
+        ids.push(lap.lap(["build", "-q", "-t", name, "context"]).success().stdout.trim().to_owned());
+        lap.lap(["copy", "-q", &format!("store:{name}"), &format!("oci:layout:{tag}")]).success();
+        lap.lap(["copy", "-q", &format!("store:{name}"), &format!("oci:alone-{name}:x")]).success();
+        lap.lap(["rmi", name]).success();
+    }
+    lap.lap(["system", "prune", "--all", "--force"]).success();
+    let digest = lap.lap(["copy", "-q", "oci:layout:2", "oci:other"]).success().stdout.trim().to_owned();
+    lap.write("context/Dockerfile", "FROM x\nCOPY --from=x /name /copied\nRUN echo $NAME >/env\n");
+    let with = |value: &str| {
+        lap.lap([
+            "build",
+            "-t",
+            "app",
+            "--pull",
+            "--build-context",
+            &format!("x=oci-layout://{value}"),
+            "context",
+        ])
+    };
+    // Without a name: the one that is called latest, as in docker, or else the only one.
+    for (value, name) in
+        [("layout", "one"), ("layout:2", "two"), (&format!("layout@{digest}"), "two"), ("alone-two", "two")]
+    {
+        with(value).success();
+        assert_eq!(lap.sh("app", "cat /name /copied /env"), format!("{name}\n{name}\n{name}\n"), "{value}");
+    }
+    // An image like any other, but without a name.
+    assert_eq!(lap.inspect(&ids[1], ".Config.Env").to_string().matches("NAME=two").count(), 1);
+    with("layout:3").failure(1, &["no image with the name 3", "Dockerfile:1:"]);
+    // What is not what its digest says is no image.
+    lap.lap(["rmi", "app"]).success();
+    lap.lap(["system", "prune", "--all", "--force"]).success();
+    for blob in std::fs::read_dir(lap.path("layout/blobs/sha256")).expect("blobs").flatten() {
+        let mut bytes = std::fs::read(blob.path()).expect("a blob");
+        if bytes.starts_with(&[0x1f, 0x8b]) || bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+            std::fs::write(blob.path(), bytes).expect("a blob");
+        }
+    }
+    with("layout:2").failure(1, &["Dockerfile:1:", "the OCI image layout"]);
+    check_clean(&lap);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::environment::{Environment, Ran};
 
 mod server;
+mod ssh;
 
 use server::{Origin, Server};
 
@@ -257,6 +258,18 @@ fn df_140_private_repositories() {
         assert!(!ran.stderr.contains("s3cret"), "{}", ran.stderr);
         assert_eq!(lap.sh("app", "cat /x/file"), "one\n");
     }
+    // The same for a context.
+    let context = |options: &[&str]| {
+        lap.write("context/Dockerfile", "FROM base:1\nCOPY --from=other file /y\n");
+        let named = format!("other={url}");
+        let mut command =
+            lap.command([&["build", "-t", "app", "--build-context", &named], options, &["context"]].concat());
+        Ran::of(command.env("TOKEN", "s3cret-word\n").output().expect("lap runs"))
+    };
+    context(&[]).failure(1, &["could not read Username", "GIT_AUTH_TOKEN"]);
+    let ran = context(&["--secret", "id=GIT_AUTH_TOKEN,env=TOKEN"]).success();
+    assert!(!ran.stderr.contains("s3cret"), "{}", ran.stderr);
+    assert_eq!(lap.sh("app", "cat /y"), "one\n");
     let with_login = url.replace("http://", "http://x-access-token:s3cret-word@");
     build(&format!("FROM base:1\nADD --keep-git-dir {with_login} /x\n"), &[]).success();
     assert!(!lap.inspect("app", ".").to_string().contains("s3cret"));
@@ -284,7 +297,7 @@ fn df_141_what_can_not_be_added() {
         (server.url("/empty.git"), &["the repository is empty"]),
         (format!("http://{free}/a.git"), &["check that the server runs"]),
         ("http://nobody.invalid/a.git".to_owned(), &["Could not resolve host", "resolver"]),
-        ("git@localhost:a".to_owned(), &["SSH", "https"]),
+        ("git@localhost:a".to_owned(), &["SSH", "--ssh default", "https"]),
     ] {
         let ran = lap.build(&format!("FROM base:1\nENV at={source}\nADD $at /d/\n"));
         assert_ne!(ran.code, 0, "{source}");
@@ -395,5 +408,51 @@ fn df_141_a_fetch_that_is_cancelled_ends_git_too() {
     // Nobody is at the other end any more.
     let mut rest = Vec::new();
     connection.read_to_end(&mut rest).expect("the end");
+    check_clean(&lap);
+}
+
+#[test]
+fn df_081_a_repository_is_the_context() {
+    let (lap, origin, server) = lab();
+    origin.write("src/Dockerfile", "FROM base:1\nCOPY . /x\n");
+    origin.write("src/other/Dockerfile", "FROM base:1\nCOPY deep/er /y\n");
+    origin.write("src/.dockerignore", "out\n.dockerignore\n");
+    origin.write("src/out", "out\n");
+    origin.link("src/outside", "/etc");
+    origin.commit("a context");
+    let url = format!("{}#main:src", server.url("/origin.git"));
+    let build =
+        |options: &[&str]| lap.lap([&["build", "-t", "app", "--progress", "plain"], options].concat());
+    build(&[&url]).success();
+    assert_eq!(lap.sh("app", "ls -A /x; cat /x/deep/er"), "Dockerfile\ndeep\nother\noutside\ndeeper\n");
+    assert_eq!(server.fetches(), 1);
+    let layers = lap.inspect("app", ".RootFS.Layers");
+    assert!(build(&[&url]).success().stderr.contains("CACHED"));
+    build(&["--no-cache", &url]).success();
+    assert_eq!(lap.inspect("app", ".RootFS.Layers"), layers, "times are those of the commit");
+    build(&["-f", "other/Dockerfile", &url]).success();
+    assert_eq!(lap.sh("app", "cat /y"), "deeper\n");
+    assert_eq!(server.fetches(), 0);
+    // As a named context, too.
+    lap.write("context/Dockerfile", "FROM base:1\nCOPY --from=other deep/er /z\n");
+    build(&["--build-context", &format!("other={url}"), "context"]).success();
+    assert_eq!(lap.sh("app", "cat /z"), "deeper\n");
+    // A repository is known again, whatever directory it was put into.
+    origin.write("src/deep/er", "changed\n");
+    origin.commit("a change");
+    let ran = build(&["--explain", &url]).success();
+    assert!(ran.stderr.contains("/deep/er has other contents"), "{}", ran.stderr);
+    let secret = url.replace("http://", "http://user:word@");
+    for (address, said) in [
+        (secret.replace("#main", "#none"), &["no branch or tag none", "check the name"][..]),
+        (secret.replace(":src", ":none"), &["no directory none in commit"]),
+        (secret.replace(":src", ""), &["no Dockerfile in the context"]),
+        (secret.replace(":src", ":src/outside"), &["no directory src/outside"]),
+        (secret.replace("#main", "?colour=red#main"), &["no option \"colour\"", "HOST/PATH.git"]),
+    ] {
+        let ran = build(&[&address]).failure(1, said);
+        assert!(!ran.stderr.contains("word"), "{}", ran.stderr);
+    }
+    build(&["-f", "none", &url]).failure(1, &["there is no none in the context"]);
     check_clean(&lap);
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use base::task::{Counted, Task};
 use base::{Cancel, Events, IoContext, Kind};
 use builder::DockerfileText;
+use builder::checkout::{self, Files, Repositories};
 use distribution::{DistributionError, web};
 use layer::{LayerError, unpack};
 use store::downloads::Incoming;
@@ -17,6 +18,8 @@ use store::{Store, TempDir};
 use super::inputs::{self, Inputs};
 use super::secrets::Secrets;
 use super::source::{Remote, Source};
+use super::ssh::Agents;
+use crate::environment;
 use crate::failure::{Failure, Outcome};
 use crate::network::Fetcher;
 
@@ -47,8 +50,10 @@ pub struct Bringer<'a> {
     pub store: &'a Store,
     /// Downloads.
     pub fetcher: &'a Fetcher,
-    /// What hosts are shown.
+    /// Who asks for a repository.
     pub secrets: &'a Secrets,
+    /// The same, over SSH.
+    pub agents: &'a Agents,
     /// Hears how far it has come.
     pub events: &'a Events,
     /// Stops it.
@@ -145,12 +150,31 @@ impl Bringer<'_> {
         Ok(unpack::begins_archive(&beginning))
     }
 
-    fn git(&self, url: &str) -> Outcome<Brought> {
-        let url = base::text::line(&builder::copy::shown(url)).into_owned();
-        Err(Failure::new(
-            Kind::Unsupported,
-            format!("{url} is a git repository, which cannot be a context yet"),
-        )
-        .hint("clone it, and name the directory"))
+    fn git(&self, text: &str) -> Outcome<Brought> {
+        let origin = git::shown(text);
+        let called = base::text::line(&origin).into_owned();
+        let invalid = |reason: String| {
+            Failure::new(Kind::Invalid, format!("the context {called} can not be used: {reason}"))
+                .hint("a repository is written like https://HOST/PATH.git#REF:DIRECTORY")
+        };
+        let source = git::Source::parse_context(text).map_err(|error| invalid(error.to_string()))?;
+        let source = source.ok_or_else(|| invalid("it is no repository".to_owned()))?;
+        let files = Task::run(self.events, format!("fetch {called}"), |task| {
+            let repositories = Repositories {
+                store: self.store,
+                outside: Some(environment::git()),
+                secret: &|id| self.secrets.read(id),
+                agent: &|| self.agents.socket(checkout::AGENT),
+                progress: &|_, _| {},
+                waiting: &|| task.say("waiting for another build that fetches it"),
+                cancel: self.cancel,
+            };
+            let resolved = repositories.resolve(&source)?;
+            task.say(&format!("commit {}", resolved.commit));
+            repositories.check_out(&source, &resolved, source.keep_git_dir.unwrap_or(false))
+        });
+        self.cancel.check()?;
+        let Files { root, directory } = files?;
+        Ok(Brought { root, origin, _directory: directory })
     }
 }

@@ -5,12 +5,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use archive::layout::{Layout, Which};
 use base::{Classified, Kind};
 use builder::{
     BuildContext, BuildWarning, ContextRequest, Download, DownloadRequest, ImageRequest, LocalContext,
     NoContext, NoDownload, NoImage, Session,
 };
 use distribution::web;
+use image::Platform;
 use store::Store;
 use store::downloads::Incoming;
 
@@ -21,12 +23,17 @@ use super::outputs::Outputs;
 use super::secrets::Secrets;
 use super::source::Named;
 use super::ssh::Agents;
+use crate::command::copy::place::Located;
 use crate::failure::{Failure, Outcome};
 use crate::network::Fetcher;
+
+/// What docker takes of a layout when nothing is said.
+const LATEST: &str = "latest";
 
 /// What a build asks for.
 pub struct CommandSession {
     store: Store,
+    platform: Platform,
     context: Option<LocalContext>,
     named: BTreeMap<String, Named>,
     /// Named contexts that were asked for, and what was brought for them.
@@ -40,6 +47,8 @@ pub struct CommandSession {
 
 /// What was asked for on the command line.
 pub struct Asked {
+    /// For which platform images are.
+    pub platform: Platform,
     /// The main context.
     pub context: Option<LocalContext>,
     /// The named ones.
@@ -57,6 +66,7 @@ impl CommandSession {
     pub fn new(store: &Store, fetcher: Fetcher, asked: Asked) -> Self {
         Self {
             store: store.clone(),
+            platform: asked.platform,
             context: asked.context,
             named: asked.named,
             contexts: Mutex::default(),
@@ -78,6 +88,18 @@ impl CommandSession {
         self.outputs.into_inner().unwrap_or_else(PoisonError::into_inner).commit()
     }
 
+    /// The ID of an image of a layout. Without a name it is the one that is called `latest`, as in docker, or else the only one.
+    fn of_layout(&self, located: &Located, request: &ContextRequest<'_>) -> Outcome<String> {
+        let layout = Layout::directory(&located.path)?;
+        let latest = match located.which {
+            Which::Sole => layout.with_ref_name(LATEST).next().cloned(),
+            _ => None,
+        };
+        let root = latest.map_or_else(|| layout.find(&located.which), Ok)?;
+        let image = self.fetcher.take((&layout, &root), &self.platform, request.events, request.cancel)?;
+        Ok(image.to_string())
+    }
+
     fn bring(&self, named: &Named, request: &ContextRequest<'_>) -> Outcome<(BuildContext, Option<Brought>)> {
         let remote = match named {
             Named::Directory(root) => {
@@ -86,12 +108,21 @@ impl CommandSession {
                 return Ok((BuildContext::Files(context), None));
             }
             Named::Image(image) => return Ok((BuildContext::Image(image.clone()), None)),
+            Named::Layout(located) => {
+                return Ok((BuildContext::Image(self.of_layout(located, request)?), None));
+            }
             Named::Scratch => return Ok((BuildContext::Scratch, None)),
             Named::Remote(remote) => remote,
         };
         let (events, cancel) = (request.events, request.cancel);
-        let (store, fetcher, secrets) = (&self.store, &self.fetcher, &self.secrets);
-        let bringer = Bringer { store, fetcher, secrets, events, cancel };
+        let bringer = Bringer {
+            store: &self.store,
+            fetcher: &self.fetcher,
+            secrets: &self.secrets,
+            agents: &self.agents,
+            events,
+            cancel,
+        };
         match bringer.remote(remote)? {
             Found::Files(brought) => {
                 Ok((BuildContext::Files(inputs::context_of(&brought, None)?), Some(brought)))

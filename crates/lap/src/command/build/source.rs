@@ -10,6 +10,7 @@ use image::Reference;
 use layer::unpack;
 
 use super::inputs::{self, Inputs};
+use crate::command::copy::place::Located;
 use crate::failure::{Failure, Outcome};
 
 /// The main context, and the Dockerfile.
@@ -48,6 +49,8 @@ pub enum Named {
     Remote(Remote),
     /// An image.
     Image(String),
+    /// An image of an OCI layout.
+    Layout(Located),
     /// Nothing.
     Scratch,
 }
@@ -56,9 +59,8 @@ impl Remote {
     /// What something is that has an address in front; `None` for a path.
     fn parse(text: &str) -> Option<Self> {
         let is_web = ["http://", "https://"].iter().any(|start| text.starts_with(start));
-        let address = text.split(['?', '#']).next().unwrap_or_default();
-        let is_git = ["git://", "ssh://", "git@"].iter().any(|start| text.starts_with(start))
-            || is_web && address.trim_end_matches('/').ends_with(".git");
+        // One that is not valid is said to be so when it is fetched.
+        let is_git = !matches!(git::Source::parse_context(text), Ok(None));
         match (is_git, is_web) {
             (true, _) => Some(Remote::Git(text.to_owned())),
             (false, true) => Some(Remote::Web(text.to_owned())),
@@ -115,7 +117,7 @@ fn of_stdin(file: Option<&Path>) -> Outcome<Source> {
 /// A directory that has to be there.
 fn directory(path: &Path, what: &str) -> Outcome<PathBuf> {
     let shown = base::text::path(path);
-    let hint = "a context is a directory, or an address: https://… of a tar";
+    let hint = "a context is a directory, or an address: https://… of a tar or of a git repository";
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Ok(path.to_owned()),
         Ok(_) => Err(Failure::new(Kind::Invalid, format!("{what} {shown} is not a directory"))
@@ -136,7 +138,7 @@ fn named_one(text: &str) -> Outcome<(String, Named)> {
     let shown = || base::text::bytes(text.as_bytes()).into_owned();
     let invalid = |reason: String| {
         Failure::new(Kind::Invalid, format!("--build-context {}: {reason}", shown()))
-            .hint("--build-context NAME=DIR, or NAME=docker-image://IMAGE, NAME=https://… of a tar")
+            .hint("--build-context NAME=DIR, or NAME=docker-image://IMAGE, NAME=oci-layout://DIR, NAME=https://… of a tar or a git repository")
     };
     let (name, value) = text.split_once('=').ok_or_else(|| invalid("there is no value".to_owned()))?;
     Reference::parse(name).map_err(|error| invalid(format!("the name is not valid: {error}")))?;
@@ -149,11 +151,10 @@ fn named_one(text: &str) -> Outcome<(String, Named)> {
             Reference::parse(image).map_err(|error| invalid(format!("the image is not valid: {error}")))?;
             Named::Image(image.to_owned())
         }
-        Some(("oci-layout", _)) => {
-            let message = format!("--build-context {}: oci-layout:// is not supported yet", shown());
-            return Err(Failure::new(Kind::Unsupported, message).hint(
-                "bring it into the store, `tar -C LAYOUT -c . | lap load`, and name it with docker-image://",
-            ));
+        Some(("oci-layout", text)) => {
+            let located = Located::parse(value, text)?;
+            directory(&located.path, &format!("the OCI image layout of --build-context {}:", shown()))?;
+            Named::Layout(located)
         }
         _ => match Remote::parse(value).filter(|_| !Path::new(value).exists()) {
             Some(remote) => Named::Remote(remote),
@@ -176,6 +177,8 @@ fn named_one(text: &str) -> Outcome<(String, Named)> {
 
 #[cfg(test)]
 mod tests {
+    use archive::layout::Which;
+
     use super::*;
 
     #[test]
@@ -187,9 +190,15 @@ mod tests {
             ("docker.io/library/alpine:latest=src", "alpine", Named::Directory("src".into())),
             ("alpine:3.20=docker-image://alpine:edge", "alpine:3.20", Named::Image("alpine:edge".to_owned())),
             ("a=docker-image://scratch", "a", Named::Scratch),
+            (
+                "a=oci-layout://src:1",
+                "a",
+                Named::Layout(Located { path: "src".into(), which: Which::Name("1".to_owned()) }),
+            ),
             ("a=https://host/x.tar.gz", "a", web("https://host/x.tar.gz")),
             ("a=https://host/x.git#main:sub", "a", git("https://host/x.git#main:sub")),
             ("a=git@host:x", "a", git("git@host:x")),
+            ("a=github.com/b/c", "a", git("github.com/b/c")),
         ] {
             let found = named_one(text).unwrap_or_else(|failure| panic!("{text}: {}", failure.message()));
             assert_eq!(found, (name.to_owned(), expected), "{text}");
@@ -203,7 +212,8 @@ mod tests {
             ("a=Cargo.toml", "not a directory"),
             ("a=docker-image://", "image is not valid"),
             ("a=ftp://host/x", "ftp:// is not known"),
-            ("a=oci-layout://x:y", "not supported yet"),
+            ("a=oci-layout://x:y", "does not exist"),
+            ("a=oci-layout://:y", "no path"),
             ("a=target:b", "bake"),
         ] {
             let failure = named_one(text).expect_err(text);

@@ -24,7 +24,7 @@ pub enum Place {
 }
 
 /// An image in a file or in a directory.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
     /// The file or the directory.
     pub path: PathBuf,
@@ -34,7 +34,10 @@ pub struct Located {
 
 /// Places that other tools know, and what is there instead.
 const OTHERS: [(&str, &str); 3] = [
-    ("dir:", "use a registry, oci:PATH, an archive, or store:NAME; `skopeo copy` turns dir: into one of them"),
+    (
+        "dir:",
+        "use a registry, oci:PATH, an archive, or store:NAME; `skopeo copy` turns dir: into one of them",
+    ),
     ("docker-daemon:", "`docker save IMAGE | lap load` brings an image of the daemon"),
     ("containers-storage:", "`podman save --format oci-archive IMAGE | lap load` brings an image of podman"),
 ];
@@ -79,8 +82,8 @@ impl Place {
 }
 
 impl Located {
-    /// Reads `PATH[:NAME]`, `PATH:@N` and `PATH[:]@DIGEST`. The path ends at the first colon, as for skopeo: names may have others.
-    fn parse(whole: &str, text: &str) -> Outcome<Self> {
+    /// Reads `PATH[:NAME]`, `PATH:@N` and `PATH[:]@DIGEST`. The path ends at the first colon, as for skopeo: names may have others. `whole` is for messages.
+    pub fn parse(whole: &str, text: &str) -> Outcome<Self> {
         let (path, which) = match text.rsplit_once('@').and_then(|(path, digest)| {
             Some((path.strip_suffix(':').unwrap_or(path), Digest::parse(digest).ok()?))
         }) {
