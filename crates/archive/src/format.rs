@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 
 /// Says that the archive is an OCI image layout (ST-030).
 pub(crate) const LAYOUT: &str = "oci-layout";
+/// Where the blobs of an OCI image layout are, in a directory for each algorithm.
+pub(crate) const BLOBS: &str = "blobs";
 /// The images of an OCI image layout.
 pub(crate) const INDEX: &str = "index.json";
 /// The images of a docker archive.
@@ -25,7 +27,7 @@ pub(crate) const MAX_DOCKER_MANIFEST: u64 = 20 << 20;
 
 /// Where a blob lies in an OCI image layout.
 pub(crate) fn blob_path(digest: &Digest) -> String {
-    format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
+    format!("{BLOBS}/{}/{}", digest.algorithm().name(), digest.hex())
 }
 
 /// The digest that a path like `blobs/sha256/…` names.

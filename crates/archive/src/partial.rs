@@ -1,5 +1,6 @@
 //! A file that appears under its name only when it is whole.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -43,8 +44,14 @@ impl Partial {
             // Not every filesystem knows files without a name; if there is another reason, it is met again here.
             Err(_) => {
                 let name = beside(place);
-                let file = File::create(&name).context("create", &name)?;
-                hold(&file);
+                let file = loop {
+                    let file = File::create(&name).context("create", &name)?;
+                    hold(&file);
+                    // Who clears may have come between the two, and taken the name away.
+                    if name.exists() {
+                        break file;
+                    }
+                };
                 (Stage::Named(name), file)
             }
         };
@@ -141,24 +148,49 @@ fn hold(file: &File) {
 
 /// Removes what others left beside a place that were killed while they wrote to it, and says so. What cannot be looked at stays.
 pub fn clear(place: &Path, say: impl FnOnce(&str)) {
-    let Ok(entries) = fs::read_dir(parent(place)) else { return };
     let own = place.file_name().unwrap_or_default().as_encoded_bytes();
-    let is_left = |name: &std::ffi::OsStr| {
-        let rest = name.as_encoded_bytes().strip_prefix(own).and_then(|rest| rest.strip_prefix(b"."));
-        let number = rest.and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
-        number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+    let count = clear_directory(parent(place), |name| name == own);
+    tell("beside", place, count, say);
+}
+
+/// The same for all files in some directories of a place.
+pub(crate) fn clear_all(
+    place: &Path,
+    directories: impl IntoIterator<Item = PathBuf>,
+    say: impl FnOnce(&str),
+) {
+    let count = directories.into_iter().map(|directory| clear_directory(&directory, |_| true)).sum();
+    tell("in", place, count, say);
+}
+
+/// Says how many files were cleared, if any.
+fn tell(which: &str, place: &Path, count: usize, say: impl FnOnce(&str)) {
+    let files = match count {
+        0 => return,
+        1 => "1 file".to_owned(),
+        count => format!("{count} files"),
+    };
+    say(&format!("cleared what an interrupted lap left {which} {}: {files}", base::text::path(place)));
+}
+
+/// Removes what nobody writes any more of the files that were to get certain names. Gives how many there were.
+fn clear_directory(directory: &Path, is_meant: impl Fn(&[u8]) -> bool) -> usize {
+    let Ok(entries) = fs::read_dir(directory) else { return 0 };
+    let is_left = |name: &OsStr| {
+        // As `beside` makes it.
+        let rest = name.as_encoded_bytes().strip_suffix(SUFFIX.as_bytes()).unwrap_or_default();
+        let dot = rest.iter().rposition(|byte| *byte == b'.');
+        let parts = dot.map(|dot| (&rest[..dot], &rest[dot + 1..]));
+        parts.is_some_and(|(own, number)| {
+            !number.is_empty() && number.iter().all(u8::is_ascii_digit) && is_meant(own)
+        })
     };
     let left = entries.flatten().filter(|entry| is_left(&entry.file_name())).filter(|entry| {
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
         is_file && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
     });
     // What cannot be removed is in nobody's way.
-    let files = match left.filter(|entry| fs::remove_file(entry.path()).is_ok()).count() {
-        0 => return,
-        1 => "1 file".to_owned(),
-        count => format!("{count} files"),
-    };
-    say(&format!("cleared what an interrupted lap left beside {}: {files}", base::text::path(place)));
+    left.filter(|entry| fs::remove_file(entry.path()).is_ok()).count()
 }
 
 fn parent(place: &Path) -> &Path {
@@ -211,6 +243,28 @@ mod tests {
             assert!(name.exists(), "{}", name.display());
         }
         assert!(!name("out.tar.8.partial").exists());
+    }
+
+    #[test]
+    fn what_was_left_anywhere_in_a_place_is_cleared() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let place = |name: &str| directory.path().join(name);
+        fs::create_dir(place("blobs")).expect("a directory");
+        let kept = ["blobs/.8.partial.old", "blobs/name.partial", "blobs/0123"];
+        for name in kept.iter().chain(&["index.json.7.partial", "blobs/a.b.8.partial", "blobs/0.9.partial"]) {
+            fs::write(place(name), "left").expect("written");
+        }
+        let held = File::open(place("blobs/0.9.partial")).expect("a file");
+        held.lock().expect("a lock");
+        let directories = || ["", "blobs", "nowhere"].map(place);
+        let mut said = String::new();
+        clear_all(directory.path(), directories(), |text| said.push_str(text));
+        assert_eq!(
+            said,
+            format!("cleared what an interrupted lap left in {}: 2 files", directory.path().display())
+        );
+        clear_all(directory.path(), directories(), |text| panic!("{text}"));
+        assert!(kept.iter().chain(&["blobs/0.9.partial"]).all(|name| place(name).exists()));
     }
 
     #[test]

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::{documents, open_file};
 use crate::documents::{Found, check_version};
-use crate::format::{INDEX, LAYOUT, REF_NAME, blob_path};
-use crate::partial::Partial;
+use crate::format::{BLOBS, INDEX, LAYOUT, REF_NAME, blob_path};
+use crate::partial::{self, Partial};
 use crate::{ArchiveError, verified};
 use image::manifest::MAX_MANIFEST_SIZE;
 
@@ -53,6 +53,14 @@ impl Directory {
     /// What it is called in messages.
     pub fn called(&self) -> String {
         format!("the OCI image layout {}", base::text::path(&self.path))
+    }
+
+    /// Removes what others left in it that were killed while they wrote, and says so. What is not of us stays.
+    pub fn clear(&self, say: impl FnOnce(&str)) {
+        let blobs = self.path.join(BLOBS);
+        // What cannot be looked at stays.
+        let algorithms = fs::read_dir(&blobs).into_iter().flatten().flatten().map(|entry| entry.path());
+        partial::clear_all(&self.path, algorithms.chain([self.path.clone()]), say);
     }
 
     /// Whether a blob is there. Its contents are not looked at, only its size.

@@ -157,7 +157,9 @@ fn to<'a>(
         Place::Store(name) => To::Store(name.clone()),
         Place::Oci(located) => {
             let (name, digest) = located.destination()?;
-            To::Files(ToFiles::Layout(Directory::open(&located.path)?, name, digest))
+            let directory = Directory::open(&located.path)?;
+            directory.clear(|text| args.progress.note(context.printer, text));
+            To::Files(ToFiles::Layout(directory, name, digest))
         }
         Place::OciArchive(located) => {
             let (name, digest) = located.destination()?;

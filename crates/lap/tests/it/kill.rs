@@ -1,5 +1,7 @@
 //! SIGKILL at random moments, while others work on the same store: the store is whole, nothing stays, and the same command just works.
 
+mod copies;
+
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
