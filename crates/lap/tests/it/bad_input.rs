@@ -91,7 +91,7 @@ fn missing_places() {
     lap.lap(["build", "nothing"]).failure(1, &["the context nothing does not exist", "https://"]);
     std::fs::create_dir(lap.path("empty")).expect("a directory");
     lap.lap(["build", "empty"]).failure(1, &["there is no Dockerfile in empty", "-f"]);
-    lap.lap(["build", "-t", "Upper", "empty"]).failure(1, &["there is no Dockerfile"]);
+    lap.lap(["build", "-t", "Upper", "empty"]).failure(1, &["Upper is not the name of an image"]);
     lap.write("empty/Dockerfile", "FROM base:1\n");
     lap.lap(["build", "-t", "Upper/Case", "empty"]).failure(1, &["upper"]);
     lap.lap(["load", "-i", "missing.tar"]).failure(1, &["cannot open missing.tar"]);
