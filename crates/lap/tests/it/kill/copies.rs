@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::sha256;
 use crate::chance::Chance;
-use crate::environment::{Environment, Ran, tool};
+use crate::environment::{Environment, Ran, path_text, tool};
 use crate::left::assert_nothing_is_left;
 use crate::serve::Served;
 
@@ -226,4 +226,55 @@ fn st_033_what_a_killed_copy_left_in_a_layout_is_cleared_and_said() {
         assert!(lap.path("layout").join(name).exists(), "{name}");
     }
     assert_eq!(lap.lap(["copy", "-q", "store:base:1", "oci:layout:1"]).success().stderr, "");
+}
+
+/// On a filesystem where a file cannot be without a name, a killed copy does leave something.
+#[test]
+fn st_033_where_files_have_names_while_they_are_written() {
+    let lap = Environment::with_base();
+    crate::registries::import_large(&lap, "large", 12_000_000);
+    let mut target = Target::new(lap, Kind::Layout);
+    // It may have ended its file when the signal comes.
+    for _ in 0..10 {
+        target.renew();
+        kill_while_it_writes(&target);
+        if !target.left().is_empty() {
+            break;
+        }
+    }
+    target.assert_whole();
+    let files = match target.left().len() {
+        0 => panic!("nothing was left"),
+        1 => "1 file".to_owned(),
+        count => format!("{count} files"),
+    };
+    let again = Ran::of(target.command().output().expect("lap runs")).success();
+    let said = format!("note: cleared what an interrupted lap left in layout: {files}\n");
+    assert_eq!(again.stderr.matches(&said).count(), 1, "{}", again.stderr);
+    assert_eq!(target.left(), [""; 0]);
+    target.assert_whole();
+    target.assert_readable("new");
+}
+
+/// Kills a copy when a file is begun, for which there was no other way than a name. There is hardly a filesystem like that which could be mounted
+/// everywhere, so the kernel's answer is made up for one directory.
+fn kill_while_it_writes(target: &Target) {
+    let plain = target.command();
+    let mut strace = Command::new(tool("strace", "strace"));
+    strace
+        .args(["-f", "-qq", "-o", path_text(&target.lap.path("trace")), "-e", "trace=openat"])
+        .args(["-P", "layout/blobs/sha256", "-e", "inject=openat:error=EOPNOTSUPP"])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .current_dir(target.lap.path(""))
+        .env("LAPSTRAKE_ROOT", target.lap.store());
+    let mut traced = strace.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("strace runs");
+    while target.left().is_empty() && traced.try_wait().expect("a status").is_none() {}
+    let id = traced.id();
+    let lap = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    if let Some(lap) = lap.trim().parse().ok().and_then(rustix::process::Pid::from_raw) {
+        // It may have ended by itself since.
+        let _ = rustix::process::kill_process(lap, rustix::process::Signal::KILL);
+    }
+    traced.wait().expect("strace ends with it");
 }
