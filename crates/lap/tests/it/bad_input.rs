@@ -42,8 +42,8 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("a bad variable", "FROM base:1\nENV A=${B:=x}\n", &["context/Dockerfile:2"]),
     (
         "what is not done yet",
-        "FROM base:1\nADD --unpack=true http://127.0.0.1:1/a.tar /\n",
-        &["--unpack", "not supported", "context/Dockerfile:2"],
+        "# syntax=example/frontend:1\nFROM base:1\n",
+        &["example/frontend:1", "not supported", "context/Dockerfile:1"],
     ),
     (
         "a failing command",
