@@ -29,8 +29,9 @@ use crate::format::{INDEX, MANIFEST, blob_path};
 use crate::names::Annotated;
 use crate::{ArchiveError, verified};
 
-pub use self::archive::{Archive, Docker, named};
+pub use self::archive::Archive;
 pub use self::directory::Directory;
+pub use self::documents::{Docker, named};
 pub use self::files::Contents;
 pub use self::find::Which;
 

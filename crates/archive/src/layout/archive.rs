@@ -4,34 +4,12 @@ use std::io::{Read, Write};
 
 use base::Cancel;
 use base::task::Count;
-use image::{Descriptor, Digest, Manifest, Reference};
+use image::{Descriptor, Digest};
 
-use super::documents;
+use super::documents::{self, Docker};
 use crate::ArchiveError;
-use crate::format::{FULL_NAME, INDEX, LAYOUT, MANIFEST, REF_NAME, blob_path, tagged};
+use crate::format::{INDEX, LAYOUT, MANIFEST, blob_path};
 use crate::writer::Writer;
-
-/// An image as docker before 25 finds it: with a config and layers, under names.
-pub struct Docker<'a> {
-    /// Its manifest.
-    pub manifest: &'a Manifest,
-    /// Its names.
-    pub names: &'a [Reference],
-}
-
-/// The entries of an index for an image: one for each name (ST-020c: in its canonical form), one without annotations for an image without a name.
-pub fn named(descriptor: &Descriptor, names: &[Reference]) -> Vec<Descriptor> {
-    if names.is_empty() {
-        return vec![descriptor.clone()];
-    }
-    let entry = |name: Reference| {
-        let mut entry = descriptor.clone();
-        entry.annotations.insert(FULL_NAME.to_owned(), name.to_string());
-        entry.annotations.insert(REF_NAME.to_owned(), name.tag().unwrap_or_default().to_owned());
-        entry
-    };
-    names.iter().filter_map(tagged).map(entry).collect()
-}
 
 /// An archive that is being written.
 pub struct Archive<'a> {

@@ -1,24 +1,45 @@
 //! `oci-layout`, `index.json`, `manifest.json`, as they are written.
 
-use image::{Index, Raw};
+use image::{Descriptor, Index, Manifest, Raw, Reference};
 use serde::Serialize;
 use serde_json::Map;
 
-use super::archive::Docker;
 use crate::ArchiveError;
-use crate::format::{DockerImage, LAYOUT_VERSION, Version, blob_path, tagged};
+use crate::format::{DockerImage, FULL_NAME, LAYOUT_VERSION, REF_NAME, Version, blob_path, tagged};
+
+/// An image as docker before 25 finds it: with a config and layers, under names.
+pub struct Docker<'a> {
+    /// Its manifest.
+    pub manifest: &'a Manifest,
+    /// Its names.
+    pub names: &'a [Reference],
+}
+
+/// The entries of an index for an image: one for each name (ST-020c: in its canonical form), one without annotations for an image without a name.
+pub fn named(descriptor: &Descriptor, names: &[Reference]) -> Vec<Descriptor> {
+    if names.is_empty() {
+        return vec![descriptor.clone()];
+    }
+    let entry = |name: Reference| {
+        let mut entry = descriptor.clone();
+        entry.annotations.insert(FULL_NAME.to_owned(), name.to_string());
+        entry.annotations.insert(REF_NAME.to_owned(), name.tag().unwrap_or_default().to_owned());
+        entry
+    };
+    names.iter().filter_map(tagged).map(entry).collect()
+}
 
 pub(super) fn version() -> Result<Vec<u8>, ArchiveError> {
     write("oci-layout", Version { image_layout_version: LAYOUT_VERSION.to_owned() })
 }
 
-pub(super) fn index(entries: &[image::Descriptor]) -> Result<Vec<u8>, ArchiveError> {
+pub(super) fn index(entries: &[Descriptor]) -> Result<Vec<u8>, ArchiveError> {
     write("index.json", Index::oci(entries.to_vec()))
 }
 
 /// The same for docker before 25, and for tools that read docker archives.
 pub(super) fn docker_manifest(images: &[Docker<'_>]) -> Result<Vec<u8>, ArchiveError> {
-    let familiar = |name: &image::Reference| tagged(name).map(|name| name.familiar());
+    let familiar = |name: &Reference| tagged(name).map(|name| name.familiar());
     let image = |image: &Docker<'_>| DockerImage {
         config: blob_path(&image.manifest.config.digest),
         repo_tags: (!image.names.is_empty()).then(|| image.names.iter().filter_map(familiar).collect()),

@@ -131,9 +131,26 @@ impl Environment {
         let ran = self.lap(["system", "check"]);
         assert_eq!(ran.code, 0, "the store is damaged:\n{}{}", ran.stdout, ran.stderr);
     }
+
+    /// The same, and nothing unfinished is left in it.
+    #[track_caller]
+    pub fn check_clean(&self) {
+        let left: Vec<_> = std::fs::read_dir(self.store().join("tmp")).expect("tmp").flatten().collect();
+        assert!(left.is_empty(), "{left:?}");
+        self.check();
+    }
 }
 
 impl Ran {
+    /// Whether the last step of this instruction, as plain progress shows it, was taken from the cache.
+    #[track_caller]
+    pub fn is_cached(&self, instruction: &str) -> bool {
+        let step = format!("] {instruction}");
+        let step = self.stderr.lines().rfind(|line| line.contains(&step)).expect("the step");
+        let number = step.split(' ').next().expect("a number");
+        self.stderr.lines().any(|line| line == format!("{number} CACHED"))
+    }
+
     /// From a finished process.
     pub fn of(output: Output) -> Self {
         Self {

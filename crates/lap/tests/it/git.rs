@@ -12,19 +12,6 @@ use server::{Origin, Server};
 /// When the commits of the tests were made.
 const TIME: &str = "1445412480";
 
-fn is_cached(ran: &Ran) -> bool {
-    let add = ran.stderr.lines().find(|line| line.contains("] ADD")).expect("an ADD");
-    let number = add.split(' ').next().expect("a number");
-    ran.stderr.lines().any(|line| line == format!("{number} CACHED"))
-}
-
-/// Nothing is left of a checkout, and the store is whole.
-fn check_clean(lap: &Environment) {
-    let left: Vec<_> = std::fs::read_dir(lap.store().join("tmp")).expect("tmp").flatten().collect();
-    assert!(left.is_empty(), "{left:?}");
-    lap.check();
-}
-
 /// The clones of a store, whole or not.
 fn clones(lap: &Environment) -> Vec<PathBuf> {
     let names =
@@ -51,7 +38,7 @@ fn df_141_the_files_of_a_commit() {
     let (lap, _origin, server) = lab();
     let dockerfile = format!("FROM base:1\nADD {} /src\n", server.url("/origin.git"));
     let ran = lap.build(&dockerfile).success();
-    assert!(!is_cached(&ran));
+    assert!(!ran.is_cached("ADD"));
     assert_eq!(server.fetches(), 1);
     let seen = lap.sh(
         "app",
@@ -62,7 +49,7 @@ fn df_141_the_files_of_a_commit() {
     let lines: String = lines.iter().map(|(name, mode)| line(name, mode)).collect();
     assert_eq!(seen, format!("one\ndeeper\nfile\nlink\nsrc\ntool\n{lines}"));
     // The commit is asked for, and nothing is fetched.
-    assert!(is_cached(&lap.build(&dockerfile).success()));
+    assert!(lap.build(&dockerfile).success().is_cached("ADD"));
     assert_eq!(server.fetches(), 0);
     // What is executed again is the same, whether the clone is there or not.
     let layers = lap.inspect("app", ".RootFS.Layers");
@@ -75,7 +62,7 @@ fn df_141_the_files_of_a_commit() {
     assert_eq!(server.fetches(), 0);
     again(&Environment::with_base());
     assert_eq!(server.fetches(), 1);
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -90,14 +77,14 @@ fn df_179_a_branch_that_moves_is_another_step_and_a_tag_that_does_not_is_none() 
     lap.built(&fixed);
     origin.write("file", "two\n");
     origin.commit("second");
-    assert!(is_cached(&lap.build(&fixed).success()));
+    assert!(lap.build(&fixed).success().is_cached("ADD"));
     lap.write("context/Dockerfile", &moving);
     let ran = lap.lap(["build", "-t", "app", "--explain", "--progress", "plain", "context"]).success();
     let said = format!("origin.git#main is at commit {}, and was at {}", &origin.head()[..12], &before[..12]);
     assert!(ran.stderr.contains(&said), "{}", ran.stderr);
     assert!(ran.stderr.contains("/src/file has other contents"), "{}", ran.stderr);
     assert_eq!(lap.sh("app", "cat /src/file"), "two\n");
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -135,7 +122,7 @@ fn df_082_which_commit_and_what_of_it() {
     assert_eq!(lap.sh("app", "cat /x/file; ls /x"), "one\nfile\nlink\ntool\n");
     lap.built(&format!("FROM base:1\nADD {url}#v1 file /x/\n"));
     assert_eq!(lap.sh("app", "cat /x/file"), "context\n");
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -150,7 +137,7 @@ fn df_141_checksums_of_commits() {
     add(&head, &format!("?checksum={}", "1".repeat(40)))
         .failure(1, &["more than one checksum", "Dockerfile:2:"]);
     add("sha256:12", "").failure(1, &["hexadecimal", "git rev-parse", "Dockerfile:2:"]);
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -189,7 +176,7 @@ fn df_141_the_git_directory_is_kept_when_that_is_asked_for() {
         .failure(1, &["keep-git-dir=false", "Dockerfile:2:"]);
     lap.write("context/file", "x");
     lap.build("FROM base:1\nADD --keep-git-dir file /x\n").failure(1, &["git repositories", "Dockerfile:2:"]);
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -221,7 +208,7 @@ fn df_083_submodules_come_too() {
     origin.commit("a file of this machine");
     lap.build(&format!("FROM base:1\nADD {url} /x\n"))
         .failure(1, &["submodules", "Dockerfile:2:", "https, http, ssh and git"]);
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -276,7 +263,7 @@ fn df_140_private_repositories() {
     for needle in ["s3cret", "s3cret-word", "eC1hY2Nlc3MtdG9rZW46czNjcmV0LXdvcmQ"] {
         assert!(!crate::mounts::is_anywhere(&lap.store(), needle.as_bytes()), "{needle} is in the store");
     }
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -312,7 +299,7 @@ fn df_141_what_can_not_be_added() {
     let mut command = lap.command(["build", "context"]);
     Ran::of(command.env("PATH", lap.path("nothing")).output().expect("lap runs"))
         .failure(1, &["git is not installed", "install the package git", "Dockerfile:2:"]);
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -350,7 +337,7 @@ fn df_141_a_clone_that_was_left_or_damaged_is_made_again() {
     let shown = lap.lap(["system", "df"]).success().stdout;
     lap.lap(["system", "prune", "--all", "--force"]).success();
     assert!(clones(&lap).is_empty(), "{shown}");
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -377,7 +364,7 @@ fn df_141_two_builds_share_one_clone() {
     }
     assert_eq!(server.fetches(), 1);
     assert_eq!(clones(&lap).len(), 1);
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -388,7 +375,7 @@ fn df_082_git_s_own_protocol() {
     assert_eq!(lap.sh("app", "cat /x/file"), "one\n");
     lap.build(&format!("FROM base:1\nADD git://{address}/none.git /x\n"))
         .failure(1, &["no such repository", "check the address", "Dockerfile:2:"]);
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -408,7 +395,7 @@ fn df_141_a_fetch_that_is_cancelled_ends_git_too() {
     // Nobody is at the other end any more.
     let mut rest = Vec::new();
     connection.read_to_end(&mut rest).expect("the end");
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -454,5 +441,5 @@ fn df_081_a_repository_is_the_context() {
         assert!(!ran.stderr.contains("word"), "{}", ran.stderr);
     }
     build(&["-f", "none", &url]).failure(1, &["there is no none in the context"]);
-    check_clean(&lap);
+    lap.check_clean();
 }

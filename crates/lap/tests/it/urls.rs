@@ -4,24 +4,10 @@ use std::fmt::Write as _;
 use std::net::TcpListener;
 
 use crate::contexts::{compressed, gzip};
-use crate::environment::{Environment, Ran};
+use crate::environment::Environment;
 use crate::web::{Page, Web};
 
 const DATE: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
-
-/// Whether the ADD of a build was taken from the cache.
-fn is_cached(ran: &Ran) -> bool {
-    let add = ran.stderr.lines().find(|line| line.contains("] ADD")).expect("an ADD");
-    let number = add.split(' ').next().expect("a number");
-    ran.stderr.lines().any(|line| line == format!("{number} CACHED"))
-}
-
-/// Nothing is left of a download.
-fn check_clean(lap: &Environment) {
-    let left: Vec<_> = std::fs::read_dir(lap.store().join("tmp")).expect("tmp").flatten().collect();
-    assert!(left.is_empty(), "{left:?}");
-    lap.check();
-}
 
 #[test]
 fn df_138_files_of_the_web() {
@@ -41,7 +27,7 @@ fn df_138_files_of_the_web() {
         "stat -c '%u:%g %a %Y' '/opt/tool x' /usr/local/bin/it; cat /usr/local/bin/it; stat -c %s /opt/a.tar",
     );
     assert_eq!(seen, format!("0:0 600 1445412480\n7:8 750 1445412480\none\n{}\n", archive.len()));
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 fn header(size: u64) -> tar::Header {
@@ -57,24 +43,24 @@ fn df_139_a_file_that_has_not_changed_is_not_downloaded() {
     web.put("/f", Page { etag: Some("\"1\""), last_modified: Some(DATE), ..Page::of("one\n") });
     let add = format!("ADD {} /f\n", web.url("/f"));
     let dockerfile = format!("FROM base:1\n{add}");
-    assert!(!is_cached(&lap.build(&dockerfile).success()));
+    assert!(!lap.build(&dockerfile).success().is_cached("ADD"));
     assert_eq!(web.requests(), ["/f 200"]);
-    assert!(is_cached(&lap.build(&dockerfile).success()));
+    assert!(lap.build(&dockerfile).success().is_cached("ADD"));
     assert_eq!(web.requests(), ["/f 304 if-none-match=\"1\""]);
     // On something else, the file is needed after all.
-    assert!(!is_cached(&lap.build(&format!("FROM base:1\nRUN echo 2 >/two\n{add}")).success()));
+    assert!(!lap.build(&format!("FROM base:1\nRUN echo 2 >/two\n{add}")).success().is_cached("ADD"));
     assert_eq!(web.requests(), ["/f 304 if-none-match=\"1\"", "/f 200"]);
     assert_eq!(lap.sh("app", "cat /f"), "one\n");
     // Another version with the same contents is the same step.
     web.put("/f", Page { last_modified: Some(DATE), ..Page::of("one\n") });
-    assert!(is_cached(&lap.build(&dockerfile).success()));
+    assert!(lap.build(&dockerfile).success().is_cached("ADD"));
     assert_eq!(web.requests(), ["/f 200 if-none-match=\"1\""]);
-    assert!(is_cached(&lap.build(&dockerfile).success()));
+    assert!(lap.build(&dockerfile).success().is_cached("ADD"));
     assert_eq!(web.requests(), [format!("/f 304 if-modified-since={DATE}")]);
     web.put("/f", Page::of("two\n"));
-    assert!(!is_cached(&lap.build(&dockerfile).success()));
+    assert!(!lap.build(&dockerfile).success().is_cached("ADD"));
     assert_eq!(lap.sh("app", "cat /f"), "two\n");
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -95,7 +81,7 @@ fn df_139_checksums() {
     refused("sha256:12").failure(1, &[place, "sha256sum"]);
     lap.write("context/local", "x");
     lap.build(&format!("FROM base:1\nADD --checksum={right} local /f\n")).failure(1, &[place, "URLs"]);
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -129,7 +115,7 @@ fn df_138_a_download_goes_on_where_it_broke() {
     let sums = lap.sh("app", "cd /d; sha256sum <resumed; cat changed; sha256sum <anew");
     let digest = image::Digest::sha256(&body).hex();
     assert_eq!(sums, format!("{digest}  -\nother\n{digest}  -\n"));
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -161,7 +147,7 @@ fn df_138_what_can_not_be_downloaded() {
             assert!(ran.stderr.contains(words), "{words:?} is not in:\n{}", ran.stderr);
         }
     }
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -178,7 +164,7 @@ fn df_142_files_and_urls_in_one_add() {
     let dockerfile = format!("FROM base:1\nADD {root}/same /f\n");
     lap.lap_with_input(["build", "-t", "app", "-"], dockerfile.as_bytes()).success();
     assert_eq!(lap.sh("app", "cat /f"), "web\n");
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -197,16 +183,16 @@ fn df_137_archives_of_the_web_are_unpacked_when_that_is_asked_for() {
     lap.built(&dockerfile);
     let seen = "stat -c '%u:%g %a %Y' /x/d/member; cat /x/d/member; stat -c %a /x/text; ls /x";
     assert_eq!(lap.sh("app", seen), "7:0 644 1000000000\nabc700\nd\ntext\n");
-    assert!(is_cached(&lap.build(&dockerfile).success()));
+    assert!(lap.build(&dockerfile).success().is_cached("ADD"));
     // Whether it is unpacked is part of what the step is.
-    assert!(!is_cached(&lap.build(&dockerfile.replace("=true", "=false")).success()));
+    assert!(!lap.build(&dockerfile.replace("=true", "=false")).success().is_cached("ADD"));
     assert_eq!(lap.sh("app", "ls /x"), "a.tar\ntext\n");
-    assert!(is_cached(&lap.build(&dockerfile).success()));
+    assert!(lap.build(&dockerfile).success().is_cached("ADD"));
     assert_eq!(lap.sh("app", seen), "7:0 644 1000000000\nabc700\nd\ntext\n");
     web.put("/cut.tar", Page::of(&archive[..514]));
     let cut = format!("FROM base:1\nADD --unpack {root}/cut.tar /x/\n");
     lap.build(&cut).failure(1, &["Dockerfile:2:", "/cut.tar", "the archive ends within it"]);
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -257,7 +243,7 @@ fn df_137_archives_of_the_web_are_what_local_ones_are() {
         let told = ran.stderr.lines().filter(|line| !line.contains("ADD --unpack"));
         assert!(!told.collect::<String>().contains("s3cret"), "{}", ran.stderr);
     }
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -302,7 +288,7 @@ fn df_140_secrets_of_hosts_are_shown_to_these_hosts_alone() {
     // A context is downloaded with them as well.
     web.put("/Dockerfile", Page { authorization: Some("Bearer s3cret"), ..Page::of("FROM base:1\n") });
     lap.lap(["build", "--secret", &token, &web.url("/Dockerfile")]).success();
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -325,7 +311,7 @@ fn df_140_secrets_that_can_not_be_sent() {
             assert!(!ran.stderr.contains("wr0ng"), "{}", ran.stderr);
         }
     }
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -340,5 +326,5 @@ fn df_138_a_server_that_asks_for_a_pause_gets_it() {
     let late = lap.build(&format!("FROM base:1\nADD {} /f\n", web.url("/late")));
     late.failure(1, &["Dockerfile:2:", "asks for a pause of 86400 seconds"]);
     assert_eq!(web.requests(), ["/late 503"]);
-    check_clean(&lap);
+    lap.check_clean();
 }

@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::lab;
 use super::server::Origin;
-use super::{check_clean, is_cached, lab};
 use crate::agents::{Agent, key};
 use crate::environment::{Environment, Ran};
 
@@ -103,12 +103,12 @@ fn df_141_a_repository_over_ssh() {
     lap.write("context/Dockerfile", format!("FROM base:1\nADD {url}#main /x\n"));
     let agent = Agent::with(&lap, &key);
     let socket = Some(agent.socket.as_path());
-    assert!(!is_cached(&lap_with(&lap, socket, &["--ssh", "default", "context"]).success()));
+    assert!(!lap_with(&lap, socket, &["--ssh", "default", "context"]).success().is_cached("ADD"));
     assert_eq!(lap.sh("app", "cat /x/file /x/sub/inside; ls -A /x/sub"), "one\n1\ninside\n");
-    assert!(is_cached(&lap_with(&lap, socket, &["--ssh", "default", "context"]).success()));
+    assert!(lap_with(&lap, socket, &["--ssh", "default", "context"]).success().is_cached("ADD"));
     // A key that is loaded for this build, and the repository as the context.
     let with_key = format!("default={}", key.display());
-    assert!(is_cached(&lap_with(&lap, None, &["--ssh", &with_key, "context"]).success()));
+    assert!(lap_with(&lap, None, &["--ssh", &with_key, "context"]).success().is_cached("ADD"));
     lap_with(&lap, None, &["--ssh", &with_key, &url]).success();
     assert_eq!(lap.sh("app", "cat /y"), "one\n");
     lap.write("context/Dockerfile", "FROM other\n");
@@ -119,7 +119,7 @@ fn df_141_a_repository_over_ssh() {
     lap.write("context/Dockerfile", format!("FROM base:1\nADD {url}x /x\n"));
     lap_with(&lap, socket, &["--ssh", "default", "context"])
         .failure(1, &["does not appear to be a git repository", "check the address", "Dockerfile:2:"]);
-    check_clean(&lap);
+    lap.check_clean();
 }
 
 #[test]
@@ -152,5 +152,5 @@ fn df_141_who_is_not_known_over_ssh() {
     }
     let (locked, _) = key(&lap, "locked", "word");
     add(&locked, &["there is no SSH agent", "needs a passphrase", "Dockerfile:2:"]);
-    check_clean(&lap);
+    lap.check_clean();
 }
