@@ -57,6 +57,11 @@ impl Blobs {
             if !lock::is_linked(&file, &path)? {
                 continue;
             }
+            // Finished between the look and the opening, which has made a new file then.
+            if self.size(digest)? == Some(size) {
+                fs::remove_file(&path).context("remove", &path)?;
+                continue;
+            }
             let mut length = file.metadata().context("stat", &path)?.len();
             if length > size {
                 file.set_len(0).context("truncate", &path)?;

@@ -577,3 +577,34 @@ fn a_read_only_store_can_be_read() {
         assert_eq!(error.kind(), Kind::ReadOnly, "{error}");
     }
 }
+
+#[test]
+fn rc_077_of_several_that_want_a_blob_one_writes_it() {
+    let place = place();
+    let store = &place.store;
+    for round in 0..150_u32 {
+        let bytes = round.to_le_bytes();
+        let digest = Digest::sha256(&bytes);
+        let written = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for number in 0..6 {
+                let (written, digest, bytes) = (&written, &digest, &bytes);
+                scope.spawn(move || {
+                    // The later ones look in the moment in which the first one ends.
+                    std::thread::sleep(std::time::Duration::from_micros(u64::from(
+                        number * (round % 50) * 5,
+                    )));
+                    let lease = store.lease("pull").expect("a lease");
+                    let partial = store.blobs().resume(&lease, digest, 4, &base::Cancel::new());
+                    let Some(partial) = partial.expect("a look") else { return };
+                    let (_, mut writer) = partial.into_parts();
+                    writer.write_all(bytes).expect("written");
+                    writer.commit(Some((*digest, 4))).expect("a blob");
+                    written.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                });
+            }
+        });
+        assert_eq!(written.into_inner(), 1, "in round {round}");
+    }
+    assert_eq!(std::fs::read_dir(store.root().join("partial")).expect("a directory").count(), 0);
+}

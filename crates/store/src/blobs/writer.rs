@@ -38,13 +38,23 @@ pub struct BlobWriter {
     in_file: u64,
     /// How many of the first bytes an earlier process has written: they are hashed only.
     present: u64,
-    /// Whether what was written stays when this ends before the blob is complete.
-    stays: bool,
+    /// What becomes of the file when this ends.
+    file_then: FileThen,
     writeback_begun: u64,
     /// The file may lack bytes that were hashed, or the other way round.
     failed: bool,
     /// For those who read it meanwhile.
     growth: Arc<Growth>,
+}
+
+/// What becomes of the file of a writer that ends.
+enum FileThen {
+    /// It is removed.
+    Goes,
+    /// It stays, to be continued.
+    Stays,
+    /// It has another name now; whatever has the old one is somebody else's.
+    WasMoved,
 }
 
 enum Hash {
@@ -71,7 +81,7 @@ impl BlobWriter {
             hash: Hash::Here(Digester::new(Algorithm::Sha256)),
             in_file: 0,
             present: 0,
-            stays: false,
+            file_then: FileThen::Goes,
             writeback_begun: 0,
             failed: false,
             growth: Arc::default(),
@@ -89,7 +99,7 @@ impl BlobWriter {
             hash: Hash::Here(Digester::new(Algorithm::Sha256)),
             in_file: 0,
             present,
-            stays: true,
+            file_then: FileThen::Stays,
             writeback_begun: present,
             failed: false,
             growth: Arc::default(),
@@ -98,7 +108,7 @@ impl BlobWriter {
 
     /// What was written is worth nothing: it goes when this ends.
     pub(crate) fn give_up(&mut self) {
-        self.stays = false;
+        self.file_then = FileThen::Goes;
     }
 
     /// The blob, to be read while it is written.
@@ -143,7 +153,7 @@ impl BlobWriter {
         let publishing = self.blobs.store.publishing()?;
         self.lease.note(Note::Blob(digest))?;
         fs::rename(&self.path, &place).context("rename to", &place)?;
-        self.give_up();
+        self.file_then = FileThen::WasMoved;
         drop(publishing);
         self.growth.complete(digest);
         Ok((digest, size))
@@ -302,12 +312,12 @@ impl Write for BlobWriter {
 impl Drop for BlobWriter {
     fn drop(&mut self) {
         self.growth.give_up();
-        if self.stays {
+        match self.file_then {
             // What cannot be written now is transferred again.
-            let _ = if self.failed { Ok(()) } else { self.write_new() };
-            return;
+            FileThen::Stays => _ = if self.failed { Ok(()) } else { self.write_new() },
+            // One that cannot be removed now is cleared by whoever opens the store.
+            FileThen::Goes => _ = fs::remove_file(&self.path),
+            FileThen::WasMoved => {}
         }
-        // After a commit this name is gone already.
-        let _ = fs::remove_file(&self.path);
     }
 }
