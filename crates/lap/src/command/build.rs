@@ -61,7 +61,7 @@ pub struct Args {
     /// Set an ARG; without a value: take it over from the environment
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<String>,
-    /// Where the files of a name come from that FROM, COPY --from or a stage has: DIR, docker-image://IMAGE, oci-layout://DIR[:NAME|@DIGEST], https://… of a tar or of a git repository
+    /// Where the files of a name come from that FROM, COPY --from or a stage has: DIR, docker-image://IMAGE, oci-layout://DIR:NAME, https://… of a tar or of a git repository
     #[arg(long, value_name = "NAME=VALUE")]
     build_context: Vec<String>,
     /// A secret for RUN --mount=type=secret, or for a server (HTTP_AUTH_TOKEN_host, GIT_AUTH_TOKEN): id=NAME with src=FILE or env=VARIABLE
