@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use base::{Classified as _, Kind};
+
 use crate::Result;
 
 /// Does `job` for all items, at most `threads` at a time; gives the results in order of the items. After a failure nothing further is begun, and
-/// the first failure is what it comes to.
+/// the first failure is what it comes to; jobs that were cancelled because of it may be heard of earlier, and do not count.
 pub(crate) fn in_parallel<I: Sync, T: Send>(
     items: &[I],
     threads: usize,
@@ -32,7 +34,9 @@ pub(crate) fn in_parallel<I: Sync, T: Send>(
         work();
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(failed) = done.iter().position(|(_, result)| result.is_err()) {
+    let is_cause = |result: &Result<T>| result.as_ref().is_err_and(|error| error.kind() != Kind::Cancelled);
+    let cause = done.iter().position(|(_, result)| is_cause(result));
+    if let Some(failed) = cause.or_else(|| done.iter().position(|(_, result)| result.is_err())) {
         done.swap(0, failed);
         done.truncate(1);
     }
@@ -57,5 +61,22 @@ mod tests {
         });
         assert!(matches!(failing, Err(DistributionError::NoHost(_))));
         assert!(begun.into_inner() < 50);
+    }
+
+    #[test]
+    fn what_was_cancelled_because_of_a_failure_does_not_hide_it() {
+        let barrier = std::sync::Barrier::new(2);
+        let failing = in_parallel(&[false, true], 2, |is_cause| -> Result<()> {
+            barrier.wait();
+            if *is_cause {
+                // The other one is heard of first.
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                return Err(DistributionError::NoHost("cause".to_owned()));
+            }
+            Err(base::Cancelled.into())
+        });
+        assert!(matches!(failing, Err(DistributionError::NoHost(_))), "{failing:?}");
+        let cancelled = in_parallel(&[()], 1, |()| -> Result<()> { Err(base::Cancelled.into()) });
+        assert_eq!(cancelled.expect_err("cancelled").kind(), Kind::Cancelled);
     }
 }
