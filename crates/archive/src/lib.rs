@@ -1,4 +1,4 @@
-//! Images as tar archives, in and out, streamed.
+//! Images as tar archives, in and out, streamed; and OCI layouts, as directories or archives, read where they lie and added to ([`layout`]).
 //!
 //! ```text
 //! store ─▶ save ─▶ OCI layout + manifest.json in a tar, readable by every tool       (ST-020, ST-021)

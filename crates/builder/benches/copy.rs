@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use base::{Cancel, Events};
 use builder::context::Context;
 use builder::copy::{CopySource, CopyStep, Input, Selection, execute};
-use builder::{BuildContext, ContextRequest, DockerfileText, LocalContext, NoContext, Request, Session};
+use builder::{BuildContext, ContextRequest, DockerfileText, LocalContext, NotBrought, Request, Session};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use dockerfile::Span;
@@ -98,7 +98,7 @@ fn unchanged_key_of_50_000_files(bencher: Bencher<'_, '_>) {
 struct Local(PathBuf);
 
 impl Session for Local {
-    fn context(&self, _: &ContextRequest<'_>) -> Result<Option<BuildContext>, NoContext> {
+    fn context(&self, _: &ContextRequest<'_>) -> Result<Option<BuildContext>, NotBrought> {
         Ok(Some(BuildContext::Files(LocalContext { root: self.0.clone(), origin: None, ignore: None })))
     }
 

@@ -7,7 +7,7 @@ use image::ContainerConfig;
 use crate::error::BuildError;
 use crate::plan::{self, BaseImage, Resolver, ResolverError};
 use crate::request::{DockerfileText, Request};
-use crate::session::NoContext;
+use crate::session::NotBrought;
 
 /// A change that is none.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +111,7 @@ impl Resolver for Nothing {
         Ok(Vec::new())
     }
 
-    fn has_main_context(&self) -> Result<bool, NoContext> {
+    fn has_main_context(&self) -> Result<bool, NotBrought> {
         Ok(false)
     }
 }

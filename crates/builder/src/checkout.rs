@@ -110,9 +110,12 @@ pub struct Files {
 }
 
 impl Repositories<'_> {
-    /// Asks which commit a source means.
+    /// Which commit a source means; the server is asked when that is not written out.
     pub fn resolve(&self, source: &Source) -> Result<Resolved, CheckoutError> {
-        self.with_git(source, |git| Ok(git.resolve(source)?))
+        match Resolved::written(source)? {
+            Some(resolved) => Ok(resolved),
+            None => self.with_git(source, |git| Ok(git.resolve(source)?)),
+        }
     }
 
     /// Fetches a commit, if need be, and checks it out.

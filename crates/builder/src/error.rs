@@ -9,7 +9,7 @@ use store::StoreError;
 use crate::copy::CopyError;
 use crate::plan::PlanError;
 use crate::run::RunError;
-use crate::session::NoContext;
+use crate::session::NotBrought;
 
 /// Why a build gave no image.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub enum BuildError {
         context: String,
         /// Why.
         #[source]
-        source: NoContext,
+        source: NotBrought,
     },
     /// A context could not be prepared.
     #[error("cannot prepare {context}")]

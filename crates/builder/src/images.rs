@@ -10,7 +10,7 @@ use store::{ImageRecord, Store, StoreError};
 
 use crate::plan::{BaseImage, Resolver, ResolverError};
 use crate::request::Request;
-use crate::session::{BuildContext, ContextRequest, ImageRequest, NoContext, Session};
+use crate::session::{BuildContext, ContextRequest, ImageRequest, NotBrought, Session};
 
 /// The images of a store and the contexts of a session.
 pub(crate) struct StoreImages<'a> {
@@ -37,7 +37,7 @@ impl<'a> StoreImages<'a> {
         Self { store, session, contexts, platform, events, cancel, ignore: OnceCell::new() }
     }
 
-    fn brought(&self, name: &str) -> Result<Option<BuildContext>, NoContext> {
+    fn brought(&self, name: &str) -> Result<Option<BuildContext>, NotBrought> {
         self.session.context(&ContextRequest { name, events: self.events, cancel: self.cancel })
     }
 
@@ -76,11 +76,11 @@ impl Resolver for StoreImages<'_> {
         Ok(tagged.map(|record| name(&record.reference)).collect())
     }
 
-    fn has_main_context(&self) -> Result<bool, NoContext> {
+    fn has_main_context(&self) -> Result<bool, NotBrought> {
         Ok(self.brought("")?.is_some())
     }
 
-    fn context(&self, name: &str) -> Result<Option<BuildContext>, NoContext> {
+    fn context(&self, name: &str) -> Result<Option<BuildContext>, NotBrought> {
         if self.contexts.iter().any(|known| known == name) { self.brought(name) } else { Ok(None) }
     }
 

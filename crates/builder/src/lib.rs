@@ -45,5 +45,5 @@ pub use request::{DockerfileText, Export, Network, Request, context_name};
 pub use run::RunError;
 pub use session::{
     BuildContext, ContextRequest, Download, DownloadRequest, IgnoreText, ImageRequest, LocalContext,
-    NoContext, NoDownload, NoImage, Session,
+    MAX_DOWNLOAD, MAX_SECRET, NotBrought, Session,
 };

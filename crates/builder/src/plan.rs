@@ -37,7 +37,7 @@ use crate::error::BuildError;
 use crate::outcome::BuildWarning;
 use crate::outline::Outline;
 use crate::request::Request;
-use crate::session::{BuildContext, NoContext};
+use crate::session::{BuildContext, NotBrought};
 use globals::Globals;
 use references::References;
 use stage::Planned;
@@ -54,10 +54,10 @@ pub trait Resolver {
     fn image_names(&self) -> Result<Vec<String>, ResolverError>;
 
     /// Whether there is a main context.
-    fn has_main_context(&self) -> Result<bool, NoContext>;
+    fn has_main_context(&self) -> Result<bool, NotBrought>;
 
     /// The named context of this name, if there is one.
-    fn context(&self, name: &str) -> Result<Option<BuildContext>, NoContext> {
+    fn context(&self, name: &str) -> Result<Option<BuildContext>, NotBrought> {
         let _ = name;
         Ok(None)
     }
@@ -209,9 +209,9 @@ fn refuse_other_syntax(file: &Dockerfile) -> Result<(), PlanError> {
     let Some(syntax) = file.directives.syntax.as_ref().filter(|_| !file.directives.syntax_is_docker()) else {
         return Ok(());
     };
-    let what = format!("the frontend {}", base::text::bytes(syntax.as_str().as_bytes()));
+    let problem = PlanProblem::Frontend(syntax.as_str().to_owned());
     let hint = "remove the line: what docker/dockerfile can do is built in";
-    Err(PlanError::unsupported(what, syntax.span, hint))
+    Err(PlanError::new(problem, syntax.span).hinted(hint))
 }
 
 fn warnings_of(file: &Dockerfile) -> Vec<BuildWarning> {

@@ -12,14 +12,13 @@ use std::time::Duration;
 
 use base::events::VertexId;
 use base::{Cancel, Events};
-use engine::host::HostFiles;
-use engine::resources;
 use engine::snapshot::Snapshots;
 use engine::users::{Account, Users};
+use engine::{host, resources};
 use layer::View;
 use layer::packer::PackOptions;
 use sandbox::cgroup::Plan;
-use sandbox::{CapabilitySet, Exit, Files, Process, Runner, Security, Spec, Stdio, User};
+use sandbox::{CapabilitySet, Exit, Process, Runner, Security, Spec, Stdio, User};
 use store::table::ContentDigest;
 use store::{CgroupRecord, Layer, Lease, StepKey, Store};
 
@@ -73,8 +72,9 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
     let account = Users::read(store, lease, around.view).account(&step.user)?;
     let snapshot = snapshots.prepare(store, lease, around.view, around.cancel).map_err(Box::new)?;
     snapshot.ensure_directory(&step.directory).map_err(Box::new)?;
-    let Mounts { mounts, env, held, owners } = mounts::prepare(around, &step.mounts)?;
+    // Before caches are waited for.
     let devices = step.resources.find_devices()?;
+    let Mounts { mounts, env, held, owners } = mounts::prepare(around, &step.mounts)?;
     let mut process = process(step, &account);
     process.env.extend(env);
     process.env.extend(devices.env);
@@ -86,18 +86,19 @@ pub(crate) fn run(around: &Surroundings<'_>, step: &RunStep) -> Result<Layer, Ru
         single.owners.extend(owners);
         single
     });
+    let network = match step.network {
+        Network::Host => sandbox::Network::Host,
+        Network::None => sandbox::Network::None,
+    };
     let spec = Spec {
         root: snapshot.root(),
         read_only_root: false,
         process,
         mounts: script.into_iter().chain(devices.mounts).chain(mounts).collect(),
         hostname: HOSTNAME.to_owned(),
-        network: match step.network {
-            Network::Host => sandbox::Network::Host,
-            Network::None => sandbox::Network::None,
-        },
+        network,
         security: if step.insecure { Security::Insecure } else { Security::Default },
-        files: files(step)?,
+        files: host::files(network, HOSTNAME, &step.resources.hosts)?,
         cgroup: group,
         shared_memory: step.resources.shared_memory,
         isolation: snapshots.isolation(),
@@ -165,18 +166,4 @@ fn process(step: &RunStep, account: &Account) -> Process {
 fn groups_of(account: &Account) -> Vec<u32> {
     let others = account.groups.iter().copied().filter(|group| *group != account.gid);
     std::iter::once(account.gid).chain(others).collect()
-}
-
-/// Names are resolved as on the machine, whose network is shared.
-fn files(step: &RunStep) -> Result<Files, RunError> {
-    let host = match step.network {
-        Network::Host => HostFiles::read()?,
-        Network::None => HostFiles::isolated(HOSTNAME),
-    }
-    .with(&step.resources.hosts);
-    Ok(Files {
-        hosts: Some(host.hosts),
-        resolv_conf: Some(host.resolv_conf),
-        hostname: Some(format!("{HOSTNAME}\n")),
-    })
 }

@@ -9,6 +9,11 @@ use store::downloads::{Incoming, Version};
 
 use crate::outcome::BuildWarning;
 
+/// The largest file of the web that is brought, also as a context: far more than belongs into an image, and less than fills most disks.
+pub const MAX_DOWNLOAD: u64 = 64 << 30;
+/// The largest secret, as BuildKit has it: it is a key or a password, no data.
+pub const MAX_SECRET: usize = 500 << 10;
+
 /// The caller of a build: where files come from and where results go.
 ///
 /// It is asked from several threads.
@@ -16,19 +21,19 @@ pub trait Session: Send + Sync {
     /// A build context: the main one has the empty name; named ones are those of [`crate::Request::contexts`]. `None` when there is no such context.
     ///
     /// A named one is asked for when something refers to it, and may have to be downloaded then. Whoever brings a context keeps it until the build has ended.
-    fn context(&self, request: &ContextRequest<'_>) -> Result<Option<BuildContext>, NoContext>;
+    fn context(&self, request: &ContextRequest<'_>) -> Result<Option<BuildContext>, NotBrought>;
 
     /// An image that the build stands on or copies from: whoever asked for the build may bring it into the store, or a newer one when it is there.
     /// What is not in the store afterwards does not exist.
-    fn image(&self, request: &ImageRequest<'_>) -> Result<(), NoImage> {
+    fn image(&self, request: &ImageRequest<'_>) -> Result<(), NotBrought> {
         let _ = request;
         Ok(())
     }
 
     /// A file of the web, into a file of the disk that has nothing in it yet. Whoever asked for the build knows how to get it, if anybody does.
-    fn download(&self, request: &DownloadRequest<'_>, into: &mut Incoming) -> Result<Download, NoDownload> {
+    fn download(&self, request: &DownloadRequest<'_>, into: &mut Incoming) -> Result<Download, NotBrought> {
         let _ = (request, into);
-        Err(NoDownload {
+        Err(NotBrought {
             kind: Kind::Unsupported,
             reason: "this build downloads nothing".to_owned(),
             hint: Some("put the file into the build context".to_owned()),
@@ -61,18 +66,6 @@ pub trait Session: Send + Sync {
     fn output(&self, export: usize) -> io::Result<Box<dyn Write + Send>>;
 }
 
-/// Why an image could not be brought.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct NoImage {
-    /// What sort of failure it was.
-    pub kind: Kind,
-    /// What happened, causes included.
-    pub reason: String,
-    /// What the user can do.
-    pub hint: Option<String>,
-}
-
 /// A context that a build asks for.
 pub struct ContextRequest<'a> {
     /// Its name; empty for the main one.
@@ -93,9 +86,6 @@ pub enum BuildContext {
     /// Nothing, as `FROM scratch` means it.
     Scratch,
 }
-
-/// Why a context could not be brought.
-pub type NoContext = NoDownload;
 
 /// An image that a build asks for.
 pub struct ImageRequest<'a> {
@@ -139,10 +129,10 @@ pub enum Download {
     },
 }
 
-/// Why a file could not be downloaded.
+/// Why something that a build asks for could not be brought here: a context, an image, a file of the web.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct NoDownload {
+pub struct NotBrought {
     /// What sort of failure it was.
     pub kind: Kind,
     /// What happened, causes included.

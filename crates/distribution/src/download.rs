@@ -134,8 +134,10 @@ impl<'a> Download<'a> {
     fn divide(&mut self, begin: u64, from: &Url) {
         let found = (*from != call(self.registry, &self.descriptor).url).then(|| from.clone());
         match Ranges::begin(self.registry, &self.descriptor, begin, found) {
+            // Others have them: it is looked again when it was slow for a while more.
+            None => self.pace = Pace::default(),
+            Some(ranges) if ranges.is_empty() => self.is_whole = true,
             Some(ranges) => (self.until, self.ranges) = (begin, Some(ranges)),
-            None => self.is_whole = true,
         }
     }
 

@@ -37,8 +37,8 @@
 //! blob of the store, hashed, decompressed and indexed at the same time. What has come stays when the process ends, however it ends; the next one reads it
 //! from the disk and asks the registry for the rest. Memory is what a few pieces on their way between threads need.
 //!
-//! Out: a blob of the store (made from the layer when it was built here, once) → chunks → the registry. Before, the registry is asked whether it has it, here or
-//! in another repository. Where its upload goes on is noted in the store.
+//! Out: a blob of the store, one that is being made there ([`store::GrowingBlob`]), or one of another registry (`copy::pipe`) → chunks → the registry. As soon as
+//! its digest is known, the registry is asked whether it has it, here or in another repository. Where its upload goes on is noted in the store.
 //!
 //! # Who gets to see a secret
 //!

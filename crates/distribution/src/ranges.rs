@@ -100,7 +100,7 @@ struct Part<'a> {
 }
 
 impl<'a> Ranges<'a> {
-    /// Asks for the parts from `begin` on; `None` when that does not help.
+    /// Asks for the parts from `begin` on; `None` when other blobs have too many of all parts.
     pub(crate) fn begin(
         registry: &'a Registry<'a>,
         descriptor: &Descriptor,
@@ -108,16 +108,21 @@ impl<'a> Ranges<'a> {
         found: Option<Url>,
     ) -> Option<Self> {
         let permits: Vec<Permit> = (0..PARTS).map_while(|_| registry.parts().permit()).collect();
-        let descriptor = descriptor.clone();
-        let parts = VecDeque::new();
-        let mut ranges = Self { registry, descriptor, found, parts, next: begin, refused: false };
         if permits.len() < WORTHWHILE {
             return None;
         }
+        let descriptor = descriptor.clone();
+        let parts = VecDeque::new();
+        let mut ranges = Self { registry, descriptor, found, parts, next: begin, refused: false };
         for permit in permits {
             ranges.ask_for_next(permit);
         }
-        (!ranges.parts.is_empty()).then_some(ranges)
+        Some(ranges)
+    }
+
+    /// Whether the registry has given none of them.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
     }
 
     /// The next bytes; `None` when no parts are left: what follows was not asked for.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use base::{IoContext, IoError};
+use sandbox::{Files, Network};
 
 /// The machine's own files, as far as containers see them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +28,20 @@ impl HostFiles {
     pub fn isolated(hostname: &str) -> Self {
         Self { hosts: format!("{LOCALHOST}127.0.0.1\t{hostname}\n"), resolv_conf: String::new() }
     }
+}
+
+/// The files of a container: with the machine's network, names are resolved as on the machine.
+pub fn files(network: Network, hostname: &str, extra: &[ExtraHost]) -> Result<Files, IoError> {
+    let host = match network {
+        Network::Host => HostFiles::read()?,
+        Network::None => HostFiles::isolated(hostname),
+    }
+    .with(extra);
+    Ok(Files {
+        hosts: Some(host.hosts),
+        resolv_conf: Some(host.resolv_conf),
+        hostname: Some(format!("{hostname}\n")),
+    })
 }
 
 /// A name that `--add-host` gives.

@@ -5,11 +5,11 @@ use std::os::fd::BorrowedFd;
 use base::Cancel;
 use image::{ImageId, Platform};
 use layer::View;
-use sandbox::{Files, Mount, Network, Process, Runner, Running, Spec, Stdio, Terminal, User};
+use sandbox::{Mount, Network, Process, Runner, Running, Spec, Stdio, Terminal, User};
 use store::{CgroupRecord, Layer, Lease, Store};
 
 use crate::error::EngineError;
-use crate::host::HostFiles;
+use crate::host;
 use crate::layers::layers;
 use crate::merge::{Wishes, merge};
 use crate::resources::{self, Resources};
@@ -96,7 +96,7 @@ pub fn start(
         hostname: request.wishes.hostname.clone(),
         network: request.network,
         security: sandbox::Security::Default,
-        files: files(request)?,
+        files: host::files(request.network, &request.wishes.hostname, &request.resources.hosts)?,
         cgroup: group,
         shared_memory: request.resources.shared_memory,
         single_id: snapshot.single_id(),
@@ -112,20 +112,6 @@ pub fn start(
 /// The home directory that a process finds in `HOME` (CT-12).
 fn home(account: &Account) -> &str {
     account.home.as_deref().filter(|home| !home.is_empty()).unwrap_or("/")
-}
-
-fn files(request: &RunRequest) -> Result<Files, EngineError> {
-    let hostname = &request.wishes.hostname;
-    let host = match request.network {
-        Network::Host => HostFiles::read()?,
-        Network::None => HostFiles::isolated(hostname),
-    }
-    .with(&request.resources.hosts);
-    Ok(Files {
-        hosts: Some(host.hosts),
-        resolv_conf: Some(host.resolv_conf),
-        hostname: Some(format!("{hostname}\n")),
-    })
 }
 
 /// Whether this kernel can be asked. Programs for another architecture run where it has an emulator for them.

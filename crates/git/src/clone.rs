@@ -42,16 +42,7 @@ pub struct Order<'o> {
 pub fn checkout(git: &Git<'_>, order: &Order<'_>) -> Result<(), GitError> {
     let clone = Clone { git, order, repository: order.place.join("busy") };
     clone.begin()?;
-    let is_new = match clone.fetch() {
-        Ok(is_new) => is_new,
-        Err(error) => {
-            // A server that refuses leaves the clone as it was.
-            if git.cancel().check().is_ok() {
-                clone.end()?;
-            }
-            return Err(error);
-        }
-    };
+    let is_new = clone.kept(clone.fetch())?;
     let repository = match clone.files() {
         Err(GitError::Failed { .. }) if !is_new => {
             plain::remove(&clone.repository)?;
@@ -63,7 +54,7 @@ pub fn checkout(git: &Git<'_>, order: &Order<'_>) -> Result<(), GitError> {
         result => result?,
     };
     if order.source.submodules && order.into.join(".gitmodules").is_file() {
-        clone.submodules(&repository)?;
+        clone.kept(clone.submodules(&repository))?;
     }
     let commit = clone.commit()?;
     if order.keeps() {
@@ -113,6 +104,14 @@ impl Clone<'_> {
         let url = &self.git.remote().url;
         self.git.text(self.call("make a repository"), ["config", "remote.origin.url", url])?;
         Ok(())
+    }
+
+    /// A server that refuses leaves the clone as it was.
+    fn kept<T>(&self, result: Result<T, GitError>) -> Result<T, GitError> {
+        if result.is_err() && self.git.cancel().check().is_ok() {
+            self.end()?;
+        }
+        result
     }
 
     /// Gives it back.

@@ -15,23 +15,29 @@ pub struct Resolved {
     pub reference: Option<String>,
 }
 
-impl Git<'_> {
-    /// Asks which commit is meant, and compares it with the checksum. A commit that was written out is not asked for.
-    pub fn resolve(&self, source: &Source) -> Result<Resolved, GitError> {
-        let resolved = match whole_commit(source) {
-            Some(commit) => {
-                Resolved { commit: commit.to_owned(), object: commit.to_owned(), reference: None }
-            }
-            None => self.ask(source.reference.as_deref())?,
-        };
+impl Resolved {
+    /// What a source means whose commit is written out: neither git nor a server is needed for that. `None` for every other one.
+    pub fn written(source: &Source) -> Result<Option<Self>, GitError> {
+        let Some(commit) = whole_commit(source) else { return Ok(None) };
+        let resolved = Self { commit: commit.to_owned(), object: commit.to_owned(), reference: None };
+        resolved.checked(source).map(Some)
+    }
+
+    /// Compared with the checksum.
+    fn checked(self, source: &Source) -> Result<Self, GitError> {
         match &source.checksum {
-            Some(expected)
-                if !resolved.commit.starts_with(expected) && !resolved.object.starts_with(expected) =>
-            {
-                Err(GitError::Checksum { expected: expected.clone(), found: resolved.commit })
+            Some(expected) if !self.commit.starts_with(expected) && !self.object.starts_with(expected) => {
+                Err(GitError::Checksum { expected: expected.clone(), found: self.commit })
             }
-            _ => Ok(resolved),
+            _ => Ok(self),
         }
+    }
+}
+
+impl Git<'_> {
+    /// Asks the server which commit is meant, and compares it with the checksum. Whose commit is written out need not ask ([`Resolved::written`]).
+    pub fn resolve(&self, source: &Source) -> Result<Resolved, GitError> {
+        self.ask(source.reference.as_deref())?.checked(source)
     }
 
     fn ask(&self, name: Option<&str>) -> Result<Resolved, GitError> {

@@ -81,32 +81,39 @@ impl Drop for CgroupRecord {
     }
 }
 
-/// Removes the groups of dead processes, and adds them to `cleared`.
+/// Removes the groups of dead processes, and adds them to `cleared`. What cannot be removed does not keep the rest from going: the first such error
+/// is given at the end.
 pub(crate) fn sweep(directory: &Path, cleared: &mut Leftovers) -> Result<(), IoError> {
+    let mut swept = Ok(());
     for name in files::names_in(directory)? {
-        let path = directory.join(name);
-        let file = match lock::open(&path) {
-            Err(error) if error.source.kind() == io::ErrorKind::NotFound => continue,
-            result => result?,
-        };
-        if !lock::attempt(&file, FlockOperation::NonBlockingLockExclusive).context("lock", &path)?
-            || !lock::is_linked(&file, &path)?
-        {
-            continue;
-        }
-        let text = fs::read_to_string(&path).context("read", &path)?;
-        let mut lines = text.lines();
-        // What is torn was never relied on: the group is made after the record.
-        let complete = text.ends_with('\n') && lines.next() == Some(TITLE);
-        let directories: Vec<PathBuf> =
-            if complete { lines.map(PathBuf::from).collect() } else { Vec::new() };
-        // One in which something lives stays, with its record.
-        if let Ok(count) = remove_all(&directories, 1) {
-            cleared.cgroups += count;
-            fs::remove_file(&path).context("remove", &path)?;
+        match sweep_one(&directory.join(name)) {
+            Ok(count) => cleared.cgroups += count,
+            Err(error) => swept = swept.and(Err(error)),
         }
     }
-    Ok(())
+    swept
+}
+
+/// Removes a group whose processes are dead; of how many directories it was.
+fn sweep_one(path: &Path) -> Result<u64, IoError> {
+    let file = match lock::open(path) {
+        Err(error) if error.source.kind() == io::ErrorKind::NotFound => return Ok(0),
+        result => result?,
+    };
+    if !lock::attempt(&file, FlockOperation::NonBlockingLockExclusive).context("lock", path)?
+        || !lock::is_linked(&file, path)?
+    {
+        return Ok(0);
+    }
+    // What is torn was never relied on: the group is made after the record.
+    let text = String::from_utf8(fs::read(path).context("read", path)?).unwrap_or_default();
+    let mut lines = text.lines();
+    let complete = text.ends_with('\n') && lines.next() == Some(TITLE);
+    let directories: Vec<PathBuf> = if complete { lines.map(PathBuf::from).collect() } else { Vec::new() };
+    // One in which something lives stays, with its record.
+    let Ok(count) = remove_all(&directories, 1) else { return Ok(0) };
+    fs::remove_file(path).context("remove", path)?;
+    Ok(count)
 }
 
 /// Removes a group in all its hierarchies; how many directories were there.

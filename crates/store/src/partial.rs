@@ -57,7 +57,7 @@ impl Blobs {
             if !lock::is_linked(&file, &path)? {
                 continue;
             }
-            // Finished between the look and the opening, which has made a new file then.
+            // It has come between the look and the lock: what is here, new and empty or an old beginning, is of no use.
             if self.size(digest)? == Some(size) {
                 fs::remove_file(&path).context("remove", &path)?;
                 continue;

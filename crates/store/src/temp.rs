@@ -151,11 +151,8 @@ fn remove_measured(path: &Path) -> Result<Leftovers, IoError> {
         Err(_) => true,
     };
     remove::tree(path)?;
-    Ok(if is_empty {
-        Leftovers::default()
-    } else {
-        Leftovers { entries: measure.entries, bytes, cgroups: 0 }
-    })
+    let left = Leftovers { entries: measure.entries, bytes, ..Leftovers::default() };
+    Ok(if is_empty { Leftovers::default() } else { left })
 }
 
 fn is_not_lockable(error: &IoError) -> bool {

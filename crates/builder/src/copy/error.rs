@@ -9,7 +9,7 @@ use layer::LayerError;
 use store::StoreError;
 
 use crate::checkout::CheckoutError;
-use crate::session::NoDownload;
+use crate::session::NotBrought;
 
 /// An error of COPY or ADD.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +107,7 @@ pub enum CopyError {
         /// Its address, without what may be secret in it.
         url: String,
         /// Why.
-        reason: NoDownload,
+        reason: NotBrought,
         /// Where it was written.
         span: Span,
     },

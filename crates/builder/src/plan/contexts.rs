@@ -1,11 +1,12 @@
 //! Named contexts (DF-078 … DF-080): what stands on one, and those that nothing refers to.
 
-use dockerfile::{Dockerfile, InstructionKind, Stage};
+use dockerfile::{Dockerfile, Stage};
 
 use super::globals::Globals;
 use super::graph::{CopyFrom, Operation};
+use super::references::froms;
 use super::stage::Builder;
-use crate::copy::{CopySource, CopyStep};
+use crate::copy::CopyStep;
 use crate::outcome::BuildWarning;
 use crate::request::{Request, context_name};
 
@@ -13,20 +14,7 @@ impl Builder<'_> {
     /// A stage that stands on the files of a context: all of them are its first layer.
     pub(super) fn files_of_context(&mut self, source: &Stage, context: &str) {
         let span = source.from.image.span;
-        let step = CopyStep {
-            sources: vec![CopySource::Path { pattern: ".".to_owned(), span }],
-            destination: "/".to_owned(),
-            destination_span: span,
-            working_directory: "/".to_owned(),
-            chown: None,
-            chmod: None,
-            parents: false,
-            exclude: Vec::new(),
-            link: false,
-            add: false,
-            unpack: false,
-            span,
-        };
+        let step = CopyStep { parents: false, ..CopyStep::of_path(".", span) };
         let title = format!("FROM {}", base::text::line(context));
         let created_by = format!("{title} # buildkit");
         self.step(&title, span, created_by, Operation::Copy(step, CopyFrom::Context(context.to_owned())));
@@ -44,7 +32,8 @@ pub(super) fn unused(file: &Dockerfile, request: &Request) -> Vec<BuildWarning> 
     for stage in &file.stages {
         names.extend(stage.name().map(str::to_owned));
         names.extend(globals.expand(&stage.from.image).ok().map(|expanded| expanded.text));
-        names.extend(stage.instructions.iter().flat_map(|instruction| sources(&instruction.kind)));
+        let froms = stage.instructions.iter().flat_map(|instruction| froms(&instruction.kind));
+        names.extend(froms.map(|from| from.raw.clone()));
     }
     let known: Vec<String> = names.iter().map(|name| context_name(name)).collect();
     let warning = |name: &String| {
@@ -55,16 +44,4 @@ pub(super) fn unused(file: &Dockerfile, request: &Request) -> Vec<BuildWarning> 
         BuildWarning { rule: None, text: base::text::line(&text).into_owned(), span: None }
     };
     request.contexts.iter().filter(|name| !known.contains(name)).map(warning).collect()
-}
-
-/// The names that an instruction takes files from.
-fn sources(kind: &InstructionKind) -> Vec<String> {
-    match kind {
-        InstructionKind::Copy(copy) => copy.from.iter().map(|from| from.raw.clone()).collect(),
-        InstructionKind::Run(run) => {
-            let fields = run.mounts.iter().flat_map(|mount| mount.text.raw.split(','));
-            fields.filter_map(|field| field.trim().strip_prefix("from=")).map(str::to_owned).collect()
-        }
-        _ => Vec::new(),
-    }
 }

@@ -7,7 +7,7 @@ use dockerfile::{Note, Span};
 
 use crate::entitlement::Entitlement;
 use crate::error::Place;
-use crate::session::{NoContext, NoImage};
+use crate::session::NotBrought;
 
 /// A Dockerfile can not be built: what is wrong, where, and what to do.
 #[derive(Debug)]
@@ -58,14 +58,14 @@ pub enum PlanProblem {
         name: String,
         /// Why.
         #[source]
-        source: NoContext,
+        source: NotBrought,
     },
     /// First contents of a cache, and nothing that they are in.
     #[error("the source of a cache needs a from")]
     NoFrom,
-    /// Something that this version does not do.
-    #[error("{0} is not supported yet")]
-    Unsupported(String),
+    /// `# syntax=` names a frontend that is not docker's own.
+    #[error("the frontend {} is not supported yet", base::text::bytes(.0.as_bytes()))]
+    Frontend(String),
     /// Something that has to be allowed, and is not.
     #[error("{what} is not allowed: it takes the entitlement {entitlement}")]
     NotAllowed {
@@ -97,11 +97,6 @@ impl PlanError {
     pub fn new(problem: impl Into<PlanProblem>, span: Span) -> Self {
         let problem = problem.into();
         Self(Box::new(Report { problem, span, label: None, notes: Vec::new(), suggestion: None, hint: None }))
-    }
-
-    /// Something that is not done yet, with what to do instead.
-    pub fn unsupported(what: impl Into<String>, span: Span, hint: &str) -> Self {
-        Self::new(PlanProblem::Unsupported(what.into()), span).hinted(hint)
     }
 
     /// At another place: what is wrong with a trigger is shown where the trigger is pulled.
@@ -180,10 +175,10 @@ impl Classified for PlanError {
             | PlanProblem::NoImage(_)
             | PlanProblem::NoContext
             | PlanProblem::NoStageNumber(..) => Kind::NotFound,
-            PlanProblem::Unsupported(_) => Kind::Unsupported,
+            PlanProblem::Frontend(_) => Kind::Unsupported,
             PlanProblem::Context { source, .. } => source.kind,
             PlanProblem::Base(error) => {
-                error.downcast_ref::<NoImage>().map_or(Kind::Corrupt, |error| error.kind)
+                error.downcast_ref::<NotBrought>().map_or(Kind::Corrupt, |error| error.kind)
             }
             _ => Kind::Invalid,
         }
@@ -195,7 +190,9 @@ impl Classified for PlanError {
             PlanProblem::Platform(error) => error.hint(),
             PlanProblem::Trigger(error) => error.hint(),
             PlanProblem::Context { source, .. } => source.hint.clone(),
-            PlanProblem::Base(error) => error.downcast_ref::<NoImage>().and_then(|error| error.hint.clone()),
+            PlanProblem::Base(error) => {
+                error.downcast_ref::<NotBrought>().and_then(|error| error.hint.clone())
+            }
             _ => None,
         })
     }

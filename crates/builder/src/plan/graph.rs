@@ -253,7 +253,7 @@ pub struct Script {
 /// Where COPY and ADD take files from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopyFrom {
-    /// From nowhere: all sources are heredocs, or `--from=scratch`.
+    /// From nowhere: no source is a path, or it is `scratch`.
     Nothing,
     /// From the context of this name; the main one's is empty.
     Context(String),

@@ -215,12 +215,7 @@ impl<'a> References<'a> {
         index: usize,
         needed: &mut BTreeSet<usize>,
     ) -> Result<(), PlanError> {
-        let froms: Vec<&Word> = match &instruction.kind {
-            InstructionKind::Copy(copy) => copy.from.iter().collect(),
-            InstructionKind::Run(run) => run.mounts.iter().filter_map(MountSpec::from).collect(),
-            _ => Vec::new(),
-        };
-        for from in froms.into_iter().filter(|from| !from.raw.is_empty()) {
+        for from in froms(&instruction.kind) {
             self.load_image(from, index)?;
             if let Source::Stage(number) = self.source(from, index)? {
                 needed.insert(number);
@@ -283,18 +278,18 @@ impl<'a> References<'a> {
             let hint = "give the ARG a default, or a value with --build-arg";
             return Err(PlanError::new(PlanProblem::EmptyBase, word.span).hinted(hint).into());
         }
-        if is_scratch(&name) {
-            let stage = self.file.stage_before(stage.index, &name);
-            return Ok(stage.map_or(BaseReference::Scratch, |stage| BaseReference::Stage(stage.index)));
-        }
-        if let Some((name, context)) = self.context(&name, word.span)? {
+        // Nothing can be given in place of scratch.
+        if !is_scratch(&name)
+            && let Some((name, context)) = self.context(&name, word.span)?
+        {
             return self.base_of_context(name, context, stage);
         }
         // The nearest one above counts (DF-068).
-        let above = self.file.stages.get(..stage.index).unwrap_or_default();
-        let lower = name.to_lowercase();
-        if let Some(base) = above.iter().rev().find(|above| above.name() == Some(&lower)) {
+        if let Some(base) = self.file.stage_before(stage.index, &name) {
             return Ok(BaseReference::Stage(base.index));
+        }
+        if is_scratch(&name) {
+            return Ok(BaseReference::Scratch);
         }
         self.base_of_image(&name, word.span, stage.index)
     }
@@ -340,6 +335,16 @@ impl<'a> References<'a> {
 }
 
 /// Whether a name means nothing at all, where no stage has it (DF-069).
+/// What an instruction copies from, or mounts.
+pub(super) fn froms(kind: &InstructionKind) -> Vec<&Word> {
+    let froms: Vec<&Word> = match kind {
+        InstructionKind::Copy(copy) => copy.from.iter().collect(),
+        InstructionKind::Run(run) => run.mounts.iter().filter_map(MountSpec::from).collect(),
+        _ => Vec::new(),
+    };
+    froms.into_iter().filter(|from| !from.raw.is_empty()).collect()
+}
+
 fn is_scratch(name: &str) -> bool {
     name.eq_ignore_ascii_case("scratch")
 }

@@ -40,7 +40,7 @@ pub(super) struct Surroundings<'a> {
 #[derive(Debug)]
 pub(super) struct Planned {
     stage: Option<Stage>,
-    /// What its mounts show of contexts, if no stage before it has it: stages that come before it.
+    /// What its mounts show of contexts, and what its caches begin with, if no stage before it has it: stages that come before it.
     pub selections: Vec<Stage>,
     config: Config,
     /// Its place in the plan.
@@ -110,7 +110,7 @@ pub(super) struct Builder<'a> {
     pub noted: Noted,
     /// What counts so far of the instructions that count once (DF-232).
     pub last: lint::Last,
-    /// What mounts show of contexts, if no stage before this one has it.
+    /// What mounts show of contexts, and what caches begin with, if no stage before this one has it.
     pub selections: Vec<Stage>,
     /// The FROM whose trigger is being planned.
     trigger: Option<Span>,

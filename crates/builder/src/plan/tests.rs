@@ -54,11 +54,11 @@ impl Resolver for World {
         Ok(self.images.keys().cloned().collect())
     }
 
-    fn has_main_context(&self) -> Result<bool, NoContext> {
+    fn has_main_context(&self) -> Result<bool, NotBrought> {
         Ok(self.has_context)
     }
 
-    fn context(&self, name: &str) -> Result<Option<BuildContext>, NoContext> {
+    fn context(&self, name: &str) -> Result<Option<BuildContext>, NotBrought> {
         Ok(self.contexts.get(name).cloned())
     }
 

@@ -21,9 +21,7 @@ use store::{CacheDirectory, Layer, StepKey, mounts};
 use super::ssh::Forwarding;
 use super::{RunError, ShownFiles, Surroundings};
 use crate::plan::{Agent, Cache, MountKind, RunMount};
-
-/// The largest secret, as BuildKit has it: it is a key or a password, no data.
-const MAX_SECRET: usize = 500 << 10;
+use crate::session::MAX_SECRET;
 
 /// Keeps the keys of caches apart from all other digests.
 const CACHE: &str = "lapstrake 2026 cache mount";

@@ -163,11 +163,14 @@ impl Solver<'_> {
                 return Ok(made);
             }
         }
-        if !downloads.are_complete() || !checkouts.are_complete() {
-            if !downloads.are_complete() {
-                downloads = downloader.get(step, false)?;
-            }
+        let is_complete = downloads.are_complete() && checkouts.are_complete();
+        if !downloads.are_complete() {
+            downloads = downloader.get(step, false)?;
+        }
+        if !checkouts.are_complete() {
             fetching.complete(step, &mut checkouts)?;
+        }
+        if !is_complete {
             selection = Selection::with_fetched(input, step, &downloads.files, &checkouts.found, stop)?;
         }
         let commits = checkouts.commits();

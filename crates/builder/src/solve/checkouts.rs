@@ -1,5 +1,6 @@
 //! What ADD takes from repositories (DF-141, DF-179): the commit is asked for each time, the files are fetched for a step that is executed.
 
+use std::cell::Cell;
 use std::time::SystemTime;
 
 use base::Cancel;
@@ -70,7 +71,7 @@ impl Fetching<'_> {
         repository: &Repository,
         work: impl FnOnce(&Repositories<'_>) -> Result<T, CheckoutError>,
     ) -> Result<T, CopyError> {
-        let tell = |name: String, current, total, completed| {
+        let send = |name: String, current, total, completed| {
             self.job.events.send(Event::Status(Status {
                 vertex: self.vertex,
                 name,
@@ -81,16 +82,29 @@ impl Fetching<'_> {
                 completed,
             }));
         };
+        // What was said last, and goes on: it ends when something else is said, or nothing any more.
+        let open: Cell<Option<(String, u64, Option<u64>)>> = Cell::new(None);
+        let end = |next: Option<&str>| {
+            if let Some((name, current, total)) = open.take().filter(|(name, ..)| next != Some(&**name)) {
+                send(name, current, total, true);
+            }
+        };
+        let tell = |name: String, current, total| {
+            end(Some(&name));
+            send(name.clone(), current, total, false);
+            open.set(Some((name, current, total)));
+        };
         let fetching = || format!("fetch {}", base::text::line(&repository.text));
         let worked = work(&Repositories {
             store: self.job.store,
             outside: self.job.session.git(),
             secret: &|id| self.job.session.secret(id),
             agent: &|| self.job.session.ssh(AGENT),
-            progress: &|current, total| tell(fetching(), current, Some(total), current == total),
-            waiting: &|| tell(format!("waiting for another build that does: {}", fetching()), 0, None, false),
+            progress: &|current, total| tell(fetching(), current, Some(total)),
+            waiting: &|| tell(format!("waiting for another build that does: {}", fetching()), 0, None),
             cancel: self.stop,
         });
+        end(None);
         self.stop.check()?;
         worked.map_err(|source| CopyError::Repository {
             url: repository.text.clone(),

@@ -16,10 +16,8 @@ use store::downloads::{Arrived, DownloadRecord, Incoming, Version};
 use super::Job;
 use crate::copy::download::shown;
 use crate::copy::{CopyError, CopySource, CopyStep, Downloaded};
-use crate::session::{Download, DownloadRequest};
+use crate::session::{Download, DownloadRequest, MAX_DOWNLOAD};
 
-/// The largest file that is downloaded: far more than belongs into an image, and less than fills most disks.
-const MAX_DOWNLOAD: u64 = 64 << 30;
 /// How often it is said how far a download has come.
 const PAUSE: Duration = Duration::from_millis(100);
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use base::{Cancel, Event, Events, Sink};
 use builder::{
-    BuildContext, BuildError, ContextRequest, DockerfileText, Export, IgnoreText, LocalContext, NoContext,
+    BuildContext, BuildError, ContextRequest, DockerfileText, Export, IgnoreText, LocalContext, NotBrought,
     Outcome, Request, Session, build,
 };
 use image::{Config, Descriptor, ImageId, Manifest, MediaType, Raw, Reference};
@@ -116,7 +116,7 @@ struct LabSession {
 }
 
 impl Session for LabSession {
-    fn context(&self, request: &ContextRequest<'_>) -> Result<Option<BuildContext>, NoContext> {
+    fn context(&self, request: &ContextRequest<'_>) -> Result<Option<BuildContext>, NotBrought> {
         let (root, ignore) = (self.context.clone(), self.ignore.clone());
         let context = BuildContext::Files(LocalContext { root, origin: None, ignore });
         Ok(request.name.is_empty().then_some(context))

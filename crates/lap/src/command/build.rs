@@ -232,8 +232,9 @@ fn push(
     let mut pushed = Vec::new();
     for names in repositories.into_values() {
         let item = Item { image: built.image, manifest: built.manifest.clone(), names };
-        let one = distribution::push::push(&client, store, &lease, &item, options, events, cancel)?;
-        pushed.push((item, one));
+        let one = distribution::push::push(&client, store, &lease, &item, options, events, cancel);
+        client.tell(events);
+        pushed.push((item, one?));
     }
     Ok(pushed)
 }

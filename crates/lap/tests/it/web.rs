@@ -37,6 +37,21 @@ struct State {
     log: Vec<String>,
 }
 
+/// Answers every connection to a port of its own, each on a thread; gives the beginning of all addresses there.
+pub fn listen(answer: impl Fn(&TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    let answer = Arc::new(answer);
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            let answer = answer.clone();
+            // Whoever hangs up early gets no answer.
+            std::thread::spawn(move || drop(answer(&connection)));
+        }
+    });
+    address
+}
+
 /// A server on a port of its own.
 pub struct Web {
     /// The beginning of every address.
@@ -47,18 +62,9 @@ pub struct Web {
 impl Web {
     /// Begins to serve.
     pub fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = format!("http://{}", listener.local_addr().expect("an address"));
         let state = Arc::new(Mutex::new(State::default()));
         let served = state.clone();
-        std::thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
-                let state = served.clone();
-                // Whoever hangs up early gets no answer.
-                std::thread::spawn(move || drop(answer(&connection, &state)));
-            }
-        });
-        Self { address, state }
+        Self { address: listen(move |connection| answer(connection, &served)), state }
     }
 
     /// Puts a page there.

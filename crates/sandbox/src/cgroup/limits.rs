@@ -71,72 +71,56 @@ impl Limits {
 
     /// What is written for a controller into a group of version 1.
     pub(crate) fn first(&self, controller: &str) -> Vec<Setting> {
-        let mut settings = Vec::new();
-        let mut set = |file, value: Option<String>| {
-            settings.extend(value.map(|value| Setting::new(file, value)));
+        let settings = match controller {
+            MEMORY => vec![
+                said("memory.limit_in_bytes", self.memory),
+                self.swap_said("memory.memsw.limit_in_bytes", "-1", |all| all),
+            ],
+            CPU => vec![
+                said("cpu.cfs_period_us", self.cpu_period),
+                said("cpu.cfs_quota_us", self.cpu_quota),
+                said("cpu.shares", self.cpu_shares),
+            ],
+            // A process can enter only when both are said.
+            CPUSET => vec![
+                said("cpuset.cpus", self.cpuset_cpus.as_ref())
+                    .or_else(|| Some(Setting::inherited("cpuset.cpus"))),
+                said("cpuset.mems", self.cpuset_mems.as_ref())
+                    .or_else(|| Some(Setting::inherited("cpuset.mems"))),
+            ],
+            _ => vec![said("pids.max", self.pids)],
         };
-        match controller {
-            MEMORY => {
-                set("memory.limit_in_bytes", self.memory.map(|bytes| bytes.to_string()));
-                let swap = self.swap().map(|swap| match swap {
-                    MemorySwap::Unlimited => "-1".to_owned(),
-                    MemorySwap::Bytes(bytes) => bytes.to_string(),
-                });
-                settings.extend(swap.map(|value| self.swap_setting("memory.memsw.limit_in_bytes", value)));
-            }
-            CPU => {
-                set("cpu.cfs_period_us", self.cpu_period.map(|period| period.to_string()));
-                set("cpu.cfs_quota_us", self.cpu_quota.map(|quota| quota.to_string()));
-                set("cpu.shares", self.cpu_shares.map(|shares| shares.to_string()));
-            }
-            CPUSET => {
-                // A process can enter only when both are said.
-                let given = |own: &Option<String>, file| match own {
-                    Some(list) => Setting::new(file, list.clone()),
-                    None => Setting::inherited(file),
-                };
-                settings.push(given(&self.cpuset_cpus, "cpuset.cpus"));
-                settings.push(given(&self.cpuset_mems, "cpuset.mems"));
-            }
-            _ => set("pids.max", self.pids.map(|count| count.to_string())),
-        }
-        settings
+        settings.into_iter().flatten().collect()
     }
 
     /// What is written for a controller into a group of version 2.
     pub(crate) fn second(&self, controller: &str) -> Vec<Setting> {
-        let mut settings = Vec::new();
-        let mut set = |file, value: Option<String>| {
-            settings.extend(value.map(|value| Setting::new(file, value)));
-        };
-        match controller {
-            MEMORY => {
-                set("memory.max", self.memory.map(|bytes| bytes.to_string()));
+        let settings = match controller {
+            MEMORY => vec![
+                said("memory.max", self.memory),
                 // Version 2 counts swap alone.
-                let swap = self.swap().map(|swap| match swap {
-                    MemorySwap::Unlimited => "max".to_owned(),
-                    MemorySwap::Bytes(bytes) => {
-                        bytes.saturating_sub(self.memory.unwrap_or_default()).to_string()
-                    }
-                });
-                settings.extend(swap.map(|value| self.swap_setting("memory.swap.max", value)));
-            }
-            CPU => {
-                if self.cpu_quota.is_some() || self.cpu_period.is_some() {
-                    let quota = self.cpu_quota.map_or_else(|| "max".to_owned(), |quota| quota.to_string());
-                    let period = self.cpu_period.unwrap_or(PERIOD);
-                    settings.push(Setting::new("cpu.max", format!("{quota} {period}")));
-                }
-                let weight = self.cpu_shares.map(weight);
-                settings.extend(weight.map(|weight| Setting::new("cpu.weight", weight.to_string())));
-            }
-            CPUSET => {
-                set("cpuset.cpus", self.cpuset_cpus.clone());
-                set("cpuset.mems", self.cpuset_mems.clone());
-            }
-            _ => set("pids.max", self.pids.map(|count| count.to_string())),
-        }
-        settings
+                self.swap_said("memory.swap.max", "max", |all| {
+                    all.saturating_sub(self.memory.unwrap_or_default())
+                }),
+            ],
+            CPU => vec![
+                said("cpu.max", self.quota_and_period()),
+                said("cpu.weight", self.cpu_shares.map(weight)),
+            ],
+            CPUSET => vec![
+                said("cpuset.cpus", self.cpuset_cpus.as_ref()),
+                said("cpuset.mems", self.cpuset_mems.as_ref()),
+            ],
+            _ => vec![said("pids.max", self.pids)],
+        };
+        settings.into_iter().flatten().collect()
+    }
+
+    /// As version 2 has them, in one line.
+    fn quota_and_period(&self) -> Option<String> {
+        let quota = self.cpu_quota.map_or_else(|| "max".to_owned(), |quota| quota.to_string());
+        let is_asked = self.cpu_quota.is_some() || self.cpu_period.is_some();
+        is_asked.then(|| format!("{quota} {}", self.cpu_period.unwrap_or(PERIOD)))
     }
 
     /// Memory and swap together: twice the memory when nothing else is said, as docker has it.
@@ -145,10 +129,23 @@ impl Limits {
         self.memory_swap.or_else(twice)
     }
 
-    /// Kernels that do not count swap lack the file: an error only for who has asked for it.
-    fn swap_setting(&self, file: &'static str, value: String) -> Setting {
-        Setting { may_be_missing: self.memory_swap.is_none(), ..Setting::new(file, value) }
+    /// The limit of swap. Kernels that do not count swap lack the file: an error only for who has asked for it.
+    fn swap_said(
+        &self,
+        file: &'static str,
+        unlimited: &str,
+        counted: impl Fn(u64) -> u64,
+    ) -> Option<Setting> {
+        let value = match self.swap()? {
+            MemorySwap::Unlimited => unlimited.to_owned(),
+            MemorySwap::Bytes(all) => counted(all).to_string(),
+        };
+        Some(Setting { may_be_missing: self.memory_swap.is_none(), ..Setting::new(file, value) })
     }
+}
+
+fn said(file: &'static str, value: Option<impl ToString>) -> Option<Setting> {
+    value.map(|value| Setting::new(file, value.to_string()))
 }
 
 /// The weight of version 2 (1 to 10000, 100 when nobody says) for shares of version 1 (2 to 262144, 1024 when nobody says), as runc and crun compute it: least, usual

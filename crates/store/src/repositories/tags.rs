@@ -68,8 +68,7 @@ impl Repository {
         if let Some(reference) = self.name.reference(tag) {
             self.store.names().remove(&reference)?;
         }
-        let _publishing = self.store.publishing()?;
-        forget(&self.root(), &self.tag_path(tag))?;
+        self.forget_pushed(tag)?;
         Ok(true)
     }
 
@@ -86,9 +85,14 @@ impl Repository {
             return Ok(false);
         }
         self.store.names().set(lease, &reference, image, &tag.target)?;
-        let _publishing = self.store.publishing()?;
-        forget(&self.root(), &self.tag_path(&tag.name))?;
+        self.forget_pushed(&tag.name)?;
         Ok(true)
+    }
+
+    /// Forgets what was pushed as a tag. The caller may change the repository.
+    fn forget_pushed(&self, tag: &str) -> Result<()> {
+        let _publishing = self.store.publishing()?;
+        forget(&self.root(), &self.tag_path(tag))
     }
 
     /// Tags that were pushed, and are not the names of images.

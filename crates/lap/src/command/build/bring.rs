@@ -23,9 +23,6 @@ use crate::environment;
 use crate::failure::{Failure, Outcome};
 use crate::network::Fetcher;
 
-/// The largest context that is downloaded, as it comes: as large as the largest file that ADD takes.
-const MAX_DOWNLOAD: u64 = 64 << 30;
-
 /// Files that were brought here for one build.
 pub struct Brought {
     /// Where they are.
@@ -124,7 +121,7 @@ impl Bringer<'_> {
                 url,
                 known: None,
                 authorization: authorization.as_ref(),
-                limit: MAX_DOWNLOAD,
+                limit: builder::MAX_DOWNLOAD,
                 progress: &progress,
                 cancel: self.cancel,
             };

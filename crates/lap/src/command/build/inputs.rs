@@ -55,41 +55,46 @@ pub fn of_directory(context: &Path, file: Option<&Path>) -> Outcome<Inputs> {
 pub fn of_brought(brought: &Brought, file: Option<&Path>) -> Outcome<Inputs> {
     let (name, dockerfile) = match file {
         Some(file) if is_stdin(file) => (None, dockerfile_of("-".to_owned(), io::stdin().lock())?),
-        Some(file) => match inside(brought, file, MAX_DOCKERFILE_SIZE)? {
-            Some(bytes) => (Some(file), DockerfileText { name: file.to_string_lossy().into_owned(), bytes }),
-            None => {
-                let message = format!("there is no {} in the context", base::text::path(file));
-                return Err(Failure::new(Kind::NotFound, message)
-                    .hint("-f names a file of the context, by its path in there"));
-            }
-        },
-        None => {
-            let mut found = None;
-            for name in DOCKERFILES {
-                if found.is_none() {
-                    let bytes = inside(brought, Path::new(name), MAX_DOCKERFILE_SIZE)?;
-                    found = bytes.map(|bytes| (name, bytes));
-                }
-            }
-            let (name, bytes) = found.ok_or_else(|| {
-                Failure::new(Kind::NotFound, "there is no Dockerfile in the context").hint("name one with -f")
-            })?;
-            (Some(Path::new(name)), DockerfileText { name: name.to_owned(), bytes })
+        file => {
+            let paths =
+                file.map_or_else(|| DOCKERFILES.map(PathBuf::from).to_vec(), |file| vec![file.to_owned()]);
+            let found = first_inside(brought, paths, MAX_DOCKERFILE_SIZE)?;
+            let (path, bytes) = found.ok_or_else(|| no_dockerfile(file))?;
+            let name = path.to_string_lossy().into_owned();
+            (Some(path), DockerfileText { name, bytes })
         }
     };
-    Ok(Inputs { dockerfile, context: Some(context_of(brought, name)?) })
+    Ok(Inputs { dockerfile, context: Some(context_of(brought, name.as_deref())?) })
 }
 
 /// Files that were brought here as a context, with the ignore file of this Dockerfile, else their own.
 pub fn context_of(brought: &Brought, dockerfile: Option<&Path>) -> Outcome<LocalContext> {
-    let mut ignore = None;
-    for path in dockerfile.map(beside).into_iter().chain(IGNORE_FILES.map(PathBuf::from)) {
-        if ignore.is_none() {
-            let bytes = inside(brought, &path, MAX_IGNORE_SIZE)?;
-            ignore = bytes.map(|bytes| IgnoreText { name: path.to_string_lossy().into_owned(), bytes });
+    let paths = dockerfile.map(beside).into_iter().chain(IGNORE_FILES.map(PathBuf::from));
+    let ignore = first_inside(brought, paths, MAX_IGNORE_SIZE)?;
+    let ignore = ignore.map(|(path, bytes)| IgnoreText { name: path.to_string_lossy().into_owned(), bytes });
+    Ok(LocalContext { root: brought.root.clone(), origin: Some(brought.origin.clone()), ignore })
+}
+
+fn no_dockerfile(file: Option<&Path>) -> Failure {
+    let (called, hint) = match file {
+        Some(file) => (base::text::path(file), "-f names a file of the context, by its path in there"),
+        None => ("Dockerfile".into(), "name one with -f"),
+    };
+    Failure::new(Kind::NotFound, format!("there is no {called} in the context")).hint(hint)
+}
+
+/// The first of these files that is there.
+fn first_inside(
+    brought: &Brought,
+    paths: impl IntoIterator<Item = PathBuf>,
+    limit: u64,
+) -> Outcome<Option<(PathBuf, Vec<u8>)>> {
+    for path in paths {
+        if let Some(bytes) = inside(brought, &path, limit)? {
+            return Ok(Some((path, bytes)));
         }
     }
-    Ok(LocalContext { root: brought.root.clone(), origin: Some(brought.origin.clone()), ignore })
+    Ok(None)
 }
 
 /// Reads a file of a directory that may hold anything; `None` when there is none.

@@ -11,9 +11,6 @@ use distribution::web::{self, Authorization};
 
 use crate::failure::{Failure, Outcome};
 
-/// One byte more than the largest that is taken.
-const LIMIT: u64 = (500 << 10) + 1;
-
 /// The secrets of a build, by their names.
 #[derive(Default)]
 pub struct Secrets(BTreeMap<String, Source>);
@@ -32,7 +29,8 @@ impl Secrets {
             Some(Source::Variable(name)) => Ok(std::env::var_os(name).map(OsStringExt::into_vec)),
             Some(Source::File(path)) => {
                 let mut bytes = Vec::new();
-                File::open(path)?.take(LIMIT).read_to_end(&mut bytes)?;
+                // One byte more shows that it is too large.
+                File::open(path)?.take(builder::MAX_SECRET as u64 + 1).read_to_end(&mut bytes)?;
                 Ok(Some(bytes))
             }
         }

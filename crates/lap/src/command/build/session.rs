@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use archive::layout::{Layout, Which};
-use base::{Classified, Kind};
+use base::Kind;
 use builder::{
     BuildContext, BuildWarning, ContextRequest, Download, DownloadRequest, ImageRequest, LocalContext,
-    NoContext, NoDownload, NoImage, Session,
+    NotBrought, Session,
 };
 use distribution::web;
 use image::Platform;
@@ -136,8 +136,13 @@ impl CommandSession {
     }
 }
 
+/// What a build is told of a failure of the command.
+fn refused(failure: Failure) -> NotBrought {
+    NotBrought { kind: failure.kind(), hint: failure.first_hint(), reason: failure.message() }
+}
+
 impl Session for CommandSession {
-    fn context(&self, request: &ContextRequest<'_>) -> Result<Option<BuildContext>, NoContext> {
+    fn context(&self, request: &ContextRequest<'_>) -> Result<Option<BuildContext>, NotBrought> {
         if request.name.is_empty() {
             return Ok(self.context.clone().map(BuildContext::Files));
         }
@@ -147,32 +152,21 @@ impl Session for CommandSession {
         if let Some((context, _)) = contexts.get(request.name) {
             return Ok(Some(context.clone()));
         }
-        let brought = self.bring(named, request).map_err(|failure| NoContext {
-            kind: failure.kind(),
-            hint: failure.first_hint(),
-            reason: failure.message(),
-        })?;
+        let brought = self.bring(named, request).map_err(refused)?;
         let context = brought.0.clone();
         contexts.insert(request.name.to_owned(), brought);
         Ok(Some(context))
     }
 
-    fn image(&self, request: &ImageRequest<'_>) -> Result<(), NoImage> {
+    fn image(&self, request: &ImageRequest<'_>) -> Result<(), NotBrought> {
         let ImageRequest { name, is_there, platform, events, cancel } = *request;
-        self.fetcher.fetch(name, is_there, platform, events, cancel).map_err(|error| NoImage {
-            kind: error.kind(),
-            hint: error.hint(),
-            reason: Failure::from(error).message(),
-        })
+        let fetched = self.fetcher.fetch(name, is_there, platform, events, cancel);
+        fetched.map_err(|error| refused(error.into()))
     }
 
-    fn download(&self, request: &DownloadRequest<'_>, into: &mut Incoming) -> Result<Download, NoDownload> {
+    fn download(&self, request: &DownloadRequest<'_>, into: &mut Incoming) -> Result<Download, NotBrought> {
         let DownloadRequest { url, known, limit, progress, cancel } = *request;
-        let authorization = self.secrets.authorization(url).map_err(|failure| NoDownload {
-            kind: failure.kind(),
-            hint: failure.first_hint(),
-            reason: failure.message(),
-        })?;
+        let authorization = self.secrets.authorization(url).map_err(refused)?;
         let authorization = authorization.as_ref();
         let wanted = web::Wanted { url, known, authorization, limit, progress, cancel };
         match self.fetcher.download(&wanted, into) {
@@ -181,11 +175,7 @@ impl Session for CommandSession {
                 let mtime = web::time(&version);
                 Ok(Download::Whole { version, mtime })
             }
-            Err(error) => Err(NoDownload {
-                kind: error.kind(),
-                hint: error.hint(),
-                reason: Failure::from(error).message(),
-            }),
+            Err(error) => Err(refused(error.into())),
         }
     }
 

@@ -145,6 +145,10 @@ fn named_one(text: &str) -> Outcome<(String, Named)> {
     if value.is_empty() {
         return Err(invalid("the value is empty".to_owned()));
     }
+    let here = || {
+        let called = format!("the build context {}:", base::text::bytes(name.as_bytes()));
+        directory(Path::new(value), &called).map(Named::Directory)
+    };
     let named = match value.split_once("://") {
         Some(("docker-image", "scratch")) => Named::Scratch,
         Some(("docker-image", image)) => {
@@ -156,20 +160,16 @@ fn named_one(text: &str) -> Outcome<(String, Named)> {
             directory(&located.path, &format!("the OCI image layout of --build-context {}:", shown()))?;
             Named::Layout(located)
         }
-        _ => match Remote::parse(value).filter(|_| !Path::new(value).exists()) {
-            Some(remote) => Named::Remote(remote),
-            None if value.contains("://") && !Path::new(value).exists() => {
-                let scheme = value.split("://").next().unwrap_or_default();
-                return Err(invalid(format!("{scheme}:// is not known")));
-            }
-            None if value.starts_with("target:") && !Path::new(value).exists() => {
+        _ if Path::new(value).exists() => here()?,
+        split => match (Remote::parse(value), split) {
+            (Some(remote), _) => Named::Remote(remote),
+            (None, Some((scheme, _))) => return Err(invalid(format!("{scheme}:// is not known"))),
+            (None, None) if value.starts_with("target:") => {
                 return Err(invalid("targets of other builds are for bake".to_owned())
                     .hint("a stage of this Dockerfile is referred to by its name"));
             }
-            None => Named::Directory(directory(
-                Path::new(value),
-                &format!("the build context {}:", base::text::bytes(name.as_bytes())),
-            )?),
+            // Says what is wrong with it.
+            (None, None) => here()?,
         },
     };
     Ok((context_name(name), named))

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base64::Engine as _;
 
 use crate::environment::tool;
+use crate::web::listen;
 
 /// A working tree, whose branches are pushed to a bare repository, `NAME.git` in the root, with each commit.
 pub struct Origin {
@@ -141,19 +142,10 @@ struct State {
 
 impl Server {
     pub fn new(root: &Path) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = format!("http://{}", listener.local_addr().expect("an address"));
         let (fetches, wanted) = (AtomicUsize::new(0), Mutex::new(None));
         let state = Arc::new(State { root: root.to_owned(), fetches, wanted });
         let served = state.clone();
-        std::thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
-                let state = served.clone();
-                // Whoever hangs up early gets no answer.
-                std::thread::spawn(move || drop(answer(&connection, &state)));
-            }
-        });
-        Self { address, state }
+        Self { address: listen(move |connection| answer(connection, &served)), state }
     }
 
     pub fn url(&self, path: &str) -> String {
