@@ -267,6 +267,17 @@ fn df_140_private_repositories() {
 }
 
 #[test]
+fn df_179_a_commit_that_is_written_out_is_in_the_cache_without_git() {
+    let (lap, origin, server) = lab();
+    let dockerfile = format!("FROM base:1\nADD {}#{} /src\n", server.url("/origin.git"), origin.head());
+    assert!(!lap.build(&dockerfile).success().is_cached("ADD"));
+    let mut command = lap.command(["build", "--progress", "plain", "context"]);
+    let ran = Ran::of(command.env("PATH", lap.path("nothing")).output().expect("lap runs")).success();
+    assert!(ran.is_cached("ADD"), "{}", ran.stderr);
+    lap.check_clean();
+}
+
+#[test]
 fn df_141_what_can_not_be_added() {
     let (lap, origin, server) = lab();
     let url = server.url("/origin.git");
