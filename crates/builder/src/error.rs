@@ -1,7 +1,7 @@
 //! What can go wrong in a build, and where in the Dockerfile.
 
 use base::{Cancelled, Classified, Kind};
-use dockerfile::{Note, Span};
+use dockerfile::{Located, Note, Span};
 use image::{DiffId, ImageId, ParseError};
 use layer::LayerError;
 use store::StoreError;
@@ -181,16 +181,18 @@ pub struct Place {
     pub notes: Vec<Note>,
 }
 
+impl Place {
+    fn of<P>(error: &Located<P>) -> Self {
+        Self { span: error.span(), label: error.label().map(str::to_owned), notes: error.notes().to_vec() }
+    }
+}
+
 impl BuildError {
     /// Where in the Dockerfile the error is, when it is somewhere there.
     pub fn place(&self) -> Option<Place> {
         match self {
-            BuildError::Dockerfile(error) => Some(Place {
-                span: error.span(),
-                label: error.label().map(str::to_owned),
-                notes: error.notes().to_vec(),
-            }),
-            BuildError::Plan(error) => Some(error.place()),
+            BuildError::Dockerfile(error) => Some(Place::of(error)),
+            BuildError::Plan(error) => Some(Place::of(error)),
             BuildError::Step(error) => Some(error.place()),
             _ => None,
         }

@@ -1,123 +1,14 @@
 //! What can be wrong with a Dockerfile, and where.
 
-use std::fmt;
-
 use base::{Classified, Kind};
 
-use crate::span::Span;
+use crate::located::Located;
 
 /// The result of everything here that reads a Dockerfile.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Something is wrong at a place in the Dockerfile.
-///
-/// The text is the message; whoever shows it also has the place, a label for it, other places with
-/// notes, and a hint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error(Box<Report>);
-
-/// The contents of an [`Error`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Report {
-    problem: Problem,
-    span: Span,
-    label: Option<String>,
-    notes: Vec<Note>,
-    suggestion: Option<String>,
-    hint: Option<String>,
-}
-
-/// A further place that has to do with an error.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// The place.
-    pub span: Span,
-    /// What is to be said about it.
-    pub text: String,
-}
-
-impl Error {
-    /// A problem at a place.
-    pub fn new(problem: Problem, span: Span) -> Self {
-        Self(Box::new(Report { problem, span, label: None, notes: Vec::new(), suggestion: None, hint: None }))
-    }
-
-    /// With a few words to put beside the place.
-    #[must_use]
-    pub fn labelled(mut self, label: impl Into<String>) -> Self {
-        self.0.label = Some(label.into());
-        self
-    }
-
-    /// With another place.
-    #[must_use]
-    pub fn noted(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.0.notes.push(Note { span, text: text.into() });
-        self
-    }
-
-    /// With what was probably meant.
-    #[must_use]
-    pub fn suggesting(mut self, suggestion: Option<impl Into<String>>) -> Self {
-        self.0.suggestion = suggestion.map(Into::into);
-        self
-    }
-
-    /// With what the user can do, as a sentence without a full stop.
-    #[must_use]
-    pub fn hinted(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
-        self
-    }
-
-    /// What is wrong.
-    pub fn problem(&self) -> &Problem {
-        &self.0.problem
-    }
-
-    /// Where it is wrong.
-    pub fn span(&self) -> Span {
-        self.0.span
-    }
-
-    /// A few words to put beside the place.
-    pub fn label(&self) -> Option<&str> {
-        self.0.label.as_deref()
-    }
-
-    /// Other places that have to do with it.
-    pub fn notes(&self) -> &[Note] {
-        &self.0.notes
-    }
-
-    /// What was probably meant, to stand at the place instead; it is part of the message.
-    pub fn suggestion(&self) -> Option<&str> {
-        self.0.suggestion.as_deref()
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = self.0.problem.to_string();
-        formatter.write_str(&base::text::line(&message))?;
-        match &self.0.suggestion {
-            Some(suggestion) => write!(formatter, " (did you mean {suggestion}?)"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl Classified for Error {
-    fn kind(&self) -> Kind {
-        Kind::Invalid
-    }
-
-    fn hint(&self) -> Option<String> {
-        self.0.hint.clone()
-    }
-}
+pub type Error = Located<Problem>;
 
 /// What can be wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -331,4 +222,14 @@ pub enum Problem {
     /// A checksum for several sources.
     #[error("--checksum can't be specified for multiple sources")]
     ChecksumOfMany,
+}
+
+impl Classified for Problem {
+    fn kind(&self) -> Kind {
+        Kind::Invalid
+    }
+
+    fn hint(&self) -> Option<String> {
+        None
+    }
 }

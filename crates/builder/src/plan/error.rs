@@ -1,27 +1,13 @@
 //! What is valid in a Dockerfile and can still not be built.
 
-use std::fmt;
-
 use base::{Classified, Kind};
-use dockerfile::{Note, Span};
+use dockerfile::Located;
 
 use crate::entitlement::Entitlement;
-use crate::error::Place;
 use crate::session::NotBrought;
 
 /// A Dockerfile can not be built: what is wrong, where, and what to do.
-#[derive(Debug)]
-pub struct PlanError(Box<Report>);
-
-#[derive(Debug)]
-struct Report {
-    problem: PlanProblem,
-    span: Span,
-    label: Option<String>,
-    notes: Vec<Note>,
-    suggestion: Option<String>,
-    hint: Option<String>,
-}
+pub type PlanError = Located<PlanProblem>;
 
 /// What is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -92,85 +78,9 @@ pub enum PlanProblem {
     Base(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-impl PlanError {
-    /// A problem at a place.
-    pub fn new(problem: impl Into<PlanProblem>, span: Span) -> Self {
-        let problem = problem.into();
-        Self(Box::new(Report { problem, span, label: None, notes: Vec::new(), suggestion: None, hint: None }))
-    }
-
-    /// At another place: what is wrong with a trigger is shown where the trigger is pulled.
-    #[must_use]
-    pub fn moved(mut self, span: Span) -> Self {
-        self.0.span = span;
-        self.0.notes.clear();
-        self
-    }
-
-    /// With a few words to put beside the place.
-    #[must_use]
-    pub fn labelled(mut self, label: impl Into<String>) -> Self {
-        self.0.label = Some(label.into());
-        self
-    }
-
-    /// With another place.
-    #[must_use]
-    pub fn noted(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.0.notes.push(Note { span, text: text.into() });
-        self
-    }
-
-    /// With what was probably meant.
-    #[must_use]
-    pub fn suggesting(mut self, suggestion: Option<impl Into<String>>) -> Self {
-        self.0.suggestion = suggestion.map(Into::into);
-        self
-    }
-
-    /// With what the user can do.
-    #[must_use]
-    pub fn hinted(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
-        self
-    }
-
-    /// What is wrong.
-    pub fn problem(&self) -> &PlanProblem {
-        &self.0.problem
-    }
-
-    /// What was probably meant; it is part of the message.
-    pub fn suggestion(&self) -> Option<&str> {
-        self.0.suggestion.as_deref()
-    }
-
-    /// Where it is wrong.
-    pub fn place(&self) -> Place {
-        Place { span: self.0.span, label: self.0.label.clone(), notes: self.0.notes.clone() }
-    }
-}
-
-impl fmt::Display for PlanError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = self.0.problem.to_string();
-        formatter.write_str(&base::text::line(&message))?;
-        match &self.0.suggestion {
-            Some(suggestion) => write!(formatter, " (did you mean {}?)", base::text::line(suggestion)),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for PlanError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&self.0.problem)
-    }
-}
-
-impl Classified for PlanError {
+impl Classified for PlanProblem {
     fn kind(&self) -> Kind {
-        match &self.0.problem {
+        match self {
             PlanProblem::NoTarget(_)
             | PlanProblem::NoImage(_)
             | PlanProblem::NoContext
@@ -185,7 +95,7 @@ impl Classified for PlanError {
     }
 
     fn hint(&self) -> Option<String> {
-        self.0.hint.clone().or_else(|| match &self.0.problem {
+        match self {
             PlanProblem::Reference(error) => error.hint(),
             PlanProblem::Platform(error) => error.hint(),
             PlanProblem::Trigger(error) => error.hint(),
@@ -194,6 +104,6 @@ impl Classified for PlanError {
                 error.downcast_ref::<NotBrought>().and_then(|error| error.hint.clone())
             }
             _ => None,
-        })
+        }
     }
 }

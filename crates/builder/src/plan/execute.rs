@@ -276,7 +276,7 @@ struct Parts<'a> {
 }
 
 fn mode((text, span): (String, Span)) -> Result<Mode, dockerfile::Error> {
-    Mode::parse(&text).map_err(|error| dockerfile::Error::new(error.into(), span))
+    Mode::parse(&text).map_err(|error| dockerfile::Error::new(error, span))
 }
 
 /// `COPY --chown=a --chmod=b src… dest # buildkit` (DF-164).

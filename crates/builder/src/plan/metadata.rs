@@ -163,7 +163,7 @@ fn ports(builder: &mut Builder<'_>, expose: &Expose) -> Result<(), BuildError> {
     let mut all = Vec::new();
     for word in words {
         for text in builder.expand_words(word)? {
-            let spec = parse_port(&text).map_err(|error| dockerfile::Error::new(error.into(), word.span))?;
+            let spec = parse_port(&text).map_err(|error| dockerfile::Error::new(error, word.span))?;
             builder.port(&text, &spec, word.span);
             all.extend(spec.expanded());
         }
@@ -243,7 +243,7 @@ fn shell(builder: &mut Builder<'_>, words: &[Word]) -> Result<(), BuildError> {
 
 fn stopsignal(builder: &mut Builder<'_>, signal: &Word) -> Result<(), BuildError> {
     let text = builder.expand(signal)?;
-    parse_signal(&text).map_err(|error| dockerfile::Error::new(error.into(), signal.span))?;
+    parse_signal(&text).map_err(|error| dockerfile::Error::new(error, signal.span))?;
     builder.described(format!("STOPSIGNAL {text}"));
     builder.config.config.stop_signal = Some(text);
     Ok(())

@@ -128,7 +128,7 @@ fn chmod(flags: Flags<'_>) -> Result<Option<Word>> {
     let Some(word) = flags.text("chmod") else { return Ok(None) };
     let is_final = !word.raw.contains(['$', '\\', '`', '"', '\'']);
     if is_final && !word.raw.is_empty() {
-        Mode::parse(&word.raw).map_err(|error| Error::new(error.into(), word.span))?;
+        Mode::parse(&word.raw).map_err(|error| Error::new(error, word.span))?;
     }
     Ok(Some(word.clone()))
 }

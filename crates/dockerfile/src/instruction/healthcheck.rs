@@ -93,13 +93,13 @@ fn check(flags: Flags<'_>, command: CommandLine) -> Result<HealthcheckCommand> {
 /// A duration; zero is as good as none.
 fn duration(flags: Flags<'_>, name: &str) -> Result<Option<Duration>> {
     let Some(word) = flags.text(name).filter(|word| !word.raw.is_empty()) else { return Ok(None) };
-    let duration = parse_duration(&word.raw).map_err(|error| Error::new(error.into(), word.span))?;
+    let duration = parse_duration(&word.raw).map_err(|error| Error::new(error, word.span))?;
     if duration.is_zero() {
         return Ok(None);
     }
     if duration < SHORTEST {
         let error = ValueError::TooShort { what: name.to_owned(), value: word.raw.clone(), least: "1ms" };
-        return Err(Error::new(error.into(), word.span));
+        return Err(Error::new(error, word.span));
     }
     Ok(Some(duration))
 }
@@ -111,7 +111,7 @@ fn retries(flags: Flags<'_>) -> Result<Option<u32>> {
         Some(number) => Ok(Some(number)),
         None => {
             let error = ValueError::Number { what: "retries", value: word.raw.clone() };
-            Err(Error::new(error.into(), word.span))
+            Err(Error::new(error, word.span))
         }
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn signal(request: &Request<'_>) -> Result<Word> {
     let word = value(request)?;
     let is_final = !word.raw.contains(['$', '\\', '`', '"', '\'']);
     if is_final {
-        parse_signal(&word.raw).map_err(|error| Error::new(error.into(), word.span))?;
+        parse_signal(&word.raw).map_err(|error| Error::new(error, word.span))?;
     }
     Ok(word)
 }

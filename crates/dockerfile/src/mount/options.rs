@@ -50,7 +50,7 @@ impl Options {
             Key::Uid => self.uid = Some(number(field.key, &value, 10)?),
             Key::Gid => self.gid = Some(number(field.key, &value, 10)?),
             Key::Size => {
-                let size = parse_size(&value.raw).map_err(|error| Error::new(error.into(), value.span))?;
+                let size = parse_size(&value.raw).map_err(|error| Error::new(error, value.span))?;
                 self.size = Some(size);
             }
         }
