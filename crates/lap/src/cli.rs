@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use base::Kind;
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use sandbox::identity::Identity;
 use store::{Leftovers, Store};
@@ -66,10 +67,14 @@ enum Command {
     Import(command::import::Args),
     Serve(command::serve::Args),
     System(command::system::Args),
+    #[command(alias = "info")]
     Doctor(command::doctor::Args),
     Image(command::image::Args),
+    #[command(alias = "buildx")]
+    Builder(command::builder::Args),
     Completions(command::completions::Args),
     Man(command::man::Args),
+    Version(command::version::Args),
     Help(command::help::Args),
 }
 
@@ -85,6 +90,7 @@ impl Command {
                 | Command::Registry(_)
                 | Command::Completions(_)
                 | Command::Man(_)
+                | Command::Version(_)
                 | Command::Help(_)
         )
     }
@@ -145,6 +151,10 @@ pub fn main() -> ExitCode {
     let cli = match command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
+            if let Some(failure) = of_docker(&error) {
+                Printer::new(false).failure(&failure);
+                return ExitCode::from(failure.code);
+            }
             let code = if error.use_stderr() { exit::USAGE } else { 0 };
             // Help and version go to standard output, complaints to standard error; nothing can be done when it is gone.
             let _ = error.print();
@@ -176,6 +186,13 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// A command of docker that is not here, and what does its work.
+fn of_docker(error: &clap::Error) -> Option<Failure> {
+    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    let instead = command::elsewhere::instead_of(name)?;
+    Some(Failure::new(Kind::Invalid, format!("lap has no {name}")).hint(instead).with_code(exit::USAGE))
+}
+
 /// The whole command line, also for completions and manual pages.
 pub fn command() -> clap::Command {
     Cli::command()
@@ -204,8 +221,10 @@ fn run(command: Command, context: &Context) -> Outcome<u8> {
         Command::System(args) => command::system::run(context, &args),
         Command::Doctor(args) => command::doctor::run(context, &args),
         Command::Image(args) => command::image::run(context, args),
+        Command::Builder(args) => command::builder::run(context, args),
         Command::Completions(args) => command::completions::run(context, &args),
         Command::Man(args) => command::man::run(context, &args),
+        Command::Version(args) => command::version::run(context, &args),
         Command::Help(args) => command::help::run(context, &args),
     }
 }

@@ -1,9 +1,11 @@
 //! One file per command: its help, its arguments, and the one function that does it.
 
 pub mod build;
+pub mod builder;
 pub mod completions;
 pub mod copy;
 pub mod doctor;
+pub mod elsewhere;
 pub mod help;
 pub mod history;
 pub mod image;
@@ -13,6 +15,7 @@ pub mod inspect;
 pub mod load;
 pub mod login;
 pub mod man;
+pub mod prune;
 pub mod pull;
 pub mod push;
 pub mod registry;
@@ -25,6 +28,7 @@ pub mod search;
 pub mod serve;
 pub mod system;
 pub mod tag;
+pub mod version;
 pub mod ways;
 
 /// How many threads work when nobody says: one for each processor.

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use crate::cli::Context;
 use crate::failure::Outcome;
 
-/// Docker's long forms: image ls, rm, tag, inspect, history, save, load, import, build, prune
+/// Docker's long forms: image ls, rm, tag, inspect, history, save, load, import, build, pull, push, prune
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -25,6 +25,9 @@ enum Command {
     Save(super::save::Args),
     Load(super::load::Args),
     Import(super::import::Args),
+    Pull(super::pull::Args),
+    Push(super::push::Args),
+    Prune(super::prune::ImageArgs),
 }
 
 pub fn run(context: &Context, args: Args) -> Outcome<u8> {
@@ -38,5 +41,8 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
         Command::Save(args) => super::save::run(context, &args),
         Command::Load(args) => super::load::run(context, &args),
         Command::Import(args) => super::import::run(context, &args),
+        Command::Pull(args) => super::pull::run(context, &args),
+        Command::Push(args) => super::push::run(context, &args),
+        Command::Prune(args) => super::prune::image(context, &args),
     }
 }

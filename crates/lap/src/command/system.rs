@@ -1,13 +1,11 @@
 //! `lap system df|prune|check`
 
-use std::io::{BufRead, IsTerminal, Write};
-
 use base::{Events, Kind};
 use clap::Subcommand;
 use store::check::Depth;
-use store::collect::Policy;
 use store::usage::Line;
 
+use super::prune;
 use crate::cli::Context;
 use crate::failure::{Failure, Outcome};
 use crate::{signals, table, units};
@@ -23,28 +21,8 @@ pub struct Args {
 enum Command {
     /// Show what the store uses
     Df,
-    Prune(Prune),
+    Prune(prune::SystemArgs),
     Check(Check),
-}
-
-/// Remove what nothing needs: images without a name, the build cache, and what was pushed and has no tag
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  lap system prune            images without a name, and the build cache\n  lap system prune -a -f      all images that no container uses, without asking\n  lap system prune --dry-run  what would go"
-)]
-pub struct Prune {
-    /// Also images that have a name
-    #[arg(short, long)]
-    all: bool,
-    /// Also unpacked and compressed forms of layers that stay; they are made again when they are needed
-    #[arg(long)]
-    derived: bool,
-    /// Do not ask
-    #[arg(short, long)]
-    force: bool,
-    /// Only say what would be removed
-    #[arg(long)]
-    dry_run: bool,
 }
 
 /// Find every damage in the store
@@ -64,7 +42,7 @@ pub struct Check {
 pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     match &args.command {
         Command::Df => df(context),
-        Command::Prune(args) => prune(context, args),
+        Command::Prune(args) => prune::system(context, args),
         Command::Check(args) => check(context, args),
     }
 }
@@ -91,62 +69,6 @@ fn df(context: &Context) -> Outcome<u8> {
         row("Temporary", usage.temporary),
     ]))?;
     Ok(0)
-}
-
-fn prune(context: &Context, args: &Prune) -> Outcome<u8> {
-    let policy = Policy {
-        dangling_images: true,
-        all_images: args.all,
-        cache: true,
-        derived: args.derived,
-        dry_run: args.dry_run,
-    };
-    if !args.force && !args.dry_run {
-        confirm(context, args)?;
-    }
-    let report = context.store()?.collect(&policy, &signals::cancel_on_signal()?)?;
-    let printer = context.printer;
-    for name in &report.names {
-        printer.line(format!("untagged: {}", name.familiar()))?;
-    }
-    for image in &report.images {
-        printer.line(format!("deleted: {image}"))?;
-    }
-    for (repository, digest) in &report.manifests {
-        printer.line(format!("deleted: {repository}@{digest}"))?;
-    }
-    printer.note(format!(
-        "{} records of the build cache, {} layers and {} blobs {}",
-        report.records,
-        report.layers,
-        report.blobs,
-        if args.dry_run { "would go" } else { "removed" }
-    ));
-    if report.mounts > 0 {
-        let verb = if args.dry_run { "would go" } else { "removed" };
-        printer.note(format!("{} directories of cache mounts {verb}", report.mounts));
-    }
-    let verb = if args.dry_run { "Would reclaim" } else { "Total reclaimed space:" };
-    printer.line(format!("{verb} {}", units::size(report.bytes)))?;
-    Ok(0)
-}
-
-fn confirm(context: &Context, args: &Prune) -> Outcome {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Kind::Invalid, "nobody is there to be asked")
-            .hint("use --force, or --dry-run to see what would go"));
-    }
-    let what = if args.all { "all images that no container uses" } else { "all images without a name" };
-    context.printer.note(format!("This removes {what}, and the build cache."));
-    let mut error = std::io::stderr().lock();
-    // A prompt that cannot be shown is answered with no.
-    let _ = write!(error, "Are you sure you want to continue? [y/N] ").and_then(|()| error.flush());
-    let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    match read {
-        Ok(_) if matches!(answer.trim(), "y" | "Y" | "yes") => Ok(()),
-        _ => Err(Failure::new(Kind::Cancelled, "nothing was removed").with_code(1)),
-    }
 }
 
 fn check(context: &Context, args: &Check) -> Outcome<u8> {

@@ -66,3 +66,31 @@ fn prune_removes_what_nothing_needs_and_nothing_else() {
     assert_eq!(lap.lap(["images", "-q"]).success().stdout, "");
     lap.lap(["system", "prune"]).failure(1, &["--force"]);
 }
+
+/// DF-207: docker's two narrower ways to prune.
+#[test]
+fn df_207_images_and_the_build_cache_go_separately() {
+    let lap = Environment::with_base();
+    let dockerfile = "FROM base:1\nRUN echo one >/one\n";
+    lap.built("FROM base:1\nRUN echo zero >/zero\n");
+    lap.built(dockerfile);
+    let steps = |ran: crate::environment::Ran| ran.success().stderr.matches("CACHED").count();
+    let all = steps(lap.build(dockerfile));
+
+    let would = lap.lap(["builder", "prune", "--dry-run"]).success();
+    assert!(would.stderr.contains("would go") && !would.stdout.contains("deleted"), "{}", would.stdout);
+    let gone = lap.lap(["image", "prune", "--force"]).success().stdout;
+    assert_eq!(gone.matches("deleted: ").count(), 1, "the image without a name: {gone}");
+    assert_eq!(steps(lap.build(dockerfile)), all, "the cache stays");
+
+    let gone = lap.lap(["buildx", "prune", "-a", "-f"]).success().stdout;
+    assert!(!gone.contains("deleted"), "images stay: {gone}");
+    assert_eq!(lap.sh("app", "cat /one"), "one\n");
+    assert_eq!(steps(lap.build(dockerfile)), all - 1, "the step is executed again");
+    lap.check();
+
+    lap.lap(["image", "prune", "-a", "-f"]).success();
+    assert_eq!(lap.lap(["images", "-q"]).success().stdout, "");
+    lap.lap(["builder", "prune"]).failure(1, &["--force"]);
+    lap.check();
+}

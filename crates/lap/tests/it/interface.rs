@@ -23,6 +23,10 @@ fn the_whole_reference_is_a_snapshot() {
         "system prune",
         "system check",
         "image",
+        "image prune",
+        "builder",
+        "builder prune",
+        "version",
         "completions",
         "man",
         "copy",
@@ -49,6 +53,15 @@ fn wrong_arguments_are_2_and_help_is_0() {
     assert_eq!(lap.lap::<&str>([]).code, 2);
     lap.lap(["biuld"]).failure(2, &["build"]);
     lap.lap(["help", "nothing"]).failure(2, &["nothing"]);
+}
+
+#[test]
+fn commands_of_docker_that_are_not_here_say_what_does_their_work() {
+    let lap = Environment::new();
+    lap.lap(["ps"]).failure(2, &["lap has no ps", "lap run --rm"]);
+    lap.lap(["volume", "ls"]).failure(2, &["lap has no volume", "-v DIR:PATH"]);
+    lap.lap(["info"]).success();
+    assert_eq!(lap.lap(["version"]).success().stdout, lap.lap(["--version"]).stdout);
 }
 
 #[test]
