@@ -1,4 +1,4 @@
-//! Copying: an image, or all images of an index, from one place to another, byte for byte.
+//! Copying: an image, or all images of an index, from one place to another, byte for byte if nothing else is wished.
 //!
 //! ```text
 //!          ┌ registry                                                           ┌ registry: tag last
@@ -9,6 +9,7 @@
 //!
 //! Nothing is written on the way: a blob goes from the source's connection or file straight to where it is wanted, and what is there is not sent.
 
+mod chosen;
 mod files;
 mod graph;
 pub(crate) mod pipe;
@@ -20,9 +21,10 @@ use archive::layout::{Directory, Layout};
 use archive::save::plan::{self, Nowhere};
 use archive::save::{Item, Options};
 use base::{Cancel, Events};
-use image::{Descriptor, Digest, Platform, Reference};
+use image::{Descriptor, Digest, MediaType, Platform, Reference};
 use store::{Lease, Store};
 
+use self::chosen::Chosen;
 use self::files::Work;
 use self::graph::Graph;
 use self::remote::ToRegistry;
@@ -32,18 +34,45 @@ use crate::local::{InLayout, InStore};
 use crate::manifests::Fetched;
 use crate::pull::pull_as;
 use crate::push::push;
-use crate::source::{self, Source};
+use crate::source::Source;
 use crate::{DistributionError, Result};
 
 /// What is copied of an image.
 #[derive(Debug, Clone, Default)]
 pub struct Wish {
-    /// The image for this platform alone; without one everything that the name means.
-    pub platform: Option<Platform>,
+    /// The image for this platform alone; an index of those for several; without any, everything that the name means.
+    pub platforms: Vec<Platform>,
+    /// In which format the documents are written, whatever they are at the source.
+    pub format: Option<Format>,
     /// Also what refers to it: signatures, attestations, lists of parts.
     pub referrers: bool,
     /// Also layers that are not to be distributed. (Docker's archives have them in any case: without them nothing can be made of an image.)
     pub foreign_layers: bool,
+}
+
+/// A format of manifests, indexes, and the types that they name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// OCI's.
+    Oci,
+    /// Docker's: schema 2. It has images alone, and neither notes nor layers in zstd.
+    Docker,
+}
+
+impl Format {
+    fn manifest(self) -> MediaType {
+        match self {
+            Format::Oci => MediaType::OCI_MANIFEST,
+            Format::Docker => MediaType::DOCKER_MANIFEST,
+        }
+    }
+
+    fn index(self) -> MediaType {
+        match self {
+            Format::Oci => MediaType::OCI_INDEX,
+            Format::Docker => MediaType::DOCKER_LIST,
+        }
+    }
 }
 
 /// What was copied.
@@ -63,12 +92,25 @@ pub struct Copied {
     pub was_there: bool,
     /// Layers that stay where they are, since they are not to be distributed.
     pub left_out: Vec<Digest>,
+    /// What was copied of at the source, when what was copied is another document: a part of an index, or in another format.
+    pub instead_of: Option<Digest>,
+    /// Attestations that stay where they are, since docker's format has no place for them.
+    pub attestations_left: usize,
 }
 
 impl Copied {
     fn new(root: Descriptor) -> Self {
-        let left_out = Vec::new();
-        Self { root, documents: 0, referrers: 0, sent: 0, spared: 0, was_there: false, left_out }
+        Self {
+            root,
+            documents: 0,
+            referrers: 0,
+            sent: 0,
+            spared: 0,
+            was_there: false,
+            left_out: Vec::new(),
+            instead_of: None,
+            attestations_left: 0,
+        }
     }
 
     fn with(self, graph: &Graph) -> Self {
@@ -157,7 +199,8 @@ impl Copier<'_> {
         stop: &Cancel,
     ) -> Result<Copied> {
         match to {
-            To::Registry(name) => {
+            // What is pushed is what the store has: another format has to be made of it first.
+            To::Registry(name) if wish.format.is_none() => {
                 let item = Item { names: vec![name.or_latest()], ..item.clone() };
                 let pushed =
                     push(self.client, self.store, self.lease, &item, options, self.events, self.cancel)?;
@@ -169,10 +212,10 @@ impl Copier<'_> {
                 action: "copied",
                 reason: "it is in the store already".to_owned(),
             }),
-            To::Files(to) => {
+            to => {
                 let (store, lease) = (self.store, self.lease);
                 let plan = plan::plan(store, lease, item, options, &Nowhere, self.events, stop)?;
-                self.to_files(&InStore { plan, store, lease }, to, wish, stop)
+                self.copy_source(&InStore { plan, store, lease }, to, wish, stop)
             }
         }
     }
@@ -181,10 +224,13 @@ impl Copier<'_> {
     fn to_files(&self, source: &dyn Source, to: ToFiles<'_>, wish: &Wish, stop: &Cancel) -> Result<Copied> {
         let mut wish = wish.clone();
         if matches!(to, ToFiles::DockerArchive(..)) {
-            wish.platform.get_or_insert_with(Platform::host);
+            if wish.platforms.is_empty() {
+                wish.platforms.push(Platform::host());
+            }
             wish.foreign_layers = true;
         }
-        let root = root(source, &wish)?;
+        let chosen = Chosen::of(source, &wish)?;
+        let (source, root): (&dyn Source, _) = (&chosen, chosen.first()?);
         let (mut graph, work) = (graph(source, &root, &wish)?, Work { source, stop, events: self.events });
         let left_out = leave_out(&mut graph, &wish);
         let described = &root.descriptor;
@@ -199,12 +245,12 @@ impl Copier<'_> {
             }
             ToFiles::DockerArchive(out, names) => work.to_docker_archive(out, &names, &graph, &root)?,
         };
-        Ok(Copied { left_out, ..copied })
+        Ok(chosen.told(Copied { left_out, ..copied }))
     }
 
     /// The store keeps images for one platform: for this machine, if nothing else is wished.
     fn to_store(&self, source: &dyn Source, to: &Reference, wish: &Wish) -> Result<Copied> {
-        let platform = wish.platform.clone().unwrap_or_else(Platform::host);
+        let platform = wish.platforms.first().cloned().unwrap_or_else(Platform::host);
         let (store, lease) = (self.store, self.lease);
         let pulled = pull_as(source, store, lease, to, &platform, self.events, self.cancel)?;
         let was_there = pulled.was_there();
@@ -212,17 +258,18 @@ impl Copier<'_> {
     }
 
     fn to_registry(&self, source: &dyn Source, to: &Reference, wish: &Wish, stop: &Cancel) -> Result<Copied> {
-        let root = root(source, wish)?;
+        let chosen = Chosen::of(source, wish)?;
+        let (source, root): (&dyn Source, _) = (&chosen, chosen.first()?);
         expect(source, &root.descriptor, to.digest())?;
         let registry = self.client.repository(to, stop)?;
         let sink = ToRegistry { registry, reference: to, store: self.store, stop, events: self.events };
         if !wish.referrers && sink.has(&root.descriptor)? {
-            return Ok(Copied { was_there: true, ..Copied::new(root.descriptor) });
+            return Ok(chosen.told(Copied { was_there: true, ..Copied::new(root.descriptor) }));
         }
         let mut graph = graph(source, &root, wish)?;
         let left_out = leave_out(&mut graph, wish);
         let copied = sink.put(source, &graph, &root.descriptor)?;
-        Ok(Copied { left_out, ..copied })
+        Ok(chosen.told(Copied { left_out, ..copied }))
     }
 }
 
@@ -242,15 +289,6 @@ fn leave_out(graph: &mut Graph, wish: &Wish) -> Vec<Digest> {
         !stays
     });
     left_out
-}
-
-/// What is copied: what the name means, or what it means for a platform.
-fn root(source: &dyn Source, wish: &Wish) -> Result<Fetched> {
-    let first = source.first()?;
-    let Some(platform) = &wish.platform else { return Ok(first) };
-    let way = source::choose(source, first, platform)?;
-    let chosen = way.into_iter().last();
-    chosen.ok_or_else(|| source::strange(source, "give the image", "its indexes end without a manifest"))
 }
 
 fn graph(source: &dyn Source, root: &Fetched, wish: &Wish) -> Result<Graph> {

@@ -2,10 +2,12 @@
 
 use base::{Classified, Kind};
 
-use crate::{Descriptor, Index, MediaType, Platform};
+use crate::{Descriptor, Digest, Index, MediaType, Platform};
 
 /// How many platforms an error names at most.
 const MAX_NAMED: usize = 32;
+/// The note by which an attestation says which image it is about (BuildKit).
+const ATTESTED: &str = "vnd.docker.reference.digest";
 
 /// An index without an image for a platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +65,16 @@ pub fn require<'a>(index: &'a Index, wanted: &Platform) -> Result<&'a Descriptor
         .ok_or_else(|| NoSuchPlatform { wanted: Box::new(wanted.clone()), available: platforms(index) })
 }
 
+/// Which image of the same index an entry is an attestation of: BuildKit's way.
+pub fn attested(entry: &Descriptor) -> Option<Digest> {
+    entry.annotations.get(ATTESTED).and_then(|text| Digest::parse(text).ok())
+}
+
+/// Makes an entry an attestation of another image.
+pub fn attests(entry: &mut Descriptor, image: &Digest) {
+    entry.annotations.insert(ATTESTED.to_owned(), image.to_string());
+}
+
 /// The platforms of an index's images, in its order, without repetitions.
 pub fn platforms(index: &Index) -> Vec<Platform> {
     let mut found: Vec<Platform> = Vec::new();
@@ -99,7 +111,6 @@ fn is_image(descriptor: &Descriptor) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Digest;
 
     fn platform(text: &str) -> Platform {
         Platform::parse(text).unwrap_or_else(|error| panic!("{error}"))

@@ -48,6 +48,16 @@ media_types! {
     OCTET_STREAM = "application/octet-stream";
 }
 
+/// What is the same in OCI's words and in Docker's.
+const SAME: [(MediaType, MediaType); 6] = [
+    (MediaType::OCI_INDEX, MediaType::DOCKER_LIST),
+    (MediaType::OCI_MANIFEST, MediaType::DOCKER_MANIFEST),
+    (MediaType::OCI_CONFIG, MediaType::DOCKER_CONFIG),
+    (MediaType::OCI_LAYER, MediaType::DOCKER_LAYER),
+    (MediaType::OCI_LAYER_GZIP, MediaType::DOCKER_LAYER_GZIP),
+    (MediaType::OCI_LAYER_FOREIGN_GZIP, MediaType::DOCKER_LAYER_FOREIGN),
+];
+
 impl MediaType {
     /// A media type that was read from somewhere.
     pub fn new(text: impl Into<String>) -> Self {
@@ -74,6 +84,17 @@ impl MediaType {
     /// Whether a blob of this type is the manifest of one image (or artifact).
     pub fn is_manifest(&self) -> bool {
         *self == Self::OCI_MANIFEST || *self == Self::DOCKER_MANIFEST
+    }
+
+    /// What OCI calls the same as Docker's type; every other type stays what it is.
+    #[must_use]
+    pub fn as_oci(&self) -> Self {
+        SAME.iter().find(|(_, docker)| docker == self).map_or_else(|| self.clone(), |(oci, _)| oci.clone())
+    }
+
+    /// What Docker calls the same, if there is such a thing in Docker's format.
+    pub fn as_docker(&self) -> Option<Self> {
+        SAME.iter().find(|(oci, docker)| oci == self || docker == self).map(|(_, docker)| docker.clone())
     }
 }
 
@@ -104,6 +125,17 @@ mod tests {
                 "{media_type}"
             );
         }
+    }
+
+    /// RC-098: types in one format and in the other.
+    #[test]
+    fn rc_098_types_of_both_formats() {
+        for (oci, docker) in SAME {
+            assert_eq!((docker.as_oci(), oci.as_oci()), (oci.clone(), oci.clone()));
+            assert_eq!((oci.as_docker(), docker.as_docker()), (Some(docker.clone()), Some(docker.clone())));
+        }
+        assert_eq!(MediaType::OCI_LAYER_ZSTD.as_docker(), None, "docker's format has no such layers");
+        assert_eq!(MediaType::OCI_LAYER_ZSTD.as_oci(), MediaType::OCI_LAYER_ZSTD);
     }
 
     #[test]

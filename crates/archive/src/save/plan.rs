@@ -282,7 +282,7 @@ impl Draft<'_> {
             let what = || format!("the layer {diff_id} has no blob");
             let layer = stays.or_else(|| made.get(&diff_id));
             let mut layer = layer.cloned().ok_or_else(|| ArchiveError::Incomplete { image, what: what() })?;
-            layer.media_type = as_oci(layer.media_type);
+            layer.media_type = layer.media_type.as_oci();
             layers.push(layer);
         }
         let size = self.config.bytes().len() as u64;
@@ -295,13 +295,4 @@ impl Draft<'_> {
 fn is_compressed(blob: &Descriptor) -> bool {
     [MediaType::OCI_LAYER_GZIP, MediaType::OCI_LAYER_ZSTD, MediaType::DOCKER_LAYER_GZIP]
         .contains(&blob.media_type)
-}
-
-fn as_oci(media_type: MediaType) -> MediaType {
-    match media_type {
-        docker if docker == MediaType::DOCKER_LAYER => MediaType::OCI_LAYER,
-        docker if docker == MediaType::DOCKER_LAYER_GZIP => MediaType::OCI_LAYER_GZIP,
-        docker if docker == MediaType::DOCKER_LAYER_FOREIGN => MediaType::OCI_LAYER_FOREIGN_GZIP,
-        other => other,
-    }
 }

@@ -93,7 +93,10 @@ fn rc_086_one_platform_is_copied_as_the_image_that_it_is() {
     let (from, to, lab) = (Registry::start(), Registry::start(), Lab::new());
     let (one, two) = (image(&[10]), image(&[20]));
     put_index(&from, [&one, &two]);
-    let wish = |platform: &str| Wish { platform: Platform::parse(platform).ok(), ..Wish::default() };
+    let wish = |platform: &str| Wish {
+        platforms: Platform::parse(platform).into_iter().collect(),
+        ..Wish::default()
+    };
     lab.copy(&from.name("app:1"), &to.name("app:z"), &wish("linux/s390x")).expect("a copy");
     assert_eq!(to.manifest("app", "z"), Some(two.manifest.clone()));
     assert_blobs(&to, "app", &two);

@@ -5,6 +5,7 @@ mod support;
 
 mod access;
 mod built;
+mod chosen;
 mod copy;
 mod examine;
 mod lab;

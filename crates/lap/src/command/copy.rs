@@ -7,7 +7,7 @@ use std::path::Path;
 use archive::layout::{self, Directory, Layout};
 use archive::partial;
 use base::{Cancel, Kind};
-use distribution::copy::{Copied, Copier, From, To, ToFiles, Wish};
+use distribution::copy::{Copied, Copier, Format, From, To, ToFiles, Wish};
 use image::Platform;
 use layer::Encoding;
 use store::Store;
@@ -37,6 +37,7 @@ A FILE of - is standard output, or standard input where that is a file.
 Examples:
   lap copy debian:bookworm registry.example.com/mirror/debian:bookworm
   lap copy --platform linux/arm64 debian:bookworm store:debian-arm
+  lap copy --platform linux/amd64,linux/arm64 debian:bookworm registry.example.com/mirror/debian:bookworm
   lap copy debian:bookworm oci:mirror:bookworm
   lap copy --all oci:mirror:bookworm registry.example.com/mirror/debian:bookworm
   lap copy registry.example.com/team/app:1 docker-archive:-:app:1 | docker load
@@ -45,9 +46,12 @@ pub struct Args {
     /// All platforms: the default, where the destination can hold them
     #[arg(short, long, conflicts_with = "platform")]
     all: bool,
-    /// The image for one platform alone
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    platform: Option<String>,
+    /// The image for one platform alone; of several, an index of their images, which has a digest of its own
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    platform: Vec<String>,
+    /// Write manifests in this format, whatever they are at the source: oci, docker (which has images alone, without notes)
+    #[arg(long, value_parser = format, value_name = "FORMAT")]
+    format: Option<Format>,
     /// Also what refers to the image: signatures, attestations, lists of parts, and cosign's tags
     #[arg(long)]
     referrers: bool,
@@ -94,13 +98,27 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
     Ok(0)
 }
 
+fn format(text: &str) -> Result<Format, String> {
+    match text {
+        "oci" => Ok(Format::Oci),
+        "docker" | "v2s2" => Ok(Format::Docker),
+        _ => Err("the formats are oci and docker".to_owned()),
+    }
+}
+
 fn wish(args: &Args, destination: &Place) -> Outcome<Wish> {
-    if args.all && destination.holds_one_platform() {
+    if (args.all || args.platform.len() > 1) && destination.holds_one_platform() {
         let what = format!("{} holds an image for one platform", base::text::line(&args.destination));
         return Err(Failure::new(Kind::Invalid, what).hint("choose one with --platform"));
     }
+    if args.format.is_some() && matches!(destination, Place::Store(_) | Place::DockerArchive(_)) {
+        let what = format!("{} has a format of its own", base::text::line(&args.destination));
+        return Err(Failure::new(Kind::Invalid, what)
+            .hint("--format is for registries, and for layouts (oci:, oci-archive:)"));
+    }
     Ok(Wish {
-        platform: args.platform.as_deref().map(Platform::parse).transpose()?,
+        platforms: args.platform.iter().map(|text| Platform::parse(text)).collect::<Result<_, _>>()?,
+        format: args.format,
         referrers: args.referrers,
         foreign_layers: args.allow_nondistributable_artifacts,
     })
@@ -198,6 +216,16 @@ fn report(context: &Context, args: &Args, destination: &Place, copied: &Copied) 
     for layer in &copied.left_out {
         printer.note(format!(
             "the layer {layer} is not to be distributed and was left out; --allow-nondistributable-artifacts sends it"
+        ));
+    }
+    if let Some(there) = &copied.instead_of {
+        printer
+            .note(format!("what is copied is written anew: its digest is not that of the source, {there}"));
+    }
+    if copied.attestations_left > 0 {
+        printer.note(format!(
+            "{} of its attestations stay behind: docker's format has no place for them",
+            copied.attestations_left
         ));
     }
     let destination = base::text::line(&args.destination);
