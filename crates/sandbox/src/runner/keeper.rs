@@ -132,9 +132,7 @@ fn forbid_devices(process: Pid) -> Result<(), Error> {
         rustix::fs::open(&place, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).doing(action)?;
     let restrict = || {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open("/", flags, Mode::empty())?;
-        mounts::restrict(&root, false, MountAttrFlags::MOUNT_ATTR_NODEV)
+        mounts::restrict_root(MountAttrFlags::MOUNT_ATTR_NODEV)
     };
     let Some(child) = sys::fork().doing("fork")? else {
         let outcome: std::io::Result<()> = restrict();

@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
@@ -110,6 +110,15 @@ pub(super) fn restrict(
         Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
             remount::restrict(mount.as_fd(), recursive, attributes)
         }
+        result => result,
+    }
+}
+
+/// Adds attributes to the mount that is the root directory. `/proc` may be another process's view, or none.
+pub(super) fn restrict_root(attributes: MountAttrFlags) -> Result<(), std::io::Error> {
+    let root = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    match sys::mount_setattr(&root, false, attributes.bits().into(), 0) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => remount::restrict_at("/", attributes),
         result => result,
     }
 }

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, ResolveFlags, StatVfsMountFlags, StatxFlags, fstatvfs, openat2, statx,
+    AtFlags, Mode, OFlags, ResolveFlags, StatVfsMountFlags, StatxFlags, openat2, statvfs, statx,
 };
 use rustix::mount::{MountAttrFlags, MountFlags, mount_remount};
 
@@ -44,10 +44,14 @@ pub(super) fn flags(attributes: MountAttrFlags) -> MountFlags {
 }
 
 fn remount(mount: BorrowedFd<'_>, attributes: MountAttrFlags) -> io::Result<()> {
-    let present = fstatvfs(mount)?.f_flag;
+    restrict_at(&format!("/proc/self/fd/{}", mount.as_raw_fd()), attributes)
+}
+
+/// Adds attributes to the mount that a path leads to: for where `/proc` does not show this process.
+pub(super) fn restrict_at(path: &str, attributes: MountAttrFlags) -> io::Result<()> {
+    let present = statvfs(path)?.f_flag;
     let kept: MountFlags =
         KEPT.iter().filter(|(name, _)| present.contains(*name)).map(|(_, flag)| *flag).collect();
-    let path = format!("/proc/self/fd/{}", mount.as_raw_fd());
     Ok(mount_remount(path, MountFlags::BIND | kept | flags(attributes), "")?)
 }
 
@@ -115,6 +119,7 @@ fn unescape(field: &[u8]) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::fstatvfs;
     use rustix::io::Errno;
     use rustix::mount::{MountPropagationFlags, mount_change};
     use rustix::thread::UnshareFlags;
@@ -158,5 +163,10 @@ mod tests {
             let all = StatVfsMountFlags::NODEV | StatVfsMountFlags::NOSUID | StatVfsMountFlags::NOEXEC;
             assert!(present.contains(all | StatVfsMountFlags::RDONLY), "{present:?}");
         }
+
+        let before = statvfs("/").expect("attributes").f_flag;
+        restrict_at("/", MountAttrFlags::MOUNT_ATTR_NODEV).expect("restricted");
+        let after = statvfs("/").expect("attributes").f_flag;
+        assert!(after.contains(before | StatVfsMountFlags::NODEV), "{before:?}, {after:?}");
     }
 }

@@ -30,7 +30,9 @@ fn program_outside() -> Outcome {
     let before = stat()?;
     for init in [false, true] {
         let mut spec = lab.script(
+            // What is the container's own may be written to: older kernels let an overlay copy up a program that is being executed.
             "for exe in /proc/self/exe /proc/1/exe /proc/$PPID/exe; do \
+               test $exe -ef /bin/busybox && continue; \
                (echo evil > $exe) 2>/dev/null && echo written to $exe; \
                (echo evil >> $exe) 2>/dev/null && echo added to $exe; \
                cp $exe /tmp/exe 2>/dev/null && test $(wc -c < /tmp/exe) != $(wc -c < /bin/busybox) && echo read $exe; \
