@@ -70,6 +70,10 @@ impl Images {
         Self { store }
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     pub(crate) fn path(&self, id: &ImageId) -> PathBuf {
         self.store.at("images").join(id.0.hex())
     }
@@ -121,12 +125,7 @@ impl Images {
         (id, manifest): (ImageId, &Descriptor),
         origin: Origin,
     ) -> Result<Option<NameRecord>> {
-        loop {
-            match self.store.names().set(lease, reference, id, manifest) {
-                Err(StoreError::NoImage(_)) => self.add(lease, id, manifest.clone(), origin)?,
-                other => return other,
-            };
-        }
+        self.name_index(lease, reference, manifest, (id, manifest), origin)
     }
 
     /// Keeps what an image needs, or says what of it is not there.
@@ -194,13 +193,13 @@ impl Images {
         self.ids()?.iter().filter_map(|id| self.get(id).transpose()).collect()
     }
 
-    /// Forgets an image; what it needed stays until a collection. Names that mean it must be removed first.
+    /// Forgets an image; what it needed stays until a collection. Names that mean it, or an index that it belongs to, must be removed first.
     pub fn remove(&self, id: &ImageId) -> Result<bool> {
         let directory = self.store.at("images");
         let _changing = change(&directory)?;
         // A name that cannot be read must not stand in the way of repairing the store.
         let names = self.store.names().list_all()?.into_iter().filter_map(|(_, name)| name.ok());
-        if let Some(name) = names.into_iter().find(|name| name.image == *id) {
+        if let Some(name) = names.into_iter().find(|name| name.image == *id || self.is_variant_of(id, name)) {
             return Err(StoreError::HasName { image: *id, name: name.reference.to_string() });
         }
         let _publishing = self.store.publishing()?;

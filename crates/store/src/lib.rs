@@ -84,6 +84,7 @@ pub mod table;
 pub mod temp;
 pub mod uploads;
 pub mod usage;
+pub mod variants;
 
 mod cgroups;
 mod files;
@@ -118,6 +119,7 @@ pub use names::{NameRecord, Names};
 pub use partial::PartialBlob;
 pub use repositories::{Repositories, Repository, RepositoryName};
 pub use temp::{Leftovers, TempDir};
+pub use variants::{Variant, Variants};
 
 /// What this crate's operations give.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
