@@ -2,28 +2,67 @@
 
 pub mod plan;
 
+mod planned;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 
 use base::{Cancel, Events};
 use image::{Descriptor, Digest, ImageId, Reference};
 use layer::Encoding;
-use store::{Lease, Store};
+use store::{Lease, Store, StoreError, Variants};
 
 use self::plan::{Nowhere, Plan, Planner};
 use crate::ArchiveError;
 use crate::layout::{Archive, Docker, named};
 use base::task::Task;
 
-/// One image to be saved.
+/// One image to be saved, or the images of one index.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
-    /// Which.
+    /// Which. Of an index it is the one that is meant where only one can be.
     pub image: ImageId,
     /// The manifest that is saved when its layers travel as they are (an image that came from outside).
     pub manifest: Descriptor,
+    /// The index, all images of which are here and are saved with it.
+    pub variants: Option<Variants>,
     /// The names it gets in the archive; none for an image that will be known by its ID.
     pub names: Vec<Reference>,
+}
+
+impl Item {
+    /// One image.
+    pub fn of_image(image: ImageId, manifest: Descriptor, names: Vec<Reference>) -> Self {
+        Self { image, manifest, variants: None, names }
+    }
+
+    /// An image, and what it was named for: an index when all of it is here, else the image alone.
+    pub fn of_target(
+        store: &Store,
+        image: ImageId,
+        target: &Descriptor,
+        names: Vec<Reference>,
+    ) -> Result<Self, StoreError> {
+        let Some(variants) = store.images().variants(target)? else {
+            return Ok(Self::of_image(image, target.clone(), names));
+        };
+        let described = variants.images.iter().find(|variant| variant.image == image);
+        let manifest = match described {
+            Some(variant) => variant.manifest.clone(),
+            None => {
+                let record = store.images().get(&image)?;
+                let first = record.and_then(|record| record.manifests.into_iter().next());
+                first.ok_or_else(|| StoreError::NoImage(image.to_string()))?
+            }
+        };
+        let variants = (described.is_some() && variants.is_whole).then_some(variants);
+        Ok(Self { image, manifest, variants, names })
+    }
+
+    /// What it means as a whole: the index, or the manifest.
+    pub fn root(&self) -> &Descriptor {
+        self.variants.as_ref().map_or(&self.manifest, |variants| &variants.index)
+    }
 }
 
 /// How images are saved.
@@ -51,8 +90,11 @@ pub fn save(
     let plans = Planner { store, lease, options, outlet: &Nowhere, events, cancel }.plan(&merged)?;
     let blobs = blobs(&plans);
     let entries: Vec<Descriptor> = plans.iter().flat_map(entries).collect();
-    let docker: Vec<_> =
-        plans.iter().map(|plan| Docker { manifest: plan.manifest.value(), names: &plan.names }).collect();
+    // Which holds no index: of several images one has the names there.
+    let docker: Vec<_> = plans
+        .iter()
+        .map(|plan| Docker { manifest: plan.image.manifest.value(), names: &plan.names })
+        .collect();
     let digests = blobs.iter().map(|(digest, ..)| digest);
     let mut archive = Archive::begin(out, &entries, options.docker.then_some(&docker[..]), digests)?;
     for (digest, size, is_layer) in blobs {
@@ -61,13 +103,13 @@ pub fn save(
     archive.finish()?;
     let manifest_of = |item: &Item| {
         let plan = merged.iter().zip(&plans).find(|(other, _)| is_same(item, other));
-        plan.map(|(_, plan)| plan.manifest_descriptor.clone())
+        plan.map(|(_, plan)| plan.root().clone())
     };
     Ok(items.iter().filter_map(manifest_of).collect())
 }
 
 fn is_same(one: &Item, other: &Item) -> bool {
-    one.image == other.image && one.manifest.digest == other.manifest.digest
+    one.image == other.image && one.root().digest == other.root().digest
 }
 
 /// Each image once, with all its names (ST-015).
@@ -87,12 +129,12 @@ fn merged(items: &[Item]) -> Vec<Item> {
     merged
 }
 
-/// What the index says of an image: its platform, and its names.
+/// What `index.json` says of an image: its platform, and its names; of an index, its names.
 fn entries(plan: &Plan) -> Vec<Descriptor> {
-    let platform = plan.config.value().platform();
+    let platform = plan.image.config.value().platform();
     let is_known = !platform.os.is_empty() && !platform.architecture.is_empty();
-    let entry = Descriptor { platform: is_known.then_some(platform), ..plan.manifest_descriptor.clone() };
-    named(&entry, &plan.names)
+    let platform = Some(platform).filter(|_| is_known && plan.variants.is_none());
+    named(&Descriptor { platform, ..plan.root().clone() }, &plan.names)
 }
 
 fn write_blob(
@@ -114,15 +156,21 @@ fn write_blob(
     })
 }
 
-/// All blobs, each once: manifests, then configs, then layers, each sort in order of digests.
+/// All blobs, each once: indexes, manifests, then configs, then layers, each sort in order of digests.
 fn blobs(plans: &[Plan]) -> Vec<(Digest, u64, bool)> {
-    let manifests = plans.iter().map(|plan| &plan.manifest_descriptor);
-    let configs = plans.iter().map(|plan| &plan.manifest.value().config);
-    let layers = plans.iter().flat_map(|plan| &plan.manifest.value().layers);
+    let indexes = plans.iter().filter_map(|plan| Some(&plan.variants.as_ref()?.descriptor));
+    let images = || plans.iter().flat_map(Plan::images);
+    let manifests = images().map(|image| &image.manifest_descriptor);
+    let configs = images().map(|image| &image.manifest.value().config);
+    let layers = images().flat_map(|image| &image.manifest.value().layers);
     let mut seen = BTreeMap::new();
     let mut blobs = Vec::new();
-    let sorts: [(Vec<&Descriptor>, bool); 3] =
-        [(manifests.collect(), false), (configs.collect(), false), (layers.collect(), true)];
+    let sorts: [(Vec<&Descriptor>, bool); 4] = [
+        (indexes.collect(), false),
+        (manifests.collect(), false),
+        (configs.collect(), false),
+        (layers.collect(), true),
+    ];
     for (mut descriptors, is_layer) in sorts {
         descriptors.sort_by_key(|descriptor| descriptor.digest);
         for descriptor in descriptors {

@@ -12,7 +12,7 @@ use crate::request::Request;
 use crate::session::Session;
 use crate::{commit, export, plan, solve};
 
-/// Builds an image.
+/// Builds an image; for several platforms, an index of images.
 ///
 /// What is written on the way is kept by a lease until the image is committed. Steps that succeeded stay in the cache, also when a later one fails.
 pub fn build(
@@ -41,6 +41,7 @@ pub fn build(
     Ok(Outcome {
         image: committed.image,
         manifest: committed.manifest,
+        variants: committed.variants,
         names,
         warnings: plan.warnings,
         steps: solved.count,

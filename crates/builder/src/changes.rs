@@ -2,7 +2,7 @@
 
 use base::{Classified, Kind};
 use dockerfile::{Escape, InstructionKind, parse_instruction};
-use image::ContainerConfig;
+use image::{ContainerConfig, Platform};
 
 use crate::error::BuildError;
 use crate::plan::{self, BaseImage, Resolver, ResolverError};
@@ -56,8 +56,8 @@ pub fn apply(changes: &[String]) -> Result<ContainerConfig, ChangeError> {
     }
     let request = Request::new(DockerfileText { name: "--change".to_owned(), bytes: text.into_bytes() });
     let planned = plan::plan(&request, &Nothing).map_err(|source| syntax(&changes.join("; "), source))?;
-    let config =
-        planned.stages.get(planned.target).map(|stage| stage.config.config.clone()).unwrap_or_default();
+    // The stage is the only one.
+    let config = planned.stages.first().map(|stage| stage.config.config.clone()).unwrap_or_default();
     Ok(without_defaults(config, changes))
 }
 
@@ -103,7 +103,7 @@ fn without_defaults(mut config: ContainerConfig, changes: &[String]) -> Containe
 struct Nothing;
 
 impl Resolver for Nothing {
-    fn image(&self, _name: &str) -> Result<Option<BaseImage>, ResolverError> {
+    fn image(&self, _name: &str, _platform: &Platform) -> Result<Option<BaseImage>, ResolverError> {
         Ok(None)
     }
 

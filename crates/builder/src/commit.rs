@@ -1,13 +1,13 @@
-//! Commit: what was planned and what was built → config, history, manifest; then names.
+//! Commit: what was planned and what was built → config, history, manifest, for several platforms an index; then names.
 
 use image::media_type::MediaType;
-use image::{Config, Descriptor, History, ImageId, Manifest, Raw, Timestamp};
+use image::{Config, Descriptor, History, ImageId, Index, Manifest, Raw, Timestamp};
 use layer::FIXED_TIME;
-use store::{Layer, Lease, Origin, Store};
+use store::{Layer, Lease, Origin, Store, Variant, Variants};
 
 use crate::error::BuildError;
 use crate::outcome::Named;
-use crate::plan::{Base, HistoryEntry, Plan, Stage};
+use crate::plan::{Base, HistoryEntry, Plan, Stage, Target};
 use crate::request::Request;
 use crate::solve::Solved;
 
@@ -16,14 +16,25 @@ const COMMENT: &str = "buildkit.dockerfile.v0";
 /// What stands in the history for layers that it does not mention (DF-163).
 const UNMENTIONED: &str = "buildkit.exporter.image.v0";
 
-/// An image whose documents are in the store, under the lease alone.
+/// Images whose documents are in the store, under the lease alone.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Committed {
+    /// The image; of several the one for this machine, or else the first.
     pub image: ImageId,
+    /// Its manifest.
     pub manifest: Descriptor,
+    /// The index of several images.
+    pub variants: Option<Variants>,
 }
 
-/// Writes the target's config and manifest.
+impl Committed {
+    /// What the names are given for: the index, or the manifest.
+    pub fn root(&self) -> &Descriptor {
+        self.variants.as_ref().map_or(&self.manifest, |variants| &variants.index)
+    }
+}
+
+/// Writes the configs and manifests of all targets, and the index of several.
 pub(crate) fn commit(
     store: &Store,
     lease: &Lease,
@@ -31,18 +42,51 @@ pub(crate) fn commit(
     plan: &Plan,
     solved: &Solved,
 ) -> Result<Committed, BuildError> {
-    let layers = solved.layers(plan.target);
-    let config = Raw::write(config(request, plan, solved))?;
+    let images = plan.targets.iter().map(|target| image(store, lease, request, plan, solved, target));
+    let images = images.collect::<Result<Vec<_>, _>>()?;
+    let nothing = || BuildError::Internal("no platform was asked for".to_owned());
+    if images.len() < 2 {
+        let Variant { image, manifest } = images.into_iter().next().ok_or_else(nothing)?;
+        return Ok(Committed { image, manifest, variants: None });
+    }
+    let index = Raw::write(Index::oci(images.iter().map(|image| image.manifest.clone()).collect()))?;
+    store.blobs().put(lease, index.bytes())?;
+    let variants = Variants { index: index.descriptor(MediaType::OCI_INDEX), images, is_whole: true };
+    let chosen = variants.for_platform(&request.build_platform).or(variants.images.first());
+    let Variant { image, manifest } = chosen.cloned().ok_or_else(nothing)?;
+    Ok(Committed { image, manifest: Descriptor { platform: None, ..manifest }, variants: Some(variants) })
+}
+
+/// Writes the config and the manifest of a target. Where there are several, the manifest is described as the index does it: with the platform that was
+/// asked for.
+fn image(
+    store: &Store,
+    lease: &Lease,
+    request: &Request,
+    plan: &Plan,
+    solved: &Solved,
+    target: &Target,
+) -> Result<Variant, BuildError> {
+    let has_several = plan.targets.len() > 1;
+    let layers = solved.layers(target.stage);
+    let config = Raw::write(config(request, plan, solved, target.stage))?;
+    let is_for = config.value().platform();
+    if has_several && !is_for.matches(&target.platform) {
+        let (wanted, is_for) = (Box::new(target.platform.clone()), Box::new(is_for));
+        return Err(BuildError::OtherPlatform { wanted, is_for });
+    }
     let manifest = Raw::write(Manifest::oci(
         config.descriptor(MediaType::OCI_CONFIG),
         layers.iter().map(descriptor).collect(),
     ))?;
     let image = ImageId(store.blobs().put(lease, config.bytes())?);
     store.blobs().put(lease, manifest.bytes())?;
-    Ok(Committed { image, manifest: manifest.descriptor(MediaType::OCI_MANIFEST) })
+    let platform = has_several.then(|| target.platform.clone());
+    let manifest = Descriptor { platform, ..manifest.descriptor(MediaType::OCI_MANIFEST) };
+    Ok(Variant { image, manifest })
 }
 
-/// Makes the image known, and gives it its names: not before everything that it needs is on the disk. An image that is known already was synced then.
+/// Makes the images known, and gives them their names: not before everything that they need is on the disk. An image that is known already was synced then.
 pub(crate) fn publish(
     store: &Store,
     lease: &Lease,
@@ -52,16 +96,26 @@ pub(crate) fn publish(
     if !request.keeps_image() {
         return Ok(Vec::new());
     }
-    let known = store.images().get(&committed.image)?;
-    if !known.is_some_and(|record| record.manifests.contains(&committed.manifest)) {
+    let one = [Variant { image: committed.image, manifest: committed.manifest.clone() }];
+    let all = committed.variants.as_ref().map_or(&one[..], |variants| &variants.images);
+    let mut is_known = true;
+    for Variant { image, manifest } in all {
+        let known = store.images().get(image)?;
+        let is_it = |other: &Descriptor| other.digest == manifest.digest;
+        is_known &= known.is_some_and(|record| record.manifests.iter().any(is_it));
+    }
+    if !is_known {
         store.sync()?;
     }
-    store.images().add(lease, committed.image, committed.manifest.clone(), Origin::Built)?;
+    for Variant { image, manifest } in all {
+        let manifest = Descriptor { platform: None, ..manifest.clone() };
+        store.images().add(lease, *image, manifest, Origin::Built)?;
+    }
     let mut names = Vec::new();
     for tag in &request.tags {
         let reference = tag.clone().or_latest();
         let image = (committed.image, &committed.manifest);
-        let before = store.images().name(lease, &reference, image, Origin::Built)?;
+        let before = store.images().name_index(lease, &reference, committed.root(), image, Origin::Built)?;
         let before = before.map(|record| record.image).filter(|image| *image != committed.image);
         names.push(Named { reference, before });
     }
@@ -73,11 +127,11 @@ fn descriptor(layer: &Layer) -> Descriptor {
     Descriptor::new(MediaType::OCI_LAYER, layer.diff_id().0, layer.table().tar_size())
 }
 
-fn config(request: &Request, plan: &Plan, solved: &Solved) -> Config {
-    let mut config = plan.stages.get(plan.target).map(|stage| stage.config.clone()).unwrap_or_default();
+fn config(request: &Request, plan: &Plan, solved: &Solved, target: usize) -> Config {
+    let mut config = plan.stages.get(target).map(|stage| stage.config.clone()).unwrap_or_default();
     config.config.labels.extend(request.labels.iter().cloned());
-    config.rootfs.diff_ids = solved.layers(plan.target).iter().map(Layer::diff_id).collect();
-    config.history = history(plan, solved, plan.target);
+    config.rootfs.diff_ids = solved.layers(target).iter().map(Layer::diff_id).collect();
+    config.history = history(plan, solved, target);
     config.created =
         config.history.last().and_then(|entry| entry.created).or(Some(clamped(FIXED_TIME, plan.epoch)));
     config

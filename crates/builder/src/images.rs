@@ -6,7 +6,7 @@ use base::{Cancel, Events};
 use dockerfile::ignore::IgnoreFile;
 use image::config::Config;
 use image::{Platform, Reference};
-use store::{ImageRecord, Store, StoreError};
+use store::{ImageRecord, Origin, Store, StoreError};
 
 use crate::plan::{BaseImage, Resolver, ResolverError};
 use crate::request::Request;
@@ -18,7 +18,8 @@ pub(crate) struct StoreImages<'a> {
     pub session: &'a dyn Session,
     /// The names of contexts.
     pub contexts: &'a [String],
-    pub platform: &'a Platform,
+    /// The platform of this machine.
+    pub build_platform: &'a Platform,
     pub events: &'a Events,
     pub cancel: &'a Cancel,
     /// The ignore file of the main context, once it was asked for; none when it is not valid, which is an error elsewhere.
@@ -33,36 +34,54 @@ impl<'a> StoreImages<'a> {
         events: &'a Events,
         cancel: &'a Cancel,
     ) -> Self {
-        let (contexts, platform) = (request.contexts.as_slice(), &request.platform);
-        Self { store, session, contexts, platform, events, cancel, ignore: OnceCell::new() }
+        let (contexts, build_platform) = (request.contexts.as_slice(), &request.build_platform);
+        Self { store, session, contexts, build_platform, events, cancel, ignore: OnceCell::new() }
     }
 
-    fn brought(&self, name: &str) -> Result<Option<BuildContext>, NotBrought> {
-        self.session.context(&ContextRequest { name, events: self.events, cancel: self.cancel })
+    fn brought(&self, name: &str, platform: &Platform) -> Result<Option<BuildContext>, NotBrought> {
+        self.session.context(&ContextRequest { name, platform, events: self.events, cancel: self.cancel })
+    }
+
+    fn main_context(&self) -> Result<Option<BuildContext>, NotBrought> {
+        self.brought("", self.build_platform)
     }
 
     fn ignore_file(&self) -> Option<IgnoreFile> {
-        let BuildContext::Files(context) = self.brought("").ok()?? else { return None };
+        let BuildContext::Files(context) = self.main_context().ok()?? else { return None };
         IgnoreFile::parse(&context.ignore?.bytes).ok()
     }
 
-    fn find(&self, name: &str) -> Result<Option<ImageRecord>, StoreError> {
-        match self.store.images().resolve(name) {
+    fn find(&self, name: &str, platform: &Platform) -> Result<Option<ImageRecord>, StoreError> {
+        match self.store.images().resolve_for(name, platform) {
             Ok(record) => Ok(Some(record)),
             Err(StoreError::NoImage(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }
+
+    /// Whether nothing better than an image of the store is to be expected of a registry.
+    fn is_enough(&self, record: &ImageRecord, platform: &Platform) -> Result<bool, StoreError> {
+        let is_for = self.store.images().config(&record.id)?.value().platform();
+        Ok(record.origin != Origin::Pulled || is_for.matches(platform))
+    }
 }
 
 impl Resolver for StoreImages<'_> {
-    fn image(&self, name: &str) -> Result<Option<BaseImage>, ResolverError> {
-        let is_there = self.find(name)?.is_some();
-        let (platform, events, cancel) = (self.platform, self.events, self.cancel);
-        self.session.image(&ImageRequest { name, is_there, platform, events, cancel })?;
-        let Some(record) = self.find(name)? else { return Ok(None) };
-        let config: Config = self.store.images().config(&record.id)?.value().clone();
-        Ok(Some(BaseImage { name: name.to_owned(), id: record.id, config }))
+    fn image(&self, name: &str, platform: &Platform) -> Result<Option<BaseImage>, ResolverError> {
+        let is_there = match self.find(name, platform)? {
+            Some(record) => self.is_enough(&record, platform)?,
+            None => false,
+        };
+        let (events, cancel) = (self.events, self.cancel);
+        let id = match self.session.image(&ImageRequest { name, is_there, platform, events, cancel })? {
+            Some(brought) => brought,
+            None => match self.find(name, platform)? {
+                Some(record) => record.id,
+                None => return Ok(None),
+            },
+        };
+        let config: Config = self.store.images().config(&id)?.value().clone();
+        Ok(Some(BaseImage { name: name.to_owned(), platform: platform.clone(), id, config }))
     }
 
     fn image_names(&self) -> Result<Vec<String>, ResolverError> {
@@ -77,11 +96,11 @@ impl Resolver for StoreImages<'_> {
     }
 
     fn has_main_context(&self) -> Result<bool, NotBrought> {
-        Ok(self.brought("")?.is_some())
+        Ok(self.main_context()?.is_some())
     }
 
-    fn context(&self, name: &str) -> Result<Option<BuildContext>, NotBrought> {
-        if self.contexts.iter().any(|known| known == name) { self.brought(name) } else { Ok(None) }
+    fn context(&self, name: &str, platform: &Platform) -> Result<Option<BuildContext>, NotBrought> {
+        if self.contexts.iter().any(|known| known == name) { self.brought(name, platform) } else { Ok(None) }
     }
 
     fn is_ignored(&self, path: &str) -> bool {

@@ -3,14 +3,17 @@
 use dockerfile::Span;
 use dockerfile::lint::{Finding, Rule};
 use image::{Descriptor, ImageId, Reference};
+use store::Variants;
 
 /// A build that succeeded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// The image: the digest of its config.
+    /// The image: the digest of its config. Of several platforms it is the image for this machine, or else the first one.
     pub image: ImageId,
     /// Its manifest; its layers are plain packs.
     pub manifest: Descriptor,
+    /// The index of several images.
+    pub variants: Option<Variants>,
     /// The names that it got, and what they meant before.
     pub names: Vec<Named>,
     /// What deserves a word. It was given to the session too, before anything was executed.

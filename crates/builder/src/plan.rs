@@ -2,7 +2,7 @@
 //!
 //! Two passes over the stages. From the target down to the first: what does a stage refer to, so what is needed (`references`)? References
 //! only ever lead to earlier stages, so one pass finds all. Then from the first up to the target: each stage that is needed is expanded
-//! with the environment that it has (`stage`).
+//! with the environment that it has (`stage`). For several platforms that is done for each of them, one after the other, into one plan.
 
 mod contexts;
 mod error;
@@ -13,6 +13,7 @@ mod history;
 mod lint;
 mod metadata;
 mod mounts;
+mod names;
 mod outline;
 mod references;
 mod remote;
@@ -26,11 +27,12 @@ use std::collections::BTreeMap;
 
 use dockerfile::lint::{CheckOptions, Finding, Linter, Rule};
 use dockerfile::{Dockerfile, InstructionKind, Span, WarningKind};
+use image::Platform;
 
 pub use error::{PlanError, PlanProblem};
 pub use graph::{
     Agent, Base, BaseImage, Cache, CopyFrom, HistoryEntry, MountKind, Operation, Plan, RunMount, RunStep,
-    Script, Shown, ShownFrom, Stage, Step, WorkdirStep,
+    Script, Shown, ShownFrom, Stage, Step, Target, WorkdirStep,
 };
 
 use crate::error::BuildError;
@@ -47,8 +49,8 @@ pub type ResolverError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a plan has to know of the world.
 pub trait Resolver {
-    /// The image of this name, digest or ID, if there is one.
-    fn image(&self, name: &str) -> Result<Option<BaseImage>, ResolverError>;
+    /// The image of this name, digest or ID, if there is one: the one for the platform, where there are several.
+    fn image(&self, name: &str, platform: &Platform) -> Result<Option<BaseImage>, ResolverError>;
 
     /// The names of all images, to suggest one.
     fn image_names(&self) -> Result<Vec<String>, ResolverError>;
@@ -56,9 +58,9 @@ pub trait Resolver {
     /// Whether there is a main context.
     fn has_main_context(&self) -> Result<bool, NotBrought>;
 
-    /// The named context of this name, if there is one.
-    fn context(&self, name: &str) -> Result<Option<BuildContext>, NotBrought> {
-        let _ = name;
+    /// The named context of this name, if there is one; an image is the one for the platform.
+    fn context(&self, name: &str, platform: &Platform) -> Result<Option<BuildContext>, NotBrought> {
+        let _ = (name, platform);
         Ok(None)
     }
 
@@ -121,9 +123,11 @@ pub fn examine(request: &Request, resolver: &dyn Resolver, scope: Scope) -> Exam
     warnings.extend(unused_arguments(&file, request));
     warnings.extend(unknown_stages(&file, request));
     warnings.extend(contexts::unused(&file, request));
-    let linter = Linter::new(options, &file);
+    let linter = Linter::new(options.clone(), &file);
     dockerfile::lint::check(&file, &linter);
-    let plan = stages(&file, request, resolver, scope, &linter);
+    // What is wrong with the Dockerfile is said once: of several platforms, for the first one.
+    let silent = Linter::new(options, &file);
+    let plan = stages(&file, request, resolver, scope, [&linter, &silent]);
     let mut examined = Examined { plan, findings: linter.findings(), warnings };
     let warnings = examined.all_warnings();
     if let Ok(plan) = &mut examined.plan {
@@ -135,52 +139,67 @@ pub fn examine(request: &Request, resolver: &dyn Resolver, scope: Scope) -> Exam
     examined
 }
 
+/// The linters are that of the first platform, and that of the others.
 fn stages(
     file: &Dockerfile,
     request: &Request,
     resolver: &dyn Resolver,
     scope: Scope,
-    linter: &Linter,
+    [first, others]: [&Linter; 2],
 ) -> Result<Plan, BuildError> {
     refuse_other_syntax(file)?;
     let target = target(file, request)?;
-    let globals = Globals::of(file, request)?;
-    lint::froms(file, request, &globals, linter);
-    let epoch = globals.epoch(request)?;
     let targets = match scope {
         Scope::All if request.target.is_none() => 0..=target,
         _ => target..=target,
     };
-    let references = References::find(file, targets, &globals, resolver)?;
     let mut plan = Plan {
         stages: Vec::new(),
-        images: references.images(),
-        target: 0,
-        epoch,
+        images: Vec::new(),
+        targets: Vec::new(),
+        epoch: None,
         warnings: Vec::new(),
         outline: Outline::default(),
     };
+    for (number, platform) in request.platforms.iter().enumerate() {
+        let linter = if number == 0 { first } else { others };
+        let globals = Globals::of(file, request, platform)?;
+        lint::froms(file, request, &globals, linter);
+        let images = std::mem::take(&mut plan.images);
+        let references = References::find(file, targets.clone(), &globals, resolver, images)?;
+        plan.images = references.images();
+        let planned = for_platform(&mut plan, file, request, &references, linter)?;
+        if number == 0 {
+            plan.epoch = globals.epoch(request)?;
+            let noted = planned.iter().map(|(index, stage)| (*index, &stage.noted));
+            plan.outline = outline::of_stages(file, &globals, noted);
+        }
+    }
+    Ok(plan)
+}
+
+/// Plans the stages that are needed for one platform, and gives them by number; the last one becomes an image.
+fn for_platform(
+    plan: &mut Plan,
+    file: &Dockerfile,
+    request: &Request,
+    references: &References<'_>,
+    linter: &Linter,
+) -> Result<BTreeMap<usize, Planned>, BuildError> {
     let mut planned: BTreeMap<usize, Planned> = BTreeMap::new();
     for index in references.needed() {
-        let surroundings = stage::Surroundings {
-            request,
-            file,
-            globals: &globals,
-            references: &references,
-            linter,
-            planned: &planned,
-            stages: &plan.stages,
-        };
+        let (globals, stages) = (references.globals(), &plan.stages);
+        let surroundings =
+            stage::Surroundings { request, file, globals, references, linter, planned: &planned, stages };
         let mut stage = stage::plan(&surroundings, index)?;
         plan.stages.append(&mut stage.selections);
-        plan.target = plan.stages.len();
         stage.place = plan.stages.len();
         plan.stages.push(stage.take());
         planned.insert(index, stage);
     }
-    let noted = planned.iter().map(|(index, stage)| (*index, &stage.noted));
-    plan.outline = outline::of_stages(file, &globals, noted);
-    Ok(plan)
+    let platform = references.globals().platform().clone();
+    plan.targets.push(Target { platform, stage: plan.stages.len().saturating_sub(1) });
+    Ok(planned)
 }
 
 /// The number of the stage to build (DF-074).

@@ -27,8 +27,8 @@ pub struct Request {
     pub no_cache_stages: Vec<String>,
     /// Whether it is said of every step that is executed why it was not taken from the cache.
     pub explain: bool,
-    /// The platform that the image is for.
-    pub platform: Platform,
+    /// The platforms that images are for, each once: of several, the result is an index in this order.
+    pub platforms: Vec<Platform>,
     /// The platform of this machine.
     pub build_platform: Platform,
     /// The names that the image gets in the store, and has in archives.
@@ -62,7 +62,7 @@ impl Request {
             no_cache: false,
             no_cache_stages: Vec::new(),
             explain: false,
-            platform: Platform::host(),
+            platforms: vec![Platform::host()],
             build_platform: Platform::host(),
             tags: Vec::new(),
             exports: Vec::new(),

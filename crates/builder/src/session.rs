@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use base::{Cancel, Events, Kind};
-use image::Platform;
+use image::{ImageId, Platform};
 use store::downloads::{Incoming, Version};
 
 use crate::outcome::BuildWarning;
@@ -23,11 +23,11 @@ pub trait Session: Send + Sync {
     /// A named one is asked for when something refers to it, and may have to be downloaded then. Whoever brings a context keeps it until the build has ended.
     fn context(&self, request: &ContextRequest<'_>) -> Result<Option<BuildContext>, NotBrought>;
 
-    /// An image that the build stands on or copies from: whoever asked for the build may bring it into the store, or a newer one when it is there.
-    /// What is not in the store afterwards does not exist.
-    fn image(&self, request: &ImageRequest<'_>) -> Result<(), NotBrought> {
+    /// An image that the build stands on or copies from: whoever asked for the build may bring it into the store, or a newer one when it is there, and says
+    /// which it was. What is not in the store afterwards does not exist.
+    fn image(&self, request: &ImageRequest<'_>) -> Result<Option<ImageId>, NotBrought> {
         let _ = request;
-        Ok(())
+        Ok(None)
     }
 
     /// A file of the web, into a file of the disk that has nothing in it yet. Whoever asked for the build knows how to get it, if anybody does.
@@ -70,6 +70,8 @@ pub trait Session: Send + Sync {
 pub struct ContextRequest<'a> {
     /// Its name; empty for the main one.
     pub name: &'a str,
+    /// For which platform, if it is an image; files are for all.
+    pub platform: &'a Platform,
     /// Where to tell of the progress.
     pub events: &'a Events,
     /// Stops it.
@@ -91,7 +93,7 @@ pub enum BuildContext {
 pub struct ImageRequest<'a> {
     /// As it stands in the Dockerfile.
     pub name: &'a str,
-    /// Whether the store has one of this name.
+    /// Whether the store has it. An image for another platform counts when no registry is known to have others of its name.
     pub is_there: bool,
     /// For which platform.
     pub platform: &'a Platform,

@@ -28,7 +28,7 @@ use crate::plan::{self, BaseImage, Step};
 use crate::record;
 use crate::request::Request;
 use crate::run::RunError;
-use crate::session::Session;
+use crate::session::{ContextRequest, Session};
 use cached::Built;
 use contexts::Contexts;
 use explain::{History, Place};
@@ -46,6 +46,14 @@ pub(crate) struct Job<'a> {
     pub cgroups: Option<&'a Plan>,
     pub events: &'a Events,
     pub cancel: &'a Cancel,
+}
+
+impl Job<'_> {
+    /// A context whose files are wanted: they are for all platforms.
+    fn context<'n>(&'n self, name: &'n str) -> ContextRequest<'n> {
+        let platform = &self.request.build_platform;
+        ContextRequest { name, platform, events: self.events, cancel: self.cancel }
+    }
 }
 
 /// A filesystem: a stack of layers, and the identity of what is in it.
@@ -143,7 +151,7 @@ pub(crate) fn solve(job: &Job<'_>, plan: &plan::Plan) -> Result<Solved, BuildErr
     if let Some(failure) = solver.failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         return Err(failure);
     }
-    history.save(job)?;
+    history.save(job, &graph)?;
     let count = StepCount {
         executed: solver.executed.load(Ordering::Relaxed),
         cached: solver.cached.load(Ordering::Relaxed),
@@ -261,7 +269,7 @@ impl Solver<'_> {
 
     fn step(&self, place: &Place<'_>, below: &Stack, sources: &[Option<Stack>]) -> Result<Done, StepFailure> {
         let made = self.find_or_execute(place, below, sources)?;
-        self.history.add(place.at, made.keys.0, made.keys.1);
+        self.history.add(place.task, made.keys.0, made.keys.1);
         let counter = if made.cached { &self.cached } else { &self.executed };
         counter.fetch_add(1, Ordering::Relaxed);
         Ok(Done { stack: below.with(made.layer), cached: made.cached })

@@ -50,6 +50,13 @@ pub struct Wish {
     pub foreign_layers: bool,
 }
 
+impl Wish {
+    /// Whether what is copied may be another document than anything at the source.
+    fn changes_documents(&self) -> bool {
+        self.platforms.len() > 1 || self.format.is_some()
+    }
+}
+
 /// A format of manifests, indexes, and the types that they name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -199,13 +206,20 @@ impl Copier<'_> {
         stop: &Cancel,
     ) -> Result<Copied> {
         match to {
-            // What is pushed is what the store has: another format has to be made of it first.
-            To::Registry(name) if wish.format.is_none() => {
-                let item = Item { names: vec![name.or_latest()], ..item.clone() };
+            // What is pushed is what the store has: another document has to be made of it first.
+            To::Registry(name) if !wish.changes_documents() => {
+                let mut item = Item { names: vec![name.or_latest()], ..item.clone() };
+                if let (Some(platform), Some(variants)) = (wish.platforms.first(), &item.variants) {
+                    let chosen = variants.require(platform).map_err(|source| {
+                        DistributionError::Platform { what: "the index in the store".to_owned(), source }
+                    })?;
+                    item = Item::of_image(chosen.image, chosen.manifest.clone(), item.names);
+                }
                 let pushed =
                     push(self.client, self.store, self.lease, &item, options, self.events, self.cancel)?;
                 let (sent, spared) = (pushed.sent, pushed.spared);
-                Ok(Copied { documents: 1, sent, spared, ..Copied::new(pushed.manifest) })
+                let documents = 1 + item.variants.map_or(0, |variants| variants.images.len());
+                Ok(Copied { documents, sent, spared, ..Copied::new(pushed.manifest) })
             }
             To::Store(_) => Err(DistributionError::Unsupported {
                 what: format!("the image {}", item.image.0.short()),

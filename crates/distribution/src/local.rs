@@ -4,7 +4,7 @@ use std::io::{Seek, SeekFrom};
 use std::sync::OnceLock;
 
 use archive::layout::{Layout, Listed};
-use archive::save::plan::Plan;
+use archive::save::plan::{Plan, Planned};
 use base::{Classified, IoContext, Kind};
 use image::{Descriptor, Digest, Document};
 use store::{Lease, Store};
@@ -93,7 +93,7 @@ impl Source for InLayout<'_> {
     }
 }
 
-/// An image of the store, every blob of which is there.
+/// An image of the store, or an index with its images, every blob of which is there.
 pub(crate) struct InStore<'a> {
     pub plan: Plan,
     pub store: &'a Store,
@@ -102,7 +102,7 @@ pub(crate) struct InStore<'a> {
 
 impl Source for InStore<'_> {
     fn called(&self) -> String {
-        format!("the image {}", self.plan.image.0.short())
+        format!("the image {}", self.plan.image.image.0.short())
     }
 
     fn keeper(&self) -> String {
@@ -110,18 +110,17 @@ impl Source for InStore<'_> {
     }
 
     fn first(&self) -> Result<Fetched> {
-        Ok(Fetched {
-            document: Document::Manifest(self.plan.manifest.clone()),
-            descriptor: self.plan.manifest_descriptor.clone(),
-        })
+        Ok(Fetched { document: self.plan.document(), descriptor: self.plan.root().clone() })
     }
 
     fn document(&self, descriptor: &Descriptor) -> Result<Fetched> {
-        // A manifest names none.
-        Err(DistributionError::NotFound {
-            what: format!("the manifest {}", descriptor.digest),
-            said: String::new(),
-        })
+        let is_it = |image: &&Planned| image.manifest_descriptor.digest == descriptor.digest;
+        let Some(image) = self.plan.images().find(is_it) else {
+            let what = format!("the manifest {}", descriptor.digest);
+            return Err(DistributionError::NotFound { what, said: String::new() });
+        };
+        let document = Document::Manifest(image.manifest.clone());
+        Ok(Fetched { document, descriptor: image.manifest_descriptor.clone() })
     }
 
     fn blob(&self, descriptor: &Descriptor, position: u64) -> Result<Box<dyn Incoming + '_>> {

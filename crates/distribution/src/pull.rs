@@ -4,6 +4,8 @@
 //! manifest (an index leads to the one for the platform) ─▶ config ─▶ layers that the store lacks, several at a time ─▶ image ─▶ name
 //! ```
 
+mod beside;
+
 use std::collections::HashSet;
 use std::io::{Read, Write};
 
@@ -19,6 +21,7 @@ use layer::LayerError;
 use layer::ingest::{ExpectedBlob, continue_ingest, ingest_blob};
 use store::{Layer, Lease, NameRecord, Origin, Store, StoreError};
 
+pub use self::beside::pull_beside;
 use crate::client::Client;
 use crate::local::InLayout;
 use crate::manifests::Fetched;
@@ -70,6 +73,12 @@ pub fn pull(
     pull_as(&source, store, lease, &reference, platform, events, cancel)
 }
 
+/// A tag beside a digest is a remark: it does not get to mean this image here (RC-007).
+fn name_of(reference: &Reference) -> Reference {
+    let Some(digest) = reference.digest() else { return reference.clone() };
+    Reference::parse(&format!("{}@{digest}", reference.repository())).unwrap_or(reference.clone())
+}
+
 /// Takes the image that a source has into the store, under a name.
 pub(crate) fn pull_as(
     source: &dyn Source,
@@ -83,13 +92,7 @@ pub(crate) fn pull_as(
     let first = source.first()?;
     let target = first.descriptor.clone();
     let (image, descriptor) = Pull { source, store, lease, events, cancel }.chosen(first, platform)?;
-    // A tag beside a digest is a remark: it does not get to mean this image here (RC-007).
-    let name = match reference.digest() {
-        Some(digest) => {
-            Reference::parse(&format!("{}@{digest}", reference.repository())).unwrap_or(reference.clone())
-        }
-        None => reference.clone(),
-    };
+    let name = name_of(reference);
     let before = store.images().name(lease, &name, (image, &descriptor), Origin::Pulled)?;
     Ok(Pulled { reference: name, image, manifest: descriptor, target, before })
 }

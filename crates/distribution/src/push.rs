@@ -1,4 +1,4 @@
-//! Pushing: an image of the store → a registry.
+//! Pushing: an image of the store, or an index with all of its images → a registry.
 //!
 //! ```text
 //! layers ─▶ compressed, where they were made here and that was not done before ─┬▶ uploads, several at a time ─▶ manifest ─▶ tags
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use archive::save::plan::{self, Outlet};
+use archive::save::plan::{self, Outlet, Plan};
 use archive::save::{Item, Options};
 use base::task::Task;
 use base::{Cancel, Classified, Events, Kind};
@@ -35,10 +35,10 @@ use crate::{DistributionError, Result};
 /// How many blobs are sent at a time (RC-067).
 const BLOBS_AT_A_TIME: usize = 3;
 
-/// An image that was pushed.
+/// An image, or an index, that was pushed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pushed {
-    /// Its manifest: what its tags mean on the registry.
+    /// Its manifest, or the index: what its tags mean on the registry.
     pub manifest: Descriptor,
     /// How many bytes were sent, of the blobs that the registry did not have.
     pub sent: u64,
@@ -46,7 +46,7 @@ pub struct Pushed {
     pub spared: u64,
 }
 
-/// Pushes an image under the names of `item`, which are of one repository.
+/// Pushes an image, or an index with its images, under the names of `item`, which are of one repository.
 pub fn push(
     client: &Client,
     store: &Store,
@@ -85,10 +85,11 @@ pub fn push(
         // The channel stays open while this lives.
         let to_uploads = ToUploads { push: &push, to: Mutex::new(to) };
         let planned = plan::plan(store, lease, item, options, &to_uploads, events, &stop);
-        if let Ok(planned) = &planned {
-            to_uploads.ready(&planned.manifest.value().config, None);
-        } else {
-            stop.cancel();
+        match &planned {
+            Ok(planned) => {
+                planned.images().for_each(|image| to_uploads.ready(&image.manifest.value().config, None));
+            }
+            Err(_) => stop.cancel(),
         }
         planned
     });
@@ -100,13 +101,24 @@ pub fn push(
         (_, Some(error)) => return Err(error),
         (planned, None) => planned?,
     };
-    for name in &item.names {
-        let by = name.tag().map_or_else(|| planned.manifest_descriptor.digest.to_string(), str::to_owned);
-        let document = Document::Manifest(planned.manifest.clone());
-        let fetched = Fetched { document, descriptor: planned.manifest_descriptor.clone() };
-        manifests::publish(&registry, &by, &fetched)?;
+    publish(&registry, &planned)?;
+    Ok(Pushed { manifest: planned.root().clone(), sent: done.sent, spared: done.spared })
+}
+
+/// Puts the manifests of an index under their digests, then what the names mean under the names.
+fn publish(registry: &Registry<'_>, planned: &Plan) -> Result<()> {
+    for image in planned.variants.iter().flat_map(|variants| &variants.images) {
+        let descriptor = image.manifest_descriptor.clone();
+        let by = descriptor.digest.to_string();
+        let document = Document::Manifest(image.manifest.clone());
+        manifests::publish(registry, &by, &Fetched { document, descriptor })?;
     }
-    Ok(Pushed { manifest: planned.manifest_descriptor, sent: done.sent, spared: done.spared })
+    let fetched = Fetched { document: planned.document(), descriptor: planned.root().clone() };
+    for name in &planned.names {
+        let by = name.tag().map_or_else(|| fetched.descriptor.digest.to_string(), str::to_owned);
+        manifests::publish(registry, &by, &fetched)?;
+    }
+    Ok(())
 }
 
 /// A blob to be uploaded.

@@ -123,7 +123,7 @@ impl Fetcher {
         Ok(Self { store, lease, args: args.clone(), policy, client: OnceLock::new() })
     }
 
-    /// Brings an image into the store, if the policy wants it. What is only the ID of an image cannot be fetched.
+    /// Brings an image into the store, if the policy wants it.
     pub fn fetch(
         &self,
         name: &str,
@@ -132,20 +132,40 @@ impl Fetcher {
         events: &Events,
         cancel: &Cancel,
     ) -> Result<(), DistributionError> {
-        let wanted = match self.policy {
-            Policy::Always => true,
-            Policy::Missing => !is_there,
-            Policy::Never => false,
-        };
-        let Some(reference) = Reference::parse(name).ok().filter(|_| wanted && Digest::parse(name).is_err())
-        else {
-            return Ok(());
-        };
+        let Some(reference) = self.wanted(name, is_there) else { return Ok(()) };
         let client = self.client()?;
         let pulled =
             distribution::pull::pull(client, &self.store, &self.lease, &reference, platform, events, cancel);
         client.tell(events);
         pulled.map(|_| ())
+    }
+
+    /// Brings an image for a platform that a build needs into the store, if the policy wants it, beside those for other platforms; gives it when it was brought.
+    pub fn fetch_beside(
+        &self,
+        name: &str,
+        is_there: bool,
+        platform: &Platform,
+        events: &Events,
+        cancel: &Cancel,
+    ) -> Result<Option<ImageId>, DistributionError> {
+        let Some(reference) = self.wanted(name, is_there) else { return Ok(None) };
+        let client = self.client()?;
+        let (store, lease) = (&self.store, &self.lease);
+        let pulled =
+            distribution::pull::pull_beside(client, store, lease, &reference, platform, events, cancel);
+        client.tell(events);
+        pulled.map(Some)
+    }
+
+    /// What is to be fetched. What is only the ID of an image cannot be.
+    fn wanted(&self, name: &str, is_there: bool) -> Option<Reference> {
+        let wanted = match self.policy {
+            Policy::Always => true,
+            Policy::Missing => !is_there,
+            Policy::Never => false,
+        };
+        Reference::parse(name).ok().filter(|_| wanted && Digest::parse(name).is_err())
     }
 
     /// Takes an image of a layout into the store.

@@ -17,16 +17,17 @@ use store::{Lease, Store};
 use crate::view::Node;
 use crate::{LayerError, Result, View};
 
-/// Writes the merged filesystem as one tar, deterministically; no time is later than `clamp`. The root itself has no entry, as in docker's exports.
+/// Writes a merged filesystem as one tar, deterministically; no time is later than `clamp`. The root itself has no entry, as in docker's exports. Each of several is in the
+/// directory that is named beside it.
 pub fn write_tar(
     store: &Store,
     lease: &Lease,
-    view: &View,
+    roots: &[(Option<String>, View)],
     out: &mut dyn Write,
     clamp: Option<i64>,
     cancel: &Cancel,
 ) -> Result<()> {
-    tar::write(store, lease, view, out, clamp, cancel)
+    tar::write(store, lease, roots, out, clamp, cancel)
 }
 
 /// Writes the merged filesystem into a directory (made if missing; what is there already stays, or is replaced where names are the same):

@@ -5,30 +5,18 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use base::{Cancel, Events};
-use image::{Config, Descriptor, DiffId, Digest, ImageId, Manifest, MediaType, Raw, Reference};
+use image::manifest::MAX_MANIFEST_SIZE;
+use image::{Config, Descriptor, DiffId, Digest, ImageId, Index, Manifest, MediaType, Raw};
 use layer::{Encoding, forms};
-use store::{GrowingBlob, Layer, Lease, Origin, Store};
+use store::{GrowingBlob, Layer, Lease, Origin, Store, Variants};
 
+pub use super::planned::{Plan, Planned, PlannedIndex};
 use super::{Item, Options};
 use crate::ArchiveError;
 use base::task::Task;
 
 /// Layers from this size on are compressed one after the other, each by all threads; smaller ones side by side.
 const LARGE: u64 = 16 << 20;
-
-/// An image as it travels: every blob that it needs is in the store, and kept, or where the outlet says that it can be had.
-pub struct Plan {
-    /// Which.
-    pub image: ImageId,
-    /// Its config.
-    pub config: Raw<Config>,
-    /// The manifest: the one it came with, when its layers are here as they came; else one with the blobs that were made.
-    pub manifest: Raw<Manifest>,
-    /// The manifest's descriptor.
-    pub manifest_descriptor: Descriptor,
-    /// The names it has where it goes.
-    pub names: Vec<Reference>,
-}
 
 /// Where the blobs of a plan go while it is made. Several threads call.
 pub trait Outlet: Sync {
@@ -57,7 +45,7 @@ impl Outlet for Nowhere {
     fn growing(&self, _: DiffId, _: GrowingBlob, _: Digest) {}
 }
 
-/// Plans one image, and makes the blobs that are missing. They can be sent meanwhile.
+/// Plans one image, or index, and makes the blobs that are missing. They can be sent meanwhile.
 pub fn plan(
     store: &Store,
     lease: &Lease,
@@ -76,7 +64,8 @@ pub fn plan(
 
 /// An image whose manifest is known, and which of its layers need a blob made.
 struct Draft<'a> {
-    item: &'a Item,
+    image: ImageId,
+    descriptor: &'a Descriptor,
     config: Raw<Config>,
     manifest: Raw<Manifest>,
     /// For each layer the descriptor that stays, or none.
@@ -95,28 +84,85 @@ pub(super) struct Planner<'a> {
 impl Planner<'_> {
     /// Plans all images, and makes the blobs that are missing.
     pub(super) fn plan(&self, items: &[Item]) -> Result<Vec<Plan>, ArchiveError> {
-        let drafts: Vec<Draft<'_>> = items.iter().map(|item| self.draft(item)).collect::<Result<_, _>>()?;
+        let drafts: Vec<Vec<Draft<'_>>> =
+            items.iter().map(|item| self.drafts(item)).collect::<Result<_, _>>()?;
         let mut wanted = BTreeMap::new();
-        for draft in &drafts {
+        for draft in drafts.iter().flatten() {
             for (diff_id, _) in draft.layers().filter(|(_, stays)| stays.is_none()) {
-                wanted.insert(diff_id, self.layer(&draft.item.image, diff_id)?);
+                wanted.insert(diff_id, self.layer(&draft.image, diff_id)?);
             }
         }
         let made = self.compress(wanted)?;
-        drafts.into_iter().map(|draft| self.finish(draft, &made)).collect()
+        items.iter().zip(drafts).map(|(item, drafts)| self.planned(item, drafts, &made)).collect()
     }
 
-    fn draft<'a>(&self, item: &'a Item) -> Result<Draft<'a>, ArchiveError> {
-        let incomplete = |what: String| ArchiveError::Incomplete { image: item.image, what };
+    /// Of an index, one for each image.
+    fn drafts<'a>(&self, item: &'a Item) -> Result<Vec<Draft<'a>>, ArchiveError> {
+        match &item.variants {
+            None => Ok(vec![self.draft(item.image, &item.manifest)?]),
+            Some(variants) => {
+                let images = variants.images.iter();
+                images.map(|variant| self.draft(variant.image, &variant.manifest)).collect()
+            }
+        }
+    }
+
+    fn planned(
+        &self,
+        item: &Item,
+        drafts: Vec<Draft<'_>>,
+        made: &BTreeMap<DiffId, Descriptor>,
+    ) -> Result<Plan, ArchiveError> {
+        let finished = drafts.into_iter().map(|draft| self.finish(draft, made));
+        let images: Vec<Planned> = finished.collect::<Result<_, _>>()?;
+        let image = images.iter().find(|image| image.image == item.image).cloned();
+        let what = || "it is not in the index that was to be saved".to_owned();
+        let image = image.ok_or_else(|| ArchiveError::Incomplete { image: item.image, what: what() })?;
+        let variants = match &item.variants {
+            Some(variants) => Some(self.index(variants, images)?),
+            None => None,
+        };
+        Ok(Plan { image, variants, names: item.names.clone() })
+    }
+
+    /// The index with the manifests that its images travel with.
+    fn index(&self, variants: &Variants, images: Vec<Planned>) -> Result<PlannedIndex, ArchiveError> {
+        let blobs = self.store.blobs();
+        let bytes = blobs.read(&variants.index.digest, MAX_MANIFEST_SIZE)?;
+        let invalid = |source| ArchiveError::Document { entry: b"index".to_vec(), source };
+        let index = Raw::<Index>::parse("index", bytes).map_err(invalid)?;
+        let mut remade = index.value().clone();
+        let mut is_same = true;
+        for (entry, image) in remade.manifests.iter_mut().zip(&images) {
+            let Descriptor { media_type, digest, size, .. } = image.manifest_descriptor.clone();
+            is_same &= entry.digest == digest;
+            (entry.media_type, entry.digest, entry.size) = (media_type, digest, size);
+        }
+        if is_same {
+            if !blobs.keep(self.lease, &index.digest())? {
+                return Err(store::StoreError::NoBlob(index.digest()).into());
+            }
+            return Ok(PlannedIndex { index, descriptor: variants.index.clone(), images });
+        }
+        // Docker's own list takes docker's own manifests only.
+        remade.media_type = Some(MediaType::OCI_INDEX);
+        let index = Raw::write(remade).map_err(invalid)?;
+        blobs.put(self.lease, index.bytes())?;
+        let descriptor = index.descriptor(MediaType::OCI_INDEX);
+        Ok(PlannedIndex { index, descriptor, images })
+    }
+
+    fn draft<'a>(&self, image: ImageId, descriptor: &'a Descriptor) -> Result<Draft<'a>, ArchiveError> {
+        let incomplete = |what: String| ArchiveError::Incomplete { image, what };
         let images = self.store.images();
-        let config = images.config(&item.image)?;
-        let manifest = images.manifest(&item.manifest)?;
+        let config = images.config(&image)?;
+        let manifest = images.manifest(descriptor)?;
         let (layers, diff_ids) = (&manifest.value().layers, &config.value().rootfs.diff_ids);
-        if manifest.value().config.digest != item.image.0 || layers.len() != diff_ids.len() {
-            return Err(incomplete(format!("the manifest {} is not one of it", item.manifest.digest)));
+        if manifest.value().config.digest != image.0 || layers.len() != diff_ids.len() {
+            return Err(incomplete(format!("the manifest {} is not one of it", descriptor.digest)));
         }
         // Layers that were made here lie in the store as plain tars; what came plain from outside stays so.
-        let origin = images.get(&item.image)?.map(|record| record.origin);
+        let origin = images.get(&image)?.map(|record| record.origin);
         let came = matches!(origin, Some(Origin::Loaded | Origin::Pulled));
         let mut stays = Vec::new();
         for (layer, diff_id) in layers.iter().zip(diff_ids) {
@@ -131,10 +177,10 @@ impl Planner<'_> {
                 came.then(|| self.outlet.elsewhere(*diff_id, &|blob| blob.digest == layer.digest));
             stays.push(match as_it_came.flatten() {
                 Some(blob) => Some(blob),
-                None => self.elsewhere(&item.image, *diff_id)?,
+                None => self.elsewhere(&image, *diff_id)?,
             });
         }
-        Ok(Draft { item, config, manifest, stays })
+        Ok(Draft { image, descriptor, config, manifest, stays })
     }
 
     /// A blob that can be had elsewhere, when there is none of the layer here that is as it came: so what others have of a layer stays one blob.
@@ -234,8 +280,8 @@ impl Planner<'_> {
     }
 
     /// The manifest as it came if all of its layers stay; else a new one, with the blobs that were made, or are had elsewhere.
-    fn finish(&self, draft: Draft<'_>, made: &BTreeMap<DiffId, Descriptor>) -> Result<Plan, ArchiveError> {
-        let Item { image, manifest: descriptor, names } = draft.item;
+    fn finish(&self, draft: Draft<'_>, made: &BTreeMap<DiffId, Descriptor>) -> Result<Planned, ArchiveError> {
+        let (image, descriptor) = (draft.image, draft.descriptor);
         let (manifest, manifest_descriptor) = if draft.is_as_it_came() {
             let media_type = draft.manifest.value().media_type.clone();
             let descriptor = Descriptor::new(
@@ -255,7 +301,7 @@ impl Planner<'_> {
                 return Err(store::StoreError::NoBlob(*digest).into());
             }
         }
-        Ok(Plan { image: *image, config: draft.config, manifest, manifest_descriptor, names: names.clone() })
+        Ok(Planned { image, config: draft.config, manifest, manifest_descriptor })
     }
 }
 
@@ -276,7 +322,7 @@ impl Draft<'_> {
 
     /// An OCI manifest with the notes of the one there is. (Docker's own media types do not go with those of layers made here.)
     fn remade(&self, made: &BTreeMap<DiffId, Descriptor>) -> Result<Raw<Manifest>, ArchiveError> {
-        let image = self.item.image;
+        let image = self.image;
         let mut layers = Vec::new();
         for (diff_id, stays) in self.layers() {
             let what = || format!("the layer {diff_id} has no blob");

@@ -94,11 +94,8 @@ fn st_043_gzip_and_zstd_stay_as_they_are() {
 fn st_043_an_import_is_saved_compressed() {
     let place = Place::new();
     let imported = place.import(&rootfs(0), &request()).expect("an image");
-    let item = archive::save::Item {
-        image: imported.image,
-        manifest: imported.manifest,
-        names: vec![reference("base:1")],
-    };
+    let names = vec![reference("base:1")];
+    let item = archive::save::Item::of_image(imported.image, imported.manifest, names);
     let (bytes, manifests) = place.save(&[item], GZIP);
     let loaded = Place::new().loaded(&bytes);
     assert_eq!((loaded[0].image, &loaded[0].manifest), (imported.image, &manifests[0]));

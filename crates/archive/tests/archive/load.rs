@@ -31,11 +31,7 @@ fn our_own_archive_comes_back_whole() {
     // And goes out again with the same bytes.
     let items: Vec<_> = loaded
         .into_iter()
-        .map(|loaded| archive::save::Item {
-            image: loaded.image,
-            manifest: loaded.manifest,
-            names: loaded.names,
-        })
+        .map(|loaded| archive::save::Item::of_image(loaded.image, loaded.manifest, loaded.names))
         .collect();
     assert!(other.save(&items, GZIP).0 == bytes);
 }
@@ -410,7 +406,7 @@ fn blobs_may_be_named_by_sha512() {
     let (bytes, manifest) = archive(config.digest());
     let loaded = place.loaded(&bytes).remove(0);
     assert_eq!((loaded.image, &loaded.manifest), (ImageId(config.digest()), &manifest));
-    let item = archive::save::Item { image: loaded.image, manifest: loaded.manifest, names: loaded.names };
+    let item = archive::save::Item::of_image(loaded.image, loaded.manifest, loaded.names);
     let (saved, _) = place.save(&[item], GZIP);
     assert_eq!(Place::new().loaded(&saved)[0].manifest, manifest);
 

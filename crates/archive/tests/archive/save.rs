@@ -167,8 +167,7 @@ fn what_came_from_outside_leaves_as_it_came() {
             layout(&[(media_type, bytes, diff_id)], &[("io.containerd.image.name", "docker.io/library/a:1")]);
         let place = Place::new();
         let loaded = place.loaded(&tar.bytes()).remove(0);
-        let item =
-            archive::save::Item { image: loaded.image, manifest: loaded.manifest, names: loaded.names };
+        let item = archive::save::Item::of_image(loaded.image, loaded.manifest, loaded.names);
         let (saved, manifests) = place.save(std::slice::from_ref(&item), GZIP);
         assert_eq!(manifests, std::slice::from_ref(&item.manifest));
         let saved = Tar::read(&saved);

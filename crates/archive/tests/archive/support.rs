@@ -67,7 +67,7 @@ impl Place {
         for name in &names {
             self.store.names().set(&self.lease, name, image, &manifest).expect("a name");
         }
-        Item { image, manifest, names }
+        Item::of_image(image, manifest, names)
     }
 
     /// Two images that share a layer: `app:1` with a second name, and one without a name.

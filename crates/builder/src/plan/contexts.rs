@@ -26,12 +26,15 @@ pub(super) fn unused(file: &Dockerfile, request: &Request) -> Vec<BuildWarning> 
     if request.contexts.is_empty() {
         return Vec::new();
     }
-    // What is wrong with the ARGs is said where they are evaluated.
-    let Ok(globals) = Globals::of(file, request) else { return Vec::new() };
     let mut names = Vec::new();
+    for platform in &request.platforms {
+        // What is wrong with the ARGs is said where they are evaluated.
+        let Ok(globals) = Globals::of(file, request, platform) else { return Vec::new() };
+        let bases = file.stages.iter().filter_map(|stage| globals.expand(&stage.from.image).ok());
+        names.extend(bases.map(|expanded| expanded.text));
+    }
     for stage in &file.stages {
         names.extend(stage.name().map(str::to_owned));
-        names.extend(globals.expand(&stage.from.image).ok().map(|expanded| expanded.text));
         let froms = stage.instructions.iter().flat_map(|instruction| froms(&instruction.kind));
         names.extend(froms.map(|from| from.raw.clone()));
     }

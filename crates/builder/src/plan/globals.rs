@@ -2,11 +2,12 @@
 
 use dockerfile::expand::{Expanded, Expander};
 use dockerfile::instruction::ArgDeclaration;
-use dockerfile::{Dockerfile, Escape, Instruction, InstructionKind, Span, Word};
+use dockerfile::{Dockerfile, Escape, Instruction, InstructionKind, Span, Stage, Word};
 use image::Platform;
 
 use super::error::{PlanError, PlanProblem};
 use super::variables::Variables;
+use crate::error::BuildError;
 use crate::outline::OutlineArgument;
 use crate::request::Request;
 
@@ -53,6 +54,8 @@ pub(super) struct Declared {
 /// Build arguments and global ARGs.
 #[derive(Debug)]
 pub(super) struct Globals {
+    /// The platform that the image is for.
+    platform: Platform,
     /// `--build-arg`; the last one of a name counts.
     arguments: Variables,
     /// The automatic ones, then the global ARGs that have a value.
@@ -66,23 +69,30 @@ pub(super) struct Globals {
 
 impl Globals {
     /// Evaluates the ARGs before the first FROM.
-    pub fn of(file: &Dockerfile, request: &Request) -> Result<Self, dockerfile::Error> {
-        Self::with_arguments(file, request, &request.build_args)
+    pub fn of(file: &Dockerfile, request: &Request, platform: &Platform) -> Result<Self, dockerfile::Error> {
+        Self::with_arguments(file, request, platform, &request.build_args)
     }
 
     /// Evaluates them with other build arguments than the request's.
     pub fn with_arguments(
         file: &Dockerfile,
         request: &Request,
+        platform: &Platform,
         build_args: &[(String, String)],
     ) -> Result<Self, dockerfile::Error> {
         let mut arguments = Variables::default();
         for (name, value) in build_args {
             arguments.set(name, value);
         }
-        let values = automatic(file, request, &arguments);
-        let mut globals =
-            Self { arguments, values, declared: Vec::new(), escape: file.escape(), epoch_span: None };
+        let values = automatic(file, request, platform, &arguments);
+        let mut globals = Self {
+            platform: platform.clone(),
+            arguments,
+            values,
+            declared: Vec::new(),
+            escape: file.escape(),
+            epoch_span: None,
+        };
         for instruction in &file.globals {
             let InstructionKind::Arg(arg) = &instruction.kind else { continue };
             for declaration in &arg.declarations {
@@ -117,6 +127,18 @@ impl Globals {
         let argument = OutlineArgument { name, description, value, span: instruction.span };
         self.declared.push(Declared { argument, used });
         Ok(())
+    }
+
+    /// The platform that the image is for.
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// The platform of a stage: what its FROM says, else that of the image (DF-075).
+    pub fn platform_of(&self, stage: &Stage) -> Result<Platform, BuildError> {
+        let Some(word) = &stage.from.platform else { return Ok(self.platform.clone()) };
+        let said = self.expand(word)?.text;
+        Platform::parse(&said).map_err(|error| PlanError::new(error, word.span).into())
     }
 
     /// What `--build-arg` says.
@@ -191,7 +213,7 @@ impl Globals {
 }
 
 /// The automatic ones; build arguments override them.
-fn automatic(file: &Dockerfile, request: &Request, arguments: &Variables) -> Variables {
+fn automatic(file: &Dockerfile, request: &Request, platform: &Platform, arguments: &Variables) -> Variables {
     let last = file.stages.last().and_then(dockerfile::Stage::name);
     let stage = request.target.as_deref().or(last).unwrap_or("default");
     let of = |platform: &Platform| {
@@ -203,8 +225,7 @@ fn automatic(file: &Dockerfile, request: &Request, arguments: &Variables) -> Var
             platform.os_version.clone().unwrap_or_default(),
         ]
     };
-    let values =
-        of(&request.platform).into_iter().chain(of(&request.build_platform)).chain([stage.to_owned()]);
+    let values = of(platform).into_iter().chain(of(&request.build_platform)).chain([stage.to_owned()]);
     let mut automatic = Variables::default();
     for (name, value) in AUTOMATIC.iter().zip(values) {
         automatic.set(name, arguments.get(name).unwrap_or(&value));

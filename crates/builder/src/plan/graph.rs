@@ -17,14 +17,31 @@ pub struct Plan {
     pub stages: Vec<Stage>,
     /// The images that COPY --from and RUN --mount take files from, each once.
     pub images: Vec<BaseImage>,
-    /// The place of the stage that becomes the image.
-    pub target: usize,
+    /// What becomes an image: a stage for each platform that was asked for, in that order.
+    pub targets: Vec<Target>,
     /// No time that is written is later than this.
     pub epoch: Option<i64>,
     /// What looks like a mistake.
     pub warnings: Vec<BuildWarning>,
     /// What the target takes.
     pub outline: Outline,
+}
+
+/// A stage that becomes an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The platform that the image is for.
+    pub platform: Platform,
+    /// The place of the stage. What it needs comes before it, and after the targets before.
+    pub stage: usize,
+}
+
+impl Plan {
+    /// For which of several platforms a stage was planned first; none when there is only one.
+    pub fn platform_of(&self, stage: usize) -> Option<&Platform> {
+        let target = self.targets.iter().find(|target| target.stage >= stage)?;
+        (self.targets.len() > 1).then_some(&target.platform)
+    }
 }
 
 /// One stage.
@@ -62,6 +79,8 @@ pub enum Base {
 pub struct BaseImage {
     /// How it was named.
     pub name: String,
+    /// For which platform it was wanted.
+    pub platform: Platform,
     /// Its identity.
     pub id: ImageId,
     /// Its config.

@@ -33,7 +33,7 @@ pub(super) fn options(file: &Dockerfile, request: &Request) -> Result<CheckOptio
 
 /// Reports what is wrong with the FROMs, also of stages that are not needed.
 pub(super) fn froms(file: &Dockerfile, request: &Request, globals: &Globals, linter: &Linter) {
-    default_bases(file, request, linter);
+    default_bases(file, request, globals.platform(), linter);
     for stage in &file.stages {
         undeclared(&stage.from.image, stage, globals, linter);
         let Some(platform) = &stage.from.platform else { continue };
@@ -43,9 +43,9 @@ pub(super) fn froms(file: &Dockerfile, request: &Request, globals: &Globals, lin
 }
 
 /// DF-237: without build arguments, every base has to have a name.
-fn default_bases(file: &Dockerfile, request: &Request, linter: &Linter) {
+fn default_bases(file: &Dockerfile, request: &Request, platform: &Platform, linter: &Linter) {
     // What is wrong with the ARGs themselves is said where they are evaluated with what was given.
-    let Ok(globals) = Globals::with_arguments(file, request, &[]) else { return };
+    let Ok(globals) = Globals::with_arguments(file, request, platform, &[]) else { return };
     for stage in &file.stages {
         let word = &stage.from.image;
         let Ok(expanded) = globals.expand(word) else { return };

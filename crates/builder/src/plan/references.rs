@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dockerfile::mount::MountSpec;
 use dockerfile::{Dockerfile, Instruction, InstructionKind, Span, Word, suggest};
-use image::Reference;
+use image::{Platform, Reference};
 
 use super::error::{PlanError, PlanProblem};
 use super::globals::Globals;
@@ -43,6 +43,7 @@ pub(super) enum Source {
 /// What the stages that a target needs refer to.
 pub(super) struct References<'a> {
     file: &'a Dockerfile,
+    globals: &'a Globals,
     resolver: &'a dyn Resolver,
     bases: BTreeMap<usize, BaseReference>,
     triggers: BTreeMap<usize, Vec<Instruction>>,
@@ -52,26 +53,41 @@ pub(super) struct References<'a> {
 }
 
 impl<'a> References<'a> {
-    /// Follows all references from some stages.
+    /// Follows all references from some stages. The images are those of the plan so far.
     pub fn find(
         file: &'a Dockerfile,
         targets: impl IntoIterator<Item = usize>,
-        globals: &Globals,
+        globals: &'a Globals,
         resolver: &'a dyn Resolver,
+        images: Vec<BaseImage>,
     ) -> Result<Self, BuildError> {
         let mut references = Self {
             file,
+            globals,
             resolver,
             bases: BTreeMap::new(),
             triggers: BTreeMap::new(),
-            images: Vec::new(),
+            images,
             replaced: BTreeSet::new(),
         };
         let mut needed: BTreeSet<usize> = targets.into_iter().collect();
         while let Some(index) = needed.pop_last() {
-            references.stage(index, globals, &mut needed)?;
+            references.stage(index, &mut needed)?;
         }
         Ok(references)
+    }
+
+    /// What is known before the first FROM.
+    pub fn globals(&self) -> &'a Globals {
+        self.globals
+    }
+
+    /// The platform of a stage, and so of the images that it names.
+    fn platform(&self, index: usize) -> Result<Platform, BuildError> {
+        match self.file.stages.get(index) {
+            Some(stage) => self.globals.platform_of(stage),
+            None => Ok(self.globals.platform().clone()),
+        }
     }
 
     /// The numbers of the stages that are needed, in order.
@@ -105,22 +121,22 @@ impl<'a> References<'a> {
     }
 
     /// What the name in a `--from` of a stage means: a context, a stage, nothing, an image.
-    pub fn source(&self, name: &Word, index: usize) -> Result<Source, PlanError> {
-        let text = match self.context_of(name)? {
+    pub fn source(&self, name: &Word, index: usize) -> Result<Source, BuildError> {
+        let text = match self.context_of(name, index)? {
             Some((context, BuildContext::Files(_))) => return Ok(Source::Context(context)),
             Some((_, BuildContext::Scratch)) => return Ok(Source::Nothing),
             Some((_, BuildContext::Image(image))) => return self.image_source(&image, name.span, index),
             None => name.as_str(),
         };
         if let Some(stage) = self.file.stage_named(text) {
-            return earlier(self.file, stage.index, index, name).map(Source::Stage);
+            return Ok(Source::Stage(earlier(self.file, stage.index, index, name)?));
         }
         if let Ok(number) = text.parse::<usize>() {
             let count = self.file.stages.len();
             if number >= count {
-                return Err(PlanError::new(PlanProblem::NoStageNumber(number, count), name.span));
+                return Err(PlanError::new(PlanProblem::NoStageNumber(number, count), name.span).into());
             }
-            return earlier(self.file, number, index, name).map(Source::Stage);
+            return Ok(Source::Stage(earlier(self.file, number, index, name)?));
         }
         if is_scratch(text) {
             return Ok(Source::Nothing);
@@ -128,30 +144,41 @@ impl<'a> References<'a> {
         self.image_source(text, name.span, index)
     }
 
-    fn image_source(&self, name: &str, span: Span, index: usize) -> Result<Source, PlanError> {
-        match self.images.iter().position(|image| image.name == name) {
+    fn image_source(&self, name: &str, span: Span, index: usize) -> Result<Source, BuildError> {
+        match self.loaded(name, index)? {
             Some(place) => Ok(Source::Image(place)),
-            None => Err(self.no_image(name, span, index)),
+            None => Err(self.no_image(name, span, index).into()),
         }
     }
 
-    /// The context that was given for a name.
-    fn context(&self, name: &str, span: Span) -> Result<Option<(String, BuildContext)>, PlanError> {
+    /// The place of the image that a stage means by a name, once it was looked up.
+    fn loaded(&self, name: &str, index: usize) -> Result<Option<usize>, BuildError> {
+        let platform = self.platform(index)?;
+        Ok(self.images.iter().position(|image| image.name == name && image.platform == platform))
+    }
+
+    /// The context that was given for a name, as a stage sees it.
+    fn context(
+        &self,
+        name: &str,
+        span: Span,
+        index: usize,
+    ) -> Result<Option<(String, BuildContext)>, BuildError> {
         let name = context_name(name);
-        match self.resolver.context(&name) {
+        match self.resolver.context(&name, &self.platform(index)?) {
             Ok(context) => Ok(context.map(|context| (name, context))),
-            Err(source) => Err(PlanError::new(PlanProblem::Context { name, source }, span)),
+            Err(source) => Err(PlanError::new(PlanProblem::Context { name, source }, span).into()),
         }
     }
 
-    /// The context that was given for the name in a `--from`, or for the stage that has this number.
-    fn context_of(&self, from: &Word) -> Result<Option<(String, BuildContext)>, PlanError> {
-        if let Some(found) = self.context(from.as_str(), from.span)? {
+    /// The context that was given for the name in a `--from` of a stage, or for the stage that has this number.
+    fn context_of(&self, from: &Word, index: usize) -> Result<Option<(String, BuildContext)>, BuildError> {
+        if let Some(found) = self.context(from.as_str(), from.span, index)? {
             return Ok(Some(found));
         }
         let number = from.as_str().parse::<usize>().ok();
         match number.and_then(|number| self.file.stages.get(number)?.name()) {
-            Some(stage) => self.context(stage, from.span),
+            Some(stage) => self.context(stage, from.span, index),
             None => Ok(None),
         }
     }
@@ -167,15 +194,10 @@ impl<'a> References<'a> {
         self.resolver.has_main_context().map_err(|error| PlanError::new(failed(error), span))
     }
 
-    fn stage(
-        &mut self,
-        index: usize,
-        globals: &Globals,
-        needed: &mut BTreeSet<usize>,
-    ) -> Result<(), BuildError> {
+    fn stage(&mut self, index: usize, needed: &mut BTreeSet<usize>) -> Result<(), BuildError> {
         let Some(stage) = self.file.stages.get(index) else { return Ok(()) };
         let replaced = match stage.name() {
-            Some(name) => self.context(name, stage.instruction.span)?,
+            Some(name) => self.context(name, stage.instruction.span, index)?,
             None => None,
         };
         if let Some((name, context)) = replaced {
@@ -184,7 +206,7 @@ impl<'a> References<'a> {
             self.replaced.insert(index);
             return Ok(());
         }
-        let base = self.base_of(stage, globals)?;
+        let base = self.base_of(stage)?;
         let triggers = match &base {
             BaseReference::Scratch | BaseReference::Context(_) => Vec::new(),
             BaseReference::Image(image) => image.config.config.on_build.clone(),
@@ -198,7 +220,7 @@ impl<'a> References<'a> {
         let triggers: Vec<Instruction> =
             triggers.collect::<Result<_, _>>().map_err(|error| at_from(error.into(), span))?;
         for trigger in &triggers {
-            self.follow(trigger, index, needed).map_err(|error| at_from(error.into(), span))?;
+            self.follow(trigger, index, needed).map_err(|error| at_from(error, span))?;
         }
         for instruction in &stage.instructions {
             self.follow(instruction, index, needed)?;
@@ -214,7 +236,7 @@ impl<'a> References<'a> {
         instruction: &Instruction,
         index: usize,
         needed: &mut BTreeSet<usize>,
-    ) -> Result<(), PlanError> {
+    ) -> Result<(), BuildError> {
         for from in froms(&instruction.kind) {
             self.load_image(from, index)?;
             if let Source::Stage(number) = self.source(from, index)? {
@@ -225,9 +247,9 @@ impl<'a> References<'a> {
     }
 
     /// Looks up the image of a `--from` that is nothing else.
-    fn load_image(&mut self, from: &Word, index: usize) -> Result<(), PlanError> {
+    fn load_image(&mut self, from: &Word, index: usize) -> Result<(), BuildError> {
         let text = from.as_str();
-        let name = match self.context_of(from)? {
+        let name = match self.context_of(from, index)? {
             Some((_, BuildContext::Image(image))) => image,
             Some(_) => return Ok(()),
             None if self.file.stage_named(text).is_some()
@@ -238,16 +260,17 @@ impl<'a> References<'a> {
             }
             None => text.to_owned(),
         };
-        if self.images.iter().all(|image| image.name != name) {
+        if self.loaded(&name, index)?.is_none() {
             self.images.extend(self.image(&name, from.span, index)?);
         }
         Ok(())
     }
 
     /// The image of this name, if there is one.
-    fn image(&self, name: &str, span: Span, index: usize) -> Result<Option<BaseImage>, PlanError> {
+    fn image(&self, name: &str, span: Span, index: usize) -> Result<Option<BaseImage>, BuildError> {
         check_reference(name, span)?;
-        self.resolver.image(name).map_err(|error| self.not_brought(error, name, span, index))
+        let found = self.resolver.image(name, &self.platform(index)?);
+        found.map_err(|error| self.not_brought(error, name, span, index).into())
     }
 
     fn base_of_image(&self, name: &str, span: Span, index: usize) -> Result<BaseReference, BuildError> {
@@ -270,9 +293,9 @@ impl<'a> References<'a> {
         }
     }
 
-    fn base_of(&mut self, stage: &dockerfile::Stage, globals: &Globals) -> Result<BaseReference, BuildError> {
+    fn base_of(&mut self, stage: &dockerfile::Stage) -> Result<BaseReference, BuildError> {
         let word = &stage.from.image;
-        let expanded = globals.expand(word)?;
+        let expanded = self.globals.expand(word)?;
         let name = expanded.text;
         if name.is_empty() {
             let hint = "give the ARG a default, or a value with --build-arg";
@@ -280,7 +303,7 @@ impl<'a> References<'a> {
         }
         // Nothing can be given in place of scratch.
         if !is_scratch(&name)
-            && let Some((name, context)) = self.context(&name, word.span)?
+            && let Some((name, context)) = self.context(&name, word.span, stage.index)?
         {
             return self.base_of_context(name, context, stage);
         }

@@ -8,9 +8,9 @@ use dockerfile::lint::Linter;
 use dockerfile::{Dockerfile, Heredoc, Instruction, InstructionKind, Span, Word};
 use image::{Config, Platform, Reference};
 
-use super::error::PlanError;
 use super::globals::Globals;
 use super::graph::{Base, HistoryEntry, Operation, Stage, Step};
+use super::names::{StepNames, title};
 use super::outline::Noted;
 use super::references::{BaseReference, References};
 use super::variables::Variables;
@@ -123,9 +123,9 @@ pub(super) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn begin(around: Surroundings<'a>, source: &dockerfile::Stage) -> Result<Self, BuildError> {
-        let platform = platform_of(&around, source)?;
+        let platform = around.globals.platform_of(source)?;
         let foundation = Foundation::of(&around, source, &platform)?;
-        let mut names = StepNames::of(&around, source, foundation.from.is_some());
+        let mut names = StepNames::of(&around, source, &platform, foundation.from.is_some());
         let mut config = foundation.config;
         // They are executed here, and not again (DF-160).
         config.config.on_build.clear();
@@ -145,7 +145,7 @@ impl<'a> Builder<'a> {
             selections: Vec::new(),
             trigger: None,
             base: foundation.base,
-            from: foundation.from.map(|title| names.next(&title)),
+            from: foundation.from.map(|title| names.next(&title, &[])),
             names,
             steps: Vec::new(),
             history: Vec::new(),
@@ -237,7 +237,7 @@ impl<'a> Builder<'a> {
 
     /// The same, for what is no instruction of its own.
     pub fn step(&mut self, title: &str, span: Span, created_by: String, operation: Operation) {
-        let (name, platform) = (self.names.next(title), self.platform.clone());
+        let (name, platform) = (self.names.next(title, &self.arguments), self.platform.clone());
         self.history.push(HistoryEntry { created_by, step: Some(self.steps.len()) });
         self.steps.push(Step { name, span, platform, operation });
     }
@@ -298,65 +298,6 @@ impl Foundation {
             }
         })
     }
-}
-
-/// How progress names the steps of one stage: `[build 2/5] RUN make` (DF-214).
-struct StepNames {
-    stage: String,
-    total: usize,
-    last: usize,
-}
-
-impl StepNames {
-    fn of(around: &Surroundings<'_>, source: &dockerfile::Stage, has_image: bool) -> Self {
-        let stage = match source.name() {
-            Some(name) => format!("{name} "),
-            None if around.file.stages.len() > 1 => format!("stage-{} ", source.index),
-            None => String::new(),
-        };
-        let executes = |instruction: &&Instruction| {
-            use InstructionKind::{Add, Copy, Run, Workdir};
-            matches!(instruction.kind, Add(_) | Copy(_) | Run(_) | Workdir(_))
-        };
-        let references = around.references;
-        let own = source.instructions.iter().filter(|_| !references.is_replaced(source.index));
-        let steps = references.triggers(source.index).iter().chain(own).filter(executes).count();
-        let has_files = matches!(references.base(source.index), Some(BaseReference::Context(_)));
-        let total = steps + usize::from(has_image || has_files);
-        Self { stage, total, last: 0 }
-    }
-
-    fn next(&mut self, title: &str) -> String {
-        self.last += 1;
-        let width = self.total.to_string().len();
-        format!("[{}{:>width$}/{}] {title}", self.stage, self.last, self.total)
-    }
-}
-
-/// What people call a step: the instruction with its keyword in capitals, and the first line of its heredoc (DF-039).
-fn title(instruction: &Instruction, is_trigger: bool) -> String {
-    let rest = instruction.text.get(instruction.spelling.raw.len()..).unwrap_or_default();
-    let mut title = format!("{}{}", instruction.keyword, text::line(rest));
-    if is_trigger {
-        title.insert_str(0, "ONBUILD ");
-    }
-    let heredoc = match &instruction.kind {
-        InstructionKind::Run(run) => run.heredocs.first().map(|heredoc| heredoc.content().into_owned()),
-        _ => None,
-    };
-    if let Some(content) = heredoc {
-        let mut lines = content.lines();
-        let first = text::line(lines.next().unwrap_or_default()).into_owned();
-        let more = if lines.next().is_some() { "..." } else { "" };
-        title.push_str(&format!(" ({first}{more})"));
-    }
-    title
-}
-
-fn platform_of(around: &Surroundings<'_>, source: &dockerfile::Stage) -> Result<Platform, BuildError> {
-    let Some(word) = &source.from.platform else { return Ok(around.request.platform.clone()) };
-    let said = around.globals.expand(word)?.text;
-    Platform::parse(&said).map_err(|error| PlanError::new(error, word.span).into())
 }
 
 fn of_scratch(platform: &Platform) -> Config {

@@ -44,10 +44,11 @@ impl World {
 }
 
 impl Resolver for World {
-    fn image(&self, name: &str) -> Result<Option<BaseImage>, ResolverError> {
+    fn image(&self, name: &str, platform: &Platform) -> Result<Option<BaseImage>, ResolverError> {
         let config = self.images.get(name).cloned();
         let id = ImageId(Digest::sha256(name.as_bytes()));
-        Ok(config.map(|config| BaseImage { name: name.to_owned(), id, config }))
+        let platform = platform.clone();
+        Ok(config.map(|config| BaseImage { name: name.to_owned(), platform, id, config }))
     }
 
     fn image_names(&self) -> Result<Vec<String>, ResolverError> {
@@ -58,7 +59,7 @@ impl Resolver for World {
         Ok(self.has_context)
     }
 
-    fn context(&self, name: &str) -> Result<Option<BuildContext>, NotBrought> {
+    fn context(&self, name: &str, _platform: &Platform) -> Result<Option<BuildContext>, NotBrought> {
         Ok(self.contexts.get(name).cloned())
     }
 
@@ -71,7 +72,7 @@ impl Resolver for World {
 fn request(text: &str) -> Request {
     let dockerfile = DockerfileText { name: "Dockerfile".to_owned(), bytes: text.as_bytes().to_vec() };
     let platform = image::Platform::new("linux", "amd64", None);
-    Request { platform: platform.clone(), build_platform: platform, ..Request::new(dockerfile) }
+    Request { platforms: vec![platform.clone()], build_platform: platform, ..Request::new(dockerfile) }
 }
 
 fn with_arguments(text: &str, arguments: &[(&str, &str)]) -> Request {
@@ -90,7 +91,7 @@ fn planned(request: &Request) -> Plan {
 /// The target of a plan.
 fn target_of(text: &str) -> Stage {
     let plan = planned(&request(text));
-    plan.stages[plan.target].clone()
+    plan.stages[plan.targets[0].stage].clone()
 }
 
 fn history_of(stage: &Stage) -> Vec<&str> {

@@ -10,7 +10,7 @@ use super::Job;
 use crate::context::Context;
 use crate::error::BuildError;
 use crate::plan::{CopyFrom, Operation, Plan};
-use crate::session::{BuildContext, ContextRequest};
+use crate::session::BuildContext;
 
 /// Open contexts by name.
 pub(super) struct Contexts(BTreeMap<String, Open>);
@@ -54,8 +54,7 @@ fn open(job: &Job<'_>, name: &str) -> Result<Open, BuildError> {
     let called = || {
         if name.is_empty() { "the build context".to_owned() } else { format!("the build context {name:?}") }
     };
-    let request = ContextRequest { name, events: job.events, cancel: job.cancel };
-    let brought = job.session.context(&request);
+    let brought = job.session.context(&job.context(name));
     let brought = brought.map_err(|source| BuildError::Context { context: called(), source })?;
     let Some(BuildContext::Files(local)) = brought else {
         return Err(BuildError::Internal(format!("{} has no files any more", called())));

@@ -14,11 +14,12 @@ use store::table::{Entry, EntryKind, compare_paths};
 use store::{Layer, StepKey, StepRecord};
 
 use super::Job;
+use super::graph::Graph;
 use super::vertex::vertex_id;
 use crate::error::BuildError;
 use crate::plan::{Base, Operation, Plan, Stage, Step};
 use crate::record::Record;
-use crate::session::{BuildContext, ContextRequest, LocalContext};
+use crate::session::{BuildContext, LocalContext};
 
 /// Keeps these digests apart from all others.
 const STAGE: &str = "lapstrake 2026 stage of a Dockerfile";
@@ -41,24 +42,23 @@ pub(super) struct Place<'a> {
 pub(super) struct History {
     keys: Vec<StepKey>,
     before: Vec<Vec<(StepKey, StepKey)>>,
-    now: Mutex<BTreeMap<(usize, usize), (StepKey, StepKey)>>,
+    /// By task.
+    now: Mutex<BTreeMap<usize, (StepKey, StepKey)>>,
 }
 
 impl History {
-    /// Looks up what was built before. A stage is known by its context, its Dockerfile, and its name (or its place among those without).
+    /// Looks up what was built before. A stage is known by its context, its Dockerfile, and its name (or its place among those without), and in a build for
+    /// several platforms by the one that it is for.
     pub fn of(job: &Job<'_>, plan: &Plan) -> Result<Self, BuildError> {
         // A build without a context is one of its Dockerfile alone.
-        let root =
-            match job.session.context(&ContextRequest { name: "", events: job.events, cancel: job.cancel }) {
-                Ok(Some(BuildContext::Files(LocalContext { origin: Some(origin), .. }))) => origin.into(),
-                Ok(Some(BuildContext::Files(context))) => {
-                    std::fs::canonicalize(context.root).unwrap_or_default()
-                }
-                _ => PathBuf::new(),
-            };
+        let root = match job.session.context(&job.context("")) {
+            Ok(Some(BuildContext::Files(LocalContext { origin: Some(origin), .. }))) => origin.into(),
+            Ok(Some(BuildContext::Files(context))) => std::fs::canonicalize(context.root).unwrap_or_default(),
+            _ => PathBuf::new(),
+        };
         let mut history = Self { keys: Vec::new(), before: Vec::new(), now: Mutex::default() };
         let mut nameless = 0;
-        for stage in &plan.stages {
+        for (place, stage) in plan.stages.iter().enumerate() {
             let name = match &stage.name {
                 Some(name) => name.to_ascii_lowercase(),
                 None => {
@@ -68,6 +68,9 @@ impl History {
             };
             let mut identity = root.as_os_str().as_encoded_bytes().to_vec();
             identity.extend([b"\0", job.request.dockerfile.name.as_bytes(), b"\0", name.as_bytes()].concat());
+            if let Some(platform) = plan.platform_of(place) {
+                identity.extend(format!("\0{platform}").into_bytes());
+            }
             let key = StepKey(blake3::derive_key(STAGE, &identity));
             history.before.push(job.store.stages().get(&key)?);
             history.keys.push(key);
@@ -76,15 +79,15 @@ impl History {
     }
 
     /// A step has its layer.
-    pub fn add(&self, place: (usize, usize), definition: StepKey, key: StepKey) {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner).insert(place, (definition, key));
+    pub fn add(&self, task: usize, definition: StepKey, key: StepKey) {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner).insert(task, (definition, key));
     }
 
     /// The build has succeeded: it is what the next one is compared with.
-    pub fn save(&self, job: &Job<'_>) -> Result<(), BuildError> {
+    pub fn save(&self, job: &Job<'_>, graph: &Graph) -> Result<(), BuildError> {
         let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        for (place, (key, before)) in self.keys.iter().zip(&self.before).enumerate() {
-            let steps: Vec<_> = now.range((place, 0)..(place + 1, 0)).map(|(_, keys)| *keys).collect();
+        for (stage, (key, before)) in self.keys.iter().zip(&self.before).enumerate() {
+            let steps: Vec<_> = graph.tasks_of(stage).filter_map(|task| now.get(&task).copied()).collect();
             if steps != *before {
                 job.store.stages().put(key, &steps)?;
             }

@@ -1,8 +1,8 @@
-//! The tasks of a plan, and which of them wait for which.
+//! The tasks of a plan, and which of them wait for which. What is the same for several platforms is one task.
 
 use std::collections::BTreeMap;
 
-use crate::plan::{Base, BaseImage, CopyFrom, Operation, Plan, ShownFrom};
+use crate::plan::{Base, BaseImage, Cache, CopyFrom, MountKind, Operation, Plan, ShownFrom, Step};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,20 +43,62 @@ pub(crate) struct Graph {
     nodes: Vec<Node>,
     /// Per stage: the last task; none when the stage is empty.
     ends: Vec<Option<usize>>,
-    /// The task of each (stage, step).
+    /// The task of each (stage, step). Those of several platforms may have one together.
     steps: BTreeMap<(usize, usize), usize>,
+}
+
+/// Whether two tasks do the same, given the same inputs.
+fn is_same(plan: &Plan, one: &Task, other: &Task) -> bool {
+    let step = |stage: usize, step: usize| plan.stages.get(stage)?.steps.get(step);
+    match (one, other) {
+        (Task::Image(one), Task::Image(other)) => one == other,
+        (Task::Step { stage: one, step: first }, Task::Step { stage: other, step: second }) => {
+            let (one, other) = (step(*one, *first), step(*other, *second));
+            one.zip(other).is_some_and(|(one, other)| placeless(one) == placeless(other))
+        }
+        (Task::Image(_) | Task::Step { .. }, _) => false,
+    }
+}
+
+/// A step without the places of the stages that it takes files from: those are said by the tasks that it waits for.
+fn placeless(step: &Step) -> Step {
+    let mut step = step.clone();
+    match &mut step.operation {
+        Operation::Copy(_, CopyFrom::Stage(place)) => *place = 0,
+        Operation::Run(run) => {
+            for mount in &mut run.mounts {
+                if let MountKind::Bind { shown, .. } | MountKind::Cache(Cache { first: Some(shown), .. }) =
+                    &mut mount.kind
+                    && let ShownFrom::Stage(place) = &mut shown.from
+                {
+                    *place = 0;
+                }
+            }
+        }
+        Operation::Copy(..) | Operation::Workdir(_) => {}
+    }
+    step
 }
 
 impl Graph {
     /// The tasks of a plan.
     pub fn of(plan: &Plan) -> Self {
         let mut graph = Self::default();
+        let has_several = plan.targets.len() > 1;
+        let add = |graph: &mut Self, task, name: String, below, sources: Vec<Option<usize>>| {
+            let is_it = |node: &Node| {
+                (&node.name, node.below, &node.sources) == (&name, below, &sources)
+                    && is_same(plan, &node.task, &task)
+            };
+            let same = if has_several { graph.nodes.iter().position(is_it) } else { None };
+            same.unwrap_or_else(|| graph.add(task, name.clone(), below, sources.clone()))
+        };
         let images: Vec<usize> = plan
             .images
             .iter()
             .map(|image| {
                 let name = format!("FROM {}", image.name);
-                graph.add(Task::Image(Box::new(image.clone())), name, None, Vec::new())
+                add(&mut graph, Task::Image(Box::new(image.clone())), name, None, Vec::new())
             })
             .collect();
         for (place, stage) in plan.stages.iter().enumerate() {
@@ -65,7 +107,7 @@ impl Graph {
                 Base::Stage(below) => graph.end_of(*below),
                 Base::Image(image) => {
                     let name = stage.from.clone().unwrap_or_else(|| format!("FROM {}", image.name));
-                    Some(graph.add(Task::Image(image.clone()), name, None, Vec::new()))
+                    Some(add(&mut graph, Task::Image(image.clone()), name, None, Vec::new()))
                 }
             };
             for (number, step) in stage.steps.iter().enumerate() {
@@ -82,7 +124,7 @@ impl Graph {
                     Operation::Copy(..) | Operation::Workdir(_) => Vec::new(),
                 };
                 let task = Task::Step { stage: place, step: number };
-                let task = graph.add(task, step.name.clone(), last, sources);
+                let task = add(&mut graph, task, step.name.clone(), last, sources);
                 graph.steps.insert((place, number), task);
                 last = Some(task);
             }
@@ -115,6 +157,11 @@ impl Graph {
     /// The last task of a stage; none when the stage is empty.
     pub fn end_of(&self, stage: usize) -> Option<usize> {
         self.ends.get(stage).copied().flatten()
+    }
+
+    /// The tasks of a stage's steps, in order.
+    pub fn tasks_of(&self, stage: usize) -> impl Iterator<Item = usize> {
+        self.steps.range((stage, 0)..(stage + 1, 0)).map(|(_, task)| *task)
     }
 
     /// The task of a step.

@@ -130,7 +130,7 @@ mod tests {
         Graph::of(&Plan {
             stages,
             images: Vec::new(),
-            target: 0,
+            targets: Vec::new(),
             epoch: None,
             warnings: Vec::new(),
             outline: Outline::default(),

@@ -322,7 +322,7 @@ fn to_the_store_under_another_name_and_on_from_there() {
     lab.copy_to(&From::Registry(from.name("app:1")), To::Store(name.clone()), &Wish::default())
         .expect("a copy");
     let record = lab.store.names().get(&name).expect("no damage").expect("the image");
-    let item = archive::save::Item { image: record.image, manifest: record.target, names: vec![name] };
+    let item = archive::save::Item::of_image(record.image, record.target, vec![name]);
     let options = archive::save::Options { encoding: layer::Encoding::DEFAULT, threads: 1, docker: false };
     lab.copy_to(&From::Store(Box::new(item), options), To::Registry(to.name("app:1")), &Wish::default())
         .expect("a copy");

@@ -70,7 +70,7 @@ impl Lab {
     /// Pushes an image of the store under names of one repository.
     pub fn push(&self, image: &Pulled, names: &[Reference]) -> Result<Pushed, DistributionError> {
         let lease = self.store.lease("test").expect("a lease");
-        let item = Item { image: image.image, manifest: image.manifest.clone(), names: names.to_vec() };
+        let item = Item::of_image(image.image, image.manifest.clone(), names.to_vec());
         let options = Options { encoding: layer::Encoding::DEFAULT, threads: 2, docker: false };
         push(&self.client(), &self.store, &lease, &item, options, &Events::none(), &Cancel::new())
     }

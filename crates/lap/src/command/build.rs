@@ -8,7 +8,7 @@ use archive::save::Item;
 use base::events::{Event, Warning};
 use base::{Cancel, Classified, Events, IoContext, Kind};
 use bring::Bringer;
-use builder::{BuildError, BuildWarning, DockerfileText, Entitlement, Network, Outcome as Built, Request};
+use builder::{BuildError, BuildWarning, Entitlement, Outcome as Built, Request};
 use distribution::push::Pushed;
 use image::{Platform, Reference};
 use layer::Encoding;
@@ -20,12 +20,13 @@ use crate::cli::Context;
 use crate::failure::{Failure, Outcome};
 use crate::network::{Fetcher, Policy};
 use crate::progress::{self, Progress};
-use crate::{command, environment, excerpt, identity, network, signals};
+use crate::{command, excerpt, identity, network, signals};
 
 mod bring;
 mod call;
 mod inputs;
 mod outputs;
+mod request;
 mod secrets;
 mod session;
 mod source;
@@ -47,6 +48,8 @@ Examples:
   git archive HEAD | lap build -t app -    a context that is a tar
   lap build https://host/app.git#main:src  a directory of a commit of a git repository
   lap build --build-context base=../base . FROM base is what is in ../base
+  lap build --platform linux/amd64,linux/arm64 -t registry.example.com/app --push .
+                                           an index of two images, pushed under one name
   lap build --check .                      what looks like a mistake, without building")]
 pub struct Args {
     /// The name of the image; may be repeated
@@ -89,11 +92,11 @@ pub struct Args {
     #[arg(long, value_name = "NETWORK", default_value = "default", value_parser = ["default", "host", "none"])]
     network: String,
     /// Allow what takes isolation away: security.insecure, network.host, device; may be repeated
-    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',', value_parser = entitlement)]
+    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',', value_parser = request::entitlement)]
     allow: Vec<Entitlement>,
-    /// The platform of the image
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    platform: Option<String>,
+    /// The platform of the image; with several, separated by commas or repeated, an index of their images
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    platform: Vec<String>,
     /// No time that is written is later than this (seconds since 1970; 0 when only the flag is given): also what RUN makes is the same every time
     #[arg(long, value_name = "EPOCH", num_args = 0..=1, require_equals = true, default_missing_value = "0", allow_negative_numbers = true)]
     reproducible: Option<i64>,
@@ -142,7 +145,11 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     let named = source::named(&args.build_context)?;
     let secrets = secrets::parse(&args.secret)?;
     let agents = ssh::parse(&args.ssh)?;
-    let mut request = request(&args, &outputs, named.keys().cloned().collect())?;
+    let mut request = request::request(&args, &outputs, named.keys().cloned().collect())?;
+    if !call.builds() {
+        // What is said of a Dockerfile is said once.
+        request.platforms.truncate(1);
+    }
     if args.push && !request.keeps_image() {
         return Err(Failure::new(Kind::Invalid, "an image that is not kept in the store cannot be pushed")
             .hint("add -o type=image"));
@@ -172,14 +179,7 @@ pub fn run(context: &Context, args: Args) -> Outcome<u8> {
     let (inputs, _brought) =
         bring::inputs(&bringer, source, args.file.as_deref()).inspect_err(|_| progress.finish())?;
     request.dockerfile = inputs.dockerfile;
-    let asked = Asked {
-        platform: request.platform.clone(),
-        context: inputs.context,
-        named,
-        outputs,
-        secrets,
-        agents,
-    };
+    let asked = Asked { context: inputs.context, named, outputs, secrets, agents };
     let session = CommandSession::new(&store, fetcher, asked);
     let work = Work { store: &store, request: &request, session, progress, cancel };
     if call.builds() { build(context, &args, &runner, work) } else { call::run(context, call, &work) }
@@ -206,8 +206,9 @@ fn build(context: &Context, args: &Args, runner: &Runner, work: Work<'_>) -> Out
     say_warnings(context, &progress, request, &warnings);
     let built = built.map_err(|error| explain(context, request, error))?;
     session.commit()?;
-    report(context, args, request, &built)?;
-    for (item, pushed) in &pushed? {
+    let pushed = pushed?;
+    report(context, args, request, &built, &pushed)?;
+    for (item, pushed) in &pushed {
         command::push::report(context, item, pushed, args.quiet)?;
     }
     Ok(0)
@@ -231,77 +232,13 @@ fn push(
     }
     let mut pushed = Vec::new();
     for names in repositories.into_values() {
-        let item = Item { image: built.image, manifest: built.manifest.clone(), names };
+        let (image, manifest, variants) = (built.image, built.manifest.clone(), built.variants.clone());
+        let item = Item { image, manifest, variants, names };
         let one = distribution::push::push(&client, store, &lease, &item, options, events, cancel);
         client.tell(events);
         pushed.push((item, one?));
     }
     Ok(pushed)
-}
-
-/// All but the Dockerfile.
-fn request(args: &Args, outputs: &outputs::Outputs, contexts: Vec<String>) -> Outcome<Request> {
-    let tags =
-        args.tag.iter().map(|tag| Ok(Reference::parse(tag)?.or_latest())).collect::<Outcome<Vec<_>>>()?;
-    let platform = args.platform.as_deref().map(Platform::parse).transpose()?.unwrap_or_else(Platform::host);
-    Ok(Request {
-        target: args.target.clone(),
-        build_args: args.build_arg.iter().filter_map(|text| build_arg(text)).collect(),
-        contexts,
-        labels: args.label.iter().map(|text| label(text)).collect(),
-        no_cache: args.no_cache,
-        explain: args.explain,
-        no_cache_stages: args.no_cache_filter.clone(),
-        platform,
-        ways: args.ways.ways(),
-        build_platform: Platform::host(),
-        tags,
-        exports: outputs.exports(),
-        network: if args.network == "none" { Network::None } else { Network::Host },
-        allowed: args.allow.clone(),
-        resources: args.resources.resources()?,
-        source_date_epoch: epoch(args)?,
-        threads: args.threads.unwrap_or_else(command::threads).max(1),
-        ..Request::new(DockerfileText::default())
-    })
-}
-
-/// A name without a value is taken over from the environment when it is set there (DF-064).
-fn build_arg(text: &str) -> Option<(String, String)> {
-    match text.split_once('=') {
-        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
-        None => Some((text.to_owned(), std::env::var(text).ok()?)),
-    }
-}
-
-fn entitlement(text: &str) -> Result<Entitlement, String> {
-    Entitlement::from_name(text).ok_or_else(|| {
-        let names: Vec<&str> = Entitlement::ALL.iter().map(|entitlement| entitlement.name()).collect();
-        format!("what can be allowed is {}", names.join(", "))
-    })
-}
-
-fn label(text: &str) -> (String, String) {
-    let (name, value) = text.split_once('=').unwrap_or((text, ""));
-    (name.to_owned(), value.to_owned())
-}
-
-fn epoch(args: &Args) -> Outcome<Option<i64>> {
-    if args.reproducible.is_some() {
-        return Ok(args.reproducible);
-    }
-    match std::env::var(environment::SOURCE_DATE_EPOCH) {
-        Ok(text) if !text.is_empty() => text.parse().map(Some).map_err(|_| {
-            Failure::new(
-                Kind::Invalid,
-                format!(
-                    "SOURCE_DATE_EPOCH is {}, which is not a number of seconds",
-                    base::text::bytes(text.as_bytes())
-                ),
-            )
-        }),
-        _ => Ok(None),
-    }
 }
 
 /// Says what looks like a mistake, with its place in the Dockerfile.
@@ -356,16 +293,25 @@ fn explain(context: &Context, request: &Request, error: BuildError) -> Failure {
     failure.without_hint(hint.as_deref().unwrap_or_default()).with_excerpt(text)
 }
 
-fn report(context: &Context, args: &Args, request: &Request, built: &Built) -> Outcome {
+fn report(
+    context: &Context,
+    args: &Args,
+    request: &Request,
+    built: &Built,
+    pushed: &[(Item, Pushed)],
+) -> Outcome {
     if let Some(file) = &args.iidfile {
         std::fs::write(file, built.image.to_string()).context("write", file)?;
     }
     if let Some(file) = &args.metadata_file {
         let names: Vec<String> = request.tags.iter().map(ToString::to_string).collect();
+        let here = built.variants.as_ref().map_or(&built.manifest, |variants| &variants.index);
+        // What is on a registry is what others can ask for.
+        let described = pushed.first().map_or(here, |(_, pushed)| &pushed.manifest);
         let metadata = serde_json::json!({
             "containerimage.config.digest": built.image,
-            "containerimage.digest": built.manifest.digest,
-            "containerimage.descriptor": built.manifest,
+            "containerimage.digest": described.digest,
+            "containerimage.descriptor": described,
             "image.name": names.join(","),
         });
         std::fs::write(file, crate::json::pretty(&metadata)).context("write", file)?;
@@ -379,6 +325,10 @@ fn report(context: &Context, args: &Args, request: &Request, built: &Built) -> O
             [] => format!("built {}", built.image),
             names => format!("built {} as {}", built.image.0.short(), names.join(", ")),
         });
+        for variant in built.variants.iter().flat_map(|variants| &variants.images) {
+            let platform = variant.manifest.platform.as_ref().map(Platform::to_string).unwrap_or_default();
+            context.printer.note(format!("for {platform}: {}", variant.image.0.short()));
+        }
     }
     Ok(())
 }

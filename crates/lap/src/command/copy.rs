@@ -150,8 +150,7 @@ fn from(args: &Args, source: Place, store: &Store, cancel: &Cancel) -> Outcome<F
                 let what = format!("no image has the name {}", name.familiar());
                 Failure::new(Kind::NotFound, what).hint("`lap images` lists what there is")
             })?;
-            let item =
-                archive::save::Item { image: record.image, manifest: record.target, names: vec![name] };
+            let item = archive::save::Item::of_target(store, record.image, &record.target, vec![name])?;
             From::Store(Box::new(item), command::push::options(args.compression))
         }
     })

@@ -24,7 +24,7 @@ pub struct Args {
     /// Only IDs
     #[arg(short, long)]
     quiet: bool,
-    /// Also images without a name
+    /// Also images without a name, and those for other platforms that an index has
     #[arg(short, long)]
     all: bool,
     /// Whole IDs
@@ -108,6 +108,13 @@ fn lines(store: &Store, args: &Args) -> Outcome<Vec<Line>> {
     let wanted = args.repository.as_deref().map(Reference::parse).transpose()?;
     let mut names: BTreeMap<ImageId, Vec<NameRecord>> = BTreeMap::new();
     for record in store.names().list()? {
+        // The other images of an index are not the one that its name means here, and not without a name either.
+        let variants = if args.all { store.images().variants(&record.target)? } else { None };
+        for variant in variants.into_iter().flat_map(|variants| variants.images) {
+            if variant.image != record.image {
+                names.entry(variant.image).or_default().push(record.clone());
+            }
+        }
         names.entry(record.image).or_default().push(record);
     }
     let now = SystemTime::now();

@@ -14,7 +14,7 @@ use crate::{command, network, signals, units};
 
 /// Upload an image to a registry
 ///
-/// What the registry has is not sent again. An interrupted push continues where it was, also in another process.
+/// What the registry has is not sent again. An interrupted push continues where it was, also in another process. A name that means images for several platforms is pushed with all of them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -84,14 +84,10 @@ fn items(store: &Store, reference: Reference, all: bool) -> Outcome<Vec<Item>> {
         }
         let of = |name: &Reference| (name.host(), name.path()) == (reference.host(), reference.path());
         let records = store.names().list()?.into_iter();
-        let items: Vec<Item> = records
+        let items = records
             .filter(|record| of(&record.reference) && record.reference.tag().is_some())
-            .map(|record| Item {
-                image: record.image,
-                manifest: record.target,
-                names: vec![record.reference],
-            })
-            .collect();
+            .map(|record| Ok(Item::of_target(store, record.image, &record.target, vec![record.reference])?))
+            .collect::<Outcome<Vec<Item>>>()?;
         if items.is_empty() {
             return Err(no_name(&reference));
         }
@@ -100,7 +96,7 @@ fn items(store: &Store, reference: Reference, all: bool) -> Outcome<Vec<Item>> {
     let name = reference.or_latest();
     match store.names().get(&name)? {
         Some(record) if name.digest().is_none() => {
-            Ok(vec![Item { image: record.image, manifest: record.target, names: vec![name] }])
+            Ok(vec![Item::of_target(store, record.image, &record.target, vec![name])?])
         }
         _ => Err(no_name(&name)),
     }

@@ -62,18 +62,22 @@ fn remove(context: &Context, store: &Store, args: &Args, text: &str) -> Outcome 
             }
             None => names.iter().collect(),
         };
+    let mut images = vec![image.id];
     for record in &chosen {
+        // The others of an index had this name, too.
+        let variants = store.images().variants(&record.target)?;
+        let others = variants.into_iter().flat_map(|variants| variants.images).map(|variant| variant.image);
+        images.extend(others.filter(|other| *other != image.id));
         store.names().remove(&record.reference)?;
         context.printer.line(format!("Untagged: {}", record.reference.familiar()))?;
     }
-    if chosen.len() < names.len() {
-        return Ok(());
-    }
-    match store.images().remove(&image.id) {
-        Ok(true) => context.printer.line(format!("Deleted: {}", image.id))?,
-        // Somebody gave it a name in the meantime: then that one keeps it.
-        Ok(false) | Err(StoreError::HasName { .. }) if !chosen.is_empty() => {}
-        other => drop(other?),
+    for id in images {
+        match store.images().remove(&id) {
+            Ok(true) => context.printer.line(format!("Deleted: {id}"))?,
+            // It has another name, or somebody gave it one in the meantime: then that one keeps it.
+            Ok(false) | Err(StoreError::HasName { .. }) if !chosen.is_empty() => {}
+            other => drop(other?),
+        }
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use archive::partial::{self, Partial};
 use archive::save::{Item, Options};
 use base::{IoContext, Kind};
-use image::{ImageId, Reference};
+use image::Reference;
 use layer::Encoding;
 use store::Store;
 
@@ -20,7 +20,7 @@ use crate::{command, signals};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The archive is an OCI image layout with docker's manifest.json: docker, podman, skopeo and lap load it.
-The same images give the same bytes.
+The same images give the same bytes. A name that means images for several platforms is saved with all of them.
 
 Examples:
   lap save -o app.tar app
@@ -68,26 +68,24 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
 fn items(store: &Store, texts: &[String]) -> Outcome<Vec<Item>> {
     let mut items: Vec<Item> = Vec::new();
     for text in texts {
-        for (image, manifest, name) in meant(store, text)? {
-            let position = items.iter().position(|item| item.image == image && item.manifest == manifest);
-            let index = position.unwrap_or_else(|| {
-                items.push(Item { image, manifest, names: Vec::new() });
-                items.len() - 1
-            });
-            if let (Some(item), Some(name)) = (items.get_mut(index), name)
-                && !item.names.contains(&name)
-            {
-                item.names.push(name);
+        for meant in meant(store, text)? {
+            let is_it = |item: &&mut Item| item.image == meant.image && item.root() == meant.root();
+            let Some(item) = items.iter_mut().find(is_it) else {
+                items.push(meant);
+                continue;
+            };
+            for name in meant.names {
+                if !item.names.contains(&name) {
+                    item.names.push(name);
+                }
             }
         }
     }
     Ok(items)
 }
 
-type Meant = (ImageId, image::Descriptor, Option<Reference>);
-
 /// A repository without a tag means all its names (ST-015); an ID means no name.
-fn meant(store: &Store, text: &str) -> Outcome<Vec<Meant>> {
+fn meant(store: &Store, text: &str) -> Outcome<Vec<Item>> {
     if let Ok(reference) = Reference::parse(text)
         && reference.digest().is_none()
     {
@@ -99,15 +97,15 @@ fn meant(store: &Store, text: &str) -> Outcome<Vec<Meant>> {
         };
         let records: Vec<_> = store.names().list()?.into_iter().filter(of_repository).collect();
         if !records.is_empty() {
-            return Ok(records
-                .into_iter()
-                .map(|record| (record.image, record.target, Some(record.reference)))
-                .collect());
+            let items = records.into_iter().map(|record| {
+                Ok(Item::of_target(store, record.image, &record.target, vec![record.reference])?)
+            });
+            return items.collect();
         }
     }
     let image = store.images().resolve(text)?;
-    let manifest = command::inspect::manifest_of(store, text, &image)?;
-    Ok(vec![(image.id, manifest, None)])
+    let target = command::inspect::manifest_of(store, text, &image)?;
+    Ok(vec![Item::of_target(store, image.id, &target, Vec::new())?])
 }
 
 /// A file that appears under its name only when it is whole, or standard output.

@@ -33,6 +33,7 @@ mod listing;
 mod logs;
 mod mounts;
 mod ordinary;
+mod platforms;
 mod real;
 mod registries;
 mod reproducible;

@@ -3,6 +3,7 @@
 mod doctor;
 mod errors;
 mod mistakes;
+mod platforms;
 mod real;
 #[path = "../../../distribution/tests/support/mod.rs"]
 #[expect(dead_code, reason = "the client's own tests use the rest")]

@@ -12,7 +12,8 @@ fn stack(scratch: &Scratch, layers: &[&[Make]]) -> View {
 
 fn tar_of(scratch: &Scratch, view: &View, clamp: Option<i64>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    write_tar(&scratch.store, &scratch.lease, view, &mut bytes, clamp, &Cancel::new()).expect("a tar");
+    write_tar(&scratch.store, &scratch.lease, &[(None, view.clone())], &mut bytes, clamp, &Cancel::new())
+        .expect("a tar");
     bytes
 }
 
@@ -140,11 +141,19 @@ fn df_194_everything_goes_into_the_tar_and_times_are_clamped() {
 fn what_has_no_contents_any_more_is_an_error() {
     let scratch = scratch();
     let view = stack(&scratch, &[&[make("x", What::Link("none"))]]);
-    let result = write_tar(&scratch.store, &scratch.lease, &view, &mut Vec::new(), None, &Cancel::new());
+    let result = write_tar(
+        &scratch.store,
+        &scratch.lease,
+        &[(None, view.clone())],
+        &mut Vec::new(),
+        None,
+        &Cancel::new(),
+    );
     assert!(matches!(result, Err(LayerError::Entry { entry, .. }) if entry == b"x"));
     let cancel = Cancel::new();
     cancel.cancel();
-    let result = write_tar(&scratch.store, &scratch.lease, &view, &mut Vec::new(), None, &cancel);
+    let result =
+        write_tar(&scratch.store, &scratch.lease, &[(None, view.clone())], &mut Vec::new(), None, &cancel);
     assert!(matches!(result, Err(LayerError::Cancelled(_))));
 }
 

@@ -206,7 +206,7 @@ fn df_234_invalid_base_image_platform() {
         )],
     );
     let arm = image::Platform::new("linux", "arm64", None);
-    let other = Request { platform: arm, ..request("FROM debian\n") };
+    let other = Request { platforms: vec![arm], ..request("FROM debian\n") };
     let rules = found_in(&World::usual(), &other, Scope::Target);
     assert_eq!(rules, [(Rule::InvalidBaseImagePlatform, message.to_owned(), 1, "debian".to_owned())]);
     kept(&["FROM debian", "FROM --platform=$BUILDPLATFORM debian"]);

@@ -4,7 +4,7 @@ use super::*;
 
 /// What the mounts of each RUN of the last stage show.
 fn shown(plan: &Plan) -> Vec<Shown> {
-    let runs = plan.stages[plan.target].steps.iter().filter_map(|step| match &step.operation {
+    let runs = plan.stages[plan.targets[0].stage].steps.iter().filter_map(|step| match &step.operation {
         Operation::Run(run) => Some(run.shown().map(|(_, shown)| shown.clone()).collect::<Vec<_>>()),
         _ => None,
     });

@@ -12,7 +12,7 @@ fn stages_for(text: &str, target: Option<&str>) -> Vec<String> {
     let request = Request { target: target.map(str::to_owned), ..request(text) };
     let plan = planned(&request);
     let name = |stage: &Stage| stage.name.clone().unwrap_or_else(|| "-".to_owned());
-    assert_eq!(plan.target, plan.stages.len() - 1, "the target comes last");
+    assert_eq!(plan.targets[0].stage, plan.stages.len() - 1, "the target comes last");
     plan.stages.iter().map(name).collect()
 }
 

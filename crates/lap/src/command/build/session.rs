@@ -12,7 +12,7 @@ use builder::{
     NotBrought, Session,
 };
 use distribution::web;
-use image::Platform;
+use image::ImageId;
 use store::Store;
 use store::downloads::Incoming;
 
@@ -30,14 +30,16 @@ use crate::network::Fetcher;
 /// What docker takes of a layout when nothing is said.
 const LATEST: &str = "latest";
 
+/// A named context that was asked for: its name; of a layout the platform, too, since its images differ.
+type Key = (String, Option<String>);
+
 /// What a build asks for.
 pub struct CommandSession {
     store: Store,
-    platform: Platform,
     context: Option<LocalContext>,
     named: BTreeMap<String, Named>,
     /// Named contexts that were asked for, and what was brought for them.
-    contexts: Mutex<BTreeMap<String, (BuildContext, Option<Brought>)>>,
+    contexts: Mutex<BTreeMap<Key, (BuildContext, Option<Brought>)>>,
     fetcher: Fetcher,
     outputs: Mutex<Outputs>,
     warnings: Mutex<Vec<BuildWarning>>,
@@ -47,8 +49,6 @@ pub struct CommandSession {
 
 /// What was asked for on the command line.
 pub struct Asked {
-    /// For which platform images are.
-    pub platform: Platform,
     /// The main context.
     pub context: Option<LocalContext>,
     /// The named ones.
@@ -66,7 +66,6 @@ impl CommandSession {
     pub fn new(store: &Store, fetcher: Fetcher, asked: Asked) -> Self {
         Self {
             store: store.clone(),
-            platform: asked.platform,
             context: asked.context,
             named: asked.named,
             contexts: Mutex::default(),
@@ -96,7 +95,7 @@ impl CommandSession {
             _ => None,
         };
         let root = latest.map_or_else(|| layout.find(&located.which), Ok)?;
-        let image = self.fetcher.take((&layout, &root), &self.platform, request.events, request.cancel)?;
+        let image = self.fetcher.take((&layout, &root), request.platform, request.events, request.cancel)?;
         Ok(image.to_string())
     }
 
@@ -147,20 +146,22 @@ impl Session for CommandSession {
             return Ok(self.context.clone().map(BuildContext::Files));
         }
         let Some(named) = self.named.get(request.name) else { return Ok(None) };
+        let platform = matches!(named, Named::Layout(_)).then(|| request.platform.to_string());
+        let key = (request.name.to_owned(), platform);
         // Whoever asks for one while another is brought waits: this is before anything is executed.
         let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((context, _)) = contexts.get(request.name) {
+        if let Some((context, _)) = contexts.get(&key) {
             return Ok(Some(context.clone()));
         }
         let brought = self.bring(named, request).map_err(refused)?;
         let context = brought.0.clone();
-        contexts.insert(request.name.to_owned(), brought);
+        contexts.insert(key, brought);
         Ok(Some(context))
     }
 
-    fn image(&self, request: &ImageRequest<'_>) -> Result<(), NotBrought> {
+    fn image(&self, request: &ImageRequest<'_>) -> Result<Option<ImageId>, NotBrought> {
         let ImageRequest { name, is_there, platform, events, cancel } = *request;
-        let fetched = self.fetcher.fetch(name, is_there, platform, events, cancel);
+        let fetched = self.fetcher.fetch_beside(name, is_there, platform, events, cancel);
         fetched.map_err(|error| refused(error.into()))
     }
 
