@@ -8,6 +8,7 @@ use image::config::Config;
 use image::{Platform, Reference};
 use store::{ImageRecord, Origin, Store, StoreError};
 
+use crate::context::Context;
 use crate::plan::{BaseImage, Resolver, ResolverError};
 use crate::request::Request;
 use crate::session::{BuildContext, ContextRequest, ImageRequest, NotBrought, Session};
@@ -101,6 +102,14 @@ impl Resolver for StoreImages<'_> {
 
     fn context(&self, name: &str, platform: &Platform) -> Result<Option<BuildContext>, NotBrought> {
         if self.contexts.iter().any(|known| known == name) { self.brought(name, platform) } else { Ok(None) }
+    }
+
+    fn newest(&self) -> Result<Option<i64>, ResolverError> {
+        let Some(BuildContext::Files(context)) = self.main_context()? else { return Ok(None) };
+        let ignore = self.ignore.get_or_init(|| self.ignore_file()).clone();
+        let ignore = ignore.map(|ignore| (String::new(), ignore));
+        let context = Context::new(self.store, &context.root, ignore)?;
+        Ok(context.newest(self.cancel)?)
     }
 
     fn is_ignored(&self, path: &str) -> bool {

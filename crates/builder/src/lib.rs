@@ -41,7 +41,7 @@ pub use entitlement::Entitlement;
 pub use error::{BuildError, ExportError, Place, StepError, StepFailure};
 pub use outcome::{BuildWarning, Named, Outcome, StepCount};
 pub use outline::{Outline, OutlineArgument, OutlineNeed, Target, targets};
-pub use request::{DockerfileText, Export, Network, Request, context_name};
+pub use request::{DockerfileText, Epoch, Export, Network, Request, context_name};
 pub use run::RunError;
 pub use session::{
     BuildContext, ContextRequest, Download, DownloadRequest, IgnoreText, ImageRequest, LocalContext,

@@ -5,6 +5,7 @@
 //! with the environment that it has (`stage`). For several platforms that is done for each of them, one after the other, into one plan.
 
 mod contexts;
+mod epoch;
 mod error;
 mod execute;
 mod globals;
@@ -61,6 +62,11 @@ pub trait Resolver {
     /// The named context of this name, if there is one; an image is the one for the platform.
     fn context(&self, name: &str, platform: &Platform) -> Result<Option<BuildContext>, NotBrought> {
         let _ = (name, platform);
+        Ok(None)
+    }
+
+    /// The newest time of a file in the main context, in seconds since 1970; none when there is none.
+    fn newest(&self) -> Result<Option<i64>, ResolverError> {
         Ok(None)
     }
 
@@ -161,6 +167,7 @@ fn stages(
         warnings: Vec::new(),
         outline: Outline::default(),
     };
+    let request = &*epoch::resolved(file, request, resolver)?;
     for (number, platform) in request.platforms.iter().enumerate() {
         let linter = if number == 0 { first } else { others };
         let globals = Globals::of(file, request, platform)?;

@@ -41,9 +41,8 @@ pub struct Request {
     pub allowed: Vec<Entitlement>,
     /// Limits of RUN steps, and what they find besides their filesystem.
     pub resources: Resources,
-    /// No time that is written is later than this (seconds since the beginning of 1970). When it is not said here, the build argument or the global ARG
-    /// `SOURCE_DATE_EPOCH` says it (DF-166).
-    pub source_date_epoch: Option<i64>,
+    /// No time that is written is later than this. When it is not said here, the build argument or the global ARG `SOURCE_DATE_EPOCH` says it (DF-166).
+    pub source_date_epoch: Option<Epoch>,
     /// How commands are contained, and get their filesystems.
     pub ways: Ways,
     /// How many steps work at a time, and how many threads compress: at least 1.
@@ -85,6 +84,20 @@ impl Request {
     pub fn keeps_image(&self) -> bool {
         self.exports.is_empty() || self.exports.contains(&Export::Store)
     }
+}
+
+/// Until when times may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Epoch {
+    /// Until this, in seconds since the beginning of 1970.
+    At(i64),
+    /// Until the newest time of a file in the main context. In a repository that is the time of its commit.
+    Context,
+}
+
+impl Epoch {
+    /// What means [`Epoch::Context`] in place of a number.
+    pub const CONTEXT: &str = "context";
 }
 
 /// A name that a context is given, or that FROM and `--from` have, as the two are compared: without what docker leaves out, `docker.io/library/` and `:latest`.

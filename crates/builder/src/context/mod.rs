@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use base::IoContext;
+use base::{Cancel, IoContext};
 use dockerfile::ignore::IgnoreFile;
 use rustix::fs::{Mode, OFlags};
 use store::Store;
@@ -66,6 +66,18 @@ impl Context {
     /// Writes down the digests that were learned.
     pub fn save(&self) -> Result<(), CopyError> {
         Ok(self.0.digests.save()?)
+    }
+
+    /// The newest time of what is seen of it, in seconds since 1970; none when nothing is. Those of directories say when it was put there, not when it was made.
+    pub(crate) fn newest(&self, cancel: &Cancel) -> Result<Option<i64>, CopyError> {
+        let everything = Filter::default();
+        let mut newest = None;
+        self.walk(b"", Below { filter: &everything, prefix: b"" }, cancel, |walked| {
+            if walked.status.kind != Kind::Directory {
+                newest = newest.max(Some(walked.status.stamp.mtime.0));
+            }
+        })?;
+        Ok(newest)
     }
 
     /// What of it is seen.

@@ -9,7 +9,7 @@ use super::error::{PlanError, PlanProblem};
 use super::variables::Variables;
 use crate::error::BuildError;
 use crate::outline::OutlineArgument;
-use crate::request::Request;
+use crate::request::{Epoch, Request};
 
 /// The variable that clamps times (DF-166).
 pub(super) const EPOCH: &str = "SOURCE_DATE_EPOCH";
@@ -194,8 +194,8 @@ impl Globals {
 
     /// Until when times may go: what the request says, else the build argument, else the global ARG; an empty one says nothing.
     pub fn epoch(&self, request: &Request) -> Result<Option<i64>, PlanError> {
-        if request.source_date_epoch.is_some() {
-            return Ok(request.source_date_epoch);
+        if let Some(Epoch::At(seconds)) = request.source_date_epoch {
+            return Ok(Some(seconds));
         }
         let said = self.argument(EPOCH).or_else(|| self.value(EPOCH)).unwrap_or_default();
         if said.is_empty() {
@@ -204,7 +204,8 @@ impl Globals {
         match said.parse::<i64>() {
             Ok(seconds) if seconds >= 0 => Ok(Some(seconds)),
             _ => {
-                let reason = "it has to be a number of seconds since the beginning of 1970".to_owned();
+                let reason =
+                    "it has to be a number of seconds since the beginning of 1970, or context".to_owned();
                 let problem = PlanProblem::Value { what: EPOCH, value: said.to_owned(), reason };
                 Err(PlanError::new(problem, self.epoch_span.unwrap_or_default()))
             }

@@ -46,7 +46,10 @@ fn the_same_image_anywhere() {
 fn df_166_the_epoch_makes_runs_identical() {
     let dockerfile = "FROM busybox\nRUN mkdir -p /a/b && date +%s > /dev/null && echo x > /a/b/c\nCOPY src /src\nCMD [\"sh\"]\n";
     let image = |lab: &Lab| {
-        let clamped = builder::Request { source_date_epoch: Some(800_000_000), ..request(dockerfile) };
+        let clamped = builder::Request {
+            source_date_epoch: Some(builder::Epoch::At(800_000_000)),
+            ..request(dockerfile)
+        };
         lab.build_with(clamped).0.image
     };
     let (one, other) = (lab(), lab());

@@ -8,7 +8,7 @@ use archive::save::Item;
 use base::events::{Event, Warning};
 use base::{Cancel, Classified, Events, IoContext, Kind};
 use bring::Bringer;
-use builder::{BuildError, BuildWarning, Entitlement, Outcome as Built, Request};
+use builder::{BuildError, BuildWarning, Entitlement, Epoch, Outcome as Built, Request};
 use distribution::push::Pushed;
 use image::{Platform, Reference};
 use layer::Encoding;
@@ -97,9 +97,9 @@ pub struct Args {
     /// The platform of the image; with several, separated by commas or repeated, an index of their images
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
     platform: Vec<String>,
-    /// No time that is written is later than this (seconds since 1970; 0 when only the flag is given): also what RUN makes is the same every time
-    #[arg(long, value_name = "EPOCH", num_args = 0..=1, require_equals = true, default_missing_value = "0", allow_negative_numbers = true)]
-    reproducible: Option<i64>,
+    /// No time that is written is later than this (seconds since 1970, or context: the newest time in there; 0 when only the flag is given): also what RUN makes is the same every time
+    #[arg(long, value_name = "EPOCH", num_args = 0..=1, require_equals = true, default_missing_value = "0", allow_negative_numbers = true, value_parser = request::epoch)]
+    reproducible: Option<Epoch>,
     /// How many steps work at a time
     #[arg(long, value_name = "COUNT")]
     threads: Option<usize>,

@@ -454,3 +454,14 @@ fn df_081_a_repository_is_the_context() {
     build(&["-f", "none", &url]).failure(1, &["there is no none in the context"]);
     lap.check_clean();
 }
+
+#[test]
+fn df_166_the_time_of_the_context_s_commit() {
+    let (lap, origin, server) = lab();
+    origin.write("Dockerfile", "FROM base:1\nRUN touch /now\nCOPY . /x\n");
+    origin.commit("a context");
+    let url = server.url("/origin.git");
+    lap.lap(["build", "-t", "app", "--build-arg", "SOURCE_DATE_EPOCH=context", &url]).success();
+    assert_eq!(lap.inspect("app", ".Created"), "2015-10-21T07:28:00Z");
+    assert_eq!(lap.sh("app", "stat -c %Y /now"), "1445412480\n");
+}

@@ -55,3 +55,52 @@ fn reproducible_makes_run_the_same_too() {
     std::thread::sleep(std::time::Duration::from_millis(1100));
     assert_eq!(one, id(&dockerfile, &["--reproducible=1000", "--threads", "1"]));
 }
+
+/// What an image says of its time, and what a RUN sees of it.
+const EPOCH: &str = "\
+ARG SOURCE_DATE_EPOCH
+FROM base:1
+ARG SOURCE_DATE_EPOCH
+RUN echo at $SOURCE_DATE_EPOCH >/at
+";
+
+#[test]
+fn df_166_the_newest_file_of_the_context_is_the_epoch() {
+    let lap = Environment::with_base();
+    context(&lap);
+    lap.write("context/.dockerignore", "later\n.dockerignore\nDockerfile\n");
+    lap.write("context/later", "ignored, and newer");
+    let newest = "2017-07-14T02:40:02Z";
+    lap.write("context/Dockerfile", EPOCH);
+    lap.lap(["build", "-t", "app", "--build-arg", "SOURCE_DATE_EPOCH=context", "context"]).success();
+    assert_eq!(lap.sh("app", "cat /at"), "at 1500000002\n");
+    assert_eq!(lap.inspect("app", ".Created"), newest);
+    lap.lap(["build", "-t", "app", "--reproducible=context", "context"]).success();
+    assert_eq!(lap.inspect("app", ".Created"), newest);
+    let from_environment = lap
+        .command(["build", "-q", "context"])
+        .env("SOURCE_DATE_EPOCH", "context")
+        .output()
+        .expect("it runs");
+    let id = String::from_utf8_lossy(&from_environment.stdout).trim().to_owned();
+    assert_eq!(lap.inspect("app", ".Id"), id.as_str());
+    // The Dockerfile says it; what is given wins.
+    lap.write("context/Dockerfile", EPOCH.replacen("EPOCH\n", "EPOCH=context\n", 1));
+    lap.lap(["build", "-t", "app", "context"]).success();
+    assert_eq!(
+        (lap.inspect("app", ".Created"), lap.sh("app", "cat /at")),
+        (newest.into(), "at 1500000002\n".into())
+    );
+    lap.lap(["build", "-t", "app", "--build-arg", "SOURCE_DATE_EPOCH=7", "context"]).success();
+    assert_eq!(lap.sh("app", "cat /at"), "at 7\n");
+    // Without a context there is no time in it.
+    let dockerfile = EPOCH.replace(">/at", "| tee /at");
+    let ran = lap.lap_with_input(
+        ["build", "-t", "app", "--build-arg", "SOURCE_DATE_EPOCH=context", "-"],
+        dockerfile.as_bytes(),
+    );
+    ran.success();
+    assert_eq!(lap.sh("app", "cat /at"), "at\n");
+    lap.lap(["build", "--reproducible=contxt", "context"])
+        .failure(2, &["neither a number of seconds nor context"]);
+}

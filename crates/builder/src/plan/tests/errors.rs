@@ -181,7 +181,7 @@ fn wrong_values() {
             "DF-166",
             "ARG SOURCE_DATE_EPOCH=now\nFROM debian\n",
             1,
-            "invalid SOURCE_DATE_EPOCH \"now\": it has to be a number of seconds since the beginning of 1970",
+            "invalid SOURCE_DATE_EPOCH \"now\": it has to be a number of seconds since the beginning of 1970, or context",
             "",
         ),
         (

@@ -1,7 +1,7 @@
 //! What is asked for on the command line, as the builder knows it.
 
 use base::Kind;
-use builder::{DockerfileText, Entitlement, Network, Request};
+use builder::{DockerfileText, Entitlement, Epoch, Network, Request};
 use image::{Platform, Reference};
 
 use super::{Args, outputs};
@@ -28,7 +28,7 @@ pub fn request(args: &Args, outputs: &outputs::Outputs, contexts: Vec<String>) -
         network: if args.network == "none" { Network::None } else { Network::Host },
         allowed: args.allow.clone(),
         resources: args.resources.resources()?,
-        source_date_epoch: epoch(args)?,
+        source_date_epoch: asked_epoch(args)?,
         threads: args.threads.unwrap_or_else(command::threads).max(1),
         ..Request::new(DockerfileText::default())
     })
@@ -70,19 +70,23 @@ fn label(text: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
-fn epoch(args: &Args) -> Outcome<Option<i64>> {
+/// Reads `SECONDS` or `context`.
+pub fn epoch(text: &str) -> Result<Epoch, String> {
+    if text == Epoch::CONTEXT {
+        return Ok(Epoch::Context);
+    }
+    text.parse().map(Epoch::At).map_err(|_| "it is neither a number of seconds nor context".to_owned())
+}
+
+/// What the flag says, else the environment.
+fn asked_epoch(args: &Args) -> Outcome<Option<Epoch>> {
     if args.reproducible.is_some() {
         return Ok(args.reproducible);
     }
     match std::env::var(environment::SOURCE_DATE_EPOCH) {
-        Ok(text) if !text.is_empty() => text.parse().map(Some).map_err(|_| {
-            Failure::new(
-                Kind::Invalid,
-                format!(
-                    "SOURCE_DATE_EPOCH is {}, which is not a number of seconds",
-                    base::text::bytes(text.as_bytes())
-                ),
-            )
+        Ok(text) if !text.is_empty() => epoch(&text).map(Some).map_err(|reason| {
+            let text = base::text::bytes(text.as_bytes());
+            Failure::new(Kind::Invalid, format!("SOURCE_DATE_EPOCH is {text}: {reason}"))
         }),
         _ => Ok(None),
     }
