@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base::{IoContext, IoError};
-use rustix::fs::FlockOperation;
 
 use crate::temp::Leftovers;
 use crate::{Result, Store, files, lock};
@@ -44,12 +43,7 @@ impl Store {
                 return Ok(CgroupRecord { name, directories, record: None });
             }
             let path = self.at("cgroups").join(unique);
-            let mut file = files::create(&path, 0o600)?;
-            lock::wait(&file, FlockOperation::LockExclusive).context("lock", &path)?;
-            if !lock::is_linked(&file, &path)? {
-                // Another process took it for a dead one before it was locked.
-                continue;
-            }
+            let Some(mut file) = lock::create(&path)? else { continue };
             let paths = directories.iter().map(|path| path.to_string_lossy().into_owned());
             let text: Vec<String> = std::iter::once(TITLE.to_owned()).chain(paths).collect();
             file.write_all((text.join("\n") + "\n").as_bytes()).context("write", &path)?;
@@ -96,15 +90,7 @@ pub(crate) fn sweep(directory: &Path, cleared: &mut Leftovers) -> Result<(), IoE
 
 /// Removes a group whose processes are dead; of how many directories it was.
 fn sweep_one(path: &Path) -> Result<u64, IoError> {
-    let file = match lock::open(path) {
-        Err(error) if error.source.kind() == io::ErrorKind::NotFound => return Ok(0),
-        result => result?,
-    };
-    if !lock::attempt(&file, FlockOperation::NonBlockingLockExclusive).context("lock", path)?
-        || !lock::is_linked(&file, path)?
-    {
-        return Ok(0);
-    }
+    let Some(_dead) = lock::take_unused(path)? else { return Ok(0) };
     // What is torn was never relied on: the group is made after the record.
     let text = String::from_utf8(fs::read(path).context("read", path)?).unwrap_or_default();
     let mut lines = text.lines();

@@ -10,7 +10,6 @@ use std::time::SystemTime;
 
 use base::{Cancel, Classified, IoContext, Kind};
 use image::{DiffId, Digest, ImageId, Reference};
-use rustix::fs::FlockOperation;
 
 use crate::cache::StepKey;
 use crate::layers::{chain_owner, recorded_blobs};
@@ -306,7 +305,8 @@ impl Collection<'_> {
                 continue;
             }
             let path = self.store.layers().path(&diff_id);
-            match lock_alone(&path)? {
+            // Unless somebody uses the layer.
+            match lock::take_unused(&path)? {
                 None => self.reach.layer(&diff_id, &Reason::root("in use".to_owned()))?,
                 Some(_alone) => {
                     self.take(&path, &format!("layer-{}", diff_id.0.hex()))?;
@@ -368,7 +368,7 @@ impl Collection<'_> {
         let needed: Vec<DiffId> = self.reach.layers.keys().copied().collect();
         for diff_id in needed {
             self.cancel.check()?;
-            if let Some(_alone) = lock_alone(&self.store.layers().path(&diff_id))? {
+            if let Some(_alone) = lock::take_unused(&self.store.layers().path(&diff_id))? {
                 self.take_derived_of(&diff_id)?;
             }
         }
@@ -471,14 +471,4 @@ struct Forms {
 enum Last {
     Pack,
     Other,
-}
-
-/// The exclusive lock of a layer's directory, unless somebody uses the layer.
-fn lock_alone(path: &Path) -> Result<Option<std::os::fd::OwnedFd>> {
-    let directory = match lock::open(path) {
-        Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        result => result?,
-    };
-    let alone = lock::attempt(&directory, FlockOperation::NonBlockingLockExclusive).context("lock", path)?;
-    Ok(alone.then_some(directory))
 }

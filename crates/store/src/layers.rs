@@ -213,10 +213,7 @@ fn publish_or_give_back(directory: TempDir, place: &Path, has_tree: bool) -> Res
 /// Takes the shared lock of a layer's directory; `None` when there is none.
 pub(crate) fn hold(path: &Path) -> Result<Option<OwnedFd>> {
     loop {
-        let directory = match lock::open(path) {
-            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            result => result?,
-        };
+        let Some(directory) = lock::open_if_there(path)? else { return Ok(None) };
         lock::wait(&directory, FlockOperation::LockShared).context("lock", path)?;
         if lock::is_linked(&directory, path)? {
             return Ok(Some(directory));

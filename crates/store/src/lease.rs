@@ -48,12 +48,7 @@ impl Lease {
     pub(crate) fn create(directory: &Path, purpose: &str) -> Result<Self> {
         loop {
             let path = directory.join(files::unique());
-            let mut file = files::create(&path, 0o600)?;
-            lock::wait(&file, FlockOperation::LockExclusive).context("lock", &path)?;
-            if !lock::is_linked(&file, &path)? {
-                // Another process took it for a dead one before it was locked.
-                continue;
-            }
+            let Some(mut file) = lock::create(&path)? else { continue };
             let purpose = purpose.replace(|character: char| character.is_control(), " ");
             file.write_all(format!("{TITLE}{VERSION}\n{purpose}\n").as_bytes()).context("write", &path)?;
             return Ok(Self::with(Some((path, file))));
@@ -133,11 +128,8 @@ pub(crate) fn live(root: &Path, directory: &Path) -> Result<Vec<Noted>> {
     let mut live = Vec::new();
     for name in files::names_in(directory)? {
         let path = directory.join(name);
-        let file = match lock::open(&path) {
-            // Ended meanwhile. Whatever else keeps a lease from being read, it may be one that lives.
-            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => continue,
-            result => result?,
-        };
+        // Ended meanwhile. Whatever else keeps a lease from being read, it may be one that lives.
+        let Some(file) = lock::open_if_there(&path)? else { continue };
         if !lock::attempt(&file, FlockOperation::NonBlockingLockShared).context("lock", &path)?
             && let Some(bytes) = files::read_limited(&path, u64::MAX)?
         {

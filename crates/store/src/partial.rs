@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Seek};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
@@ -96,17 +97,13 @@ impl PartialBlob {
 
 impl crate::Store {
     /// The partial blobs that nobody is writing.
-    pub(crate) fn abandoned_partials(&self) -> Result<Vec<(std::path::PathBuf, File)>> {
+    pub(crate) fn abandoned_partials(&self) -> Result<Vec<(std::path::PathBuf, OwnedFd)>> {
         let directory = self.at("partial");
         let mut abandoned = Vec::new();
         for name in files::names_in(&directory)? {
             let path = directory.join(name);
-            let file = match File::open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                result => result.context("open", &path)?,
-            };
-            if lock::attempt(&file, FlockOperation::NonBlockingLockExclusive).context("lock", &path)? {
-                abandoned.push((path, file));
+            if let Some(lock) = lock::take_unused(&path)? {
+                abandoned.push((path, lock));
             }
         }
         Ok(abandoned)

@@ -25,9 +25,12 @@ impl TempDir {
         loop {
             let path = parent.join(name_for(purpose));
             files::make_new_directory(&path)?;
-            // Between these two, another process may take the directory for a dead one, and remove it.
-            let Some(lock) = lock_new(&path)? else { continue };
-            return Ok(Self { path, lock: Some(lock) });
+            // Between these two, another process may take the directory for a dead one's, and remove it.
+            if let Some(lock) = lock::open_if_there(&path)?
+                && lock::take_linked(&lock, &path)?
+            {
+                return Ok(Self { path, lock: Some(lock) });
+            }
         }
     }
 
@@ -81,16 +84,6 @@ fn name_for(purpose: &str) -> String {
     format!("{}-{purpose}", files::unique())
 }
 
-/// Locks what was just made; `None` when it was removed meanwhile.
-fn lock_new(path: &Path) -> Result<Option<OwnedFd>, IoError> {
-    let file = match lock::open(path) {
-        Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        result => result?,
-    };
-    lock::wait(&file, FlockOperation::LockExclusive).context("lock", path)?;
-    Ok(lock::is_linked(&file, path)?.then_some(file))
-}
-
 /// What processes left behind that ended before they could clear it away themselves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Leftovers {
@@ -124,19 +117,14 @@ pub(crate) fn sweep(directory: &Path, cleared: &mut Leftovers) -> Result<(), IoE
 }
 
 fn sweep_one(path: &Path) -> Result<Leftovers, IoError> {
-    let file = match lock::open(path) {
-        Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(Leftovers::default()),
+    match lock::take_unused(path) {
+        Ok(Some(_dead)) => remove_measured(path),
+        Ok(None) => Ok(Leftovers::default()),
         // A symbolic link or a socket: nothing that can be locked, so nobody has it.
-        Err(error) if is_not_lockable(&error) => return remove_measured(path),
+        Err(error) if is_not_lockable(&error) => remove_measured(path),
         // It may be somebody's.
-        result => result?,
-    };
-    if lock::attempt(&file, FlockOperation::NonBlockingLockExclusive).context("lock", path)?
-        && lock::is_linked(&file, path)?
-    {
-        return remove_measured(path);
+        Err(error) => Err(error),
     }
-    Ok(Leftovers::default())
 }
 
 /// Removes something, and says what it was. What is empty is not worth a word: somebody may just have made it, and not
