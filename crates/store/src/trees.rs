@@ -1,15 +1,18 @@
 //! Trees: how they get to their place, and whether they are what their table says.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::ops::ControlFlow;
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use base::{Cancel, IoContext, IoError};
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use crate::check::Depth;
 use crate::table::{ContentDigest, Entry, EntryKind, Table};
@@ -19,6 +22,9 @@ use crate::{Ownership, Result, Store, StoreError, TempDir, files, lock};
 pub(crate) const MARK: &str = "tree.unsynced";
 /// What that file is called afterwards. Where there is neither, marks were lost in a power cut, and the tree may be torn.
 pub(crate) const SYNCED: &str = "tree.synced";
+
+/// Longer paths begin in an open directory: Linux takes 4095 bytes.
+const LONG: usize = 3800;
 
 /// The mark of a tree that this process made.
 pub(crate) struct Mark {
@@ -100,12 +106,8 @@ pub(crate) fn settle(
         return Ok(Some(place));
     }
     // One process compares; the others wait, and find it done.
-    let comparing = match lock::open(&place) {
-        Err(error) if error.source.kind() == io::ErrorKind::NotFound => return Ok(None),
-        result => result?,
-    };
-    lock::wait(&comparing, FlockOperation::LockExclusive).context("lock", &place)?;
-    if !lock::is_linked(&comparing, &place)? {
+    let Some(comparing) = lock::open_if_there(&place)? else { return Ok(None) };
+    if !lock::take_linked(&comparing, &place)? {
         return settle(store, directory, table, may_drop);
     }
     if is_trusted(directory)? {
@@ -151,7 +153,7 @@ fn drop_tree(store: &Store, directory: &Path, place: &Path) -> Result<()> {
 fn first_difference(store: &Store, table: &Table, place: &Path) -> Result<Option<(PathBuf, String)>> {
     let mut first = None;
     compare(store.ownership(), table, place, Depth::Full, &Cancel::new(), &mut |path, problem| {
-        first = Some((place.join(std::ffi::OsStr::from_bytes(path)), problem));
+        first = Some((place.join(OsStr::from_bytes(path)), problem));
         ControlFlow::Break(())
     })?;
     Ok(first)
@@ -169,7 +171,8 @@ pub(crate) fn compare(
     cancel: &Cancel,
     found: &mut Found<'_>,
 ) -> Result<()> {
-    let mut comparison = Comparison { ownership, table, tree, depth, seen: HashSet::new() };
+    let mut comparison =
+        Comparison { ownership, table, tree, depth, seen: HashSet::new(), open: RefCell::default() };
     let mut directories = vec![Vec::new()];
     let Some(root) = table.find(b"") else {
         // Nothing is in the layer: nothing may be in the tree.
@@ -225,15 +228,39 @@ struct Comparison<'a> {
     tree: &'a Path,
     depth: Depth,
     seen: HashSet<usize>,
+    /// A directory of the tree in which long paths begin.
+    open: RefCell<Option<(Vec<u8>, OwnedFd)>>,
 }
 
 impl Comparison<'_> {
+    /// Where something of the tree is. Its path in the tree may be as long as the kernel takes one, and the tree lies somewhere, too: so a long one
+    /// begins in an open directory on the way.
     fn place(&self, path: &[u8]) -> PathBuf {
         // An empty path would add a slash, and so follow a link.
         if path.is_empty() {
             return self.tree.to_owned();
         }
-        self.tree.join(std::ffi::OsStr::from_bytes(path))
+        let whole = self.tree.join(OsStr::from_bytes(path));
+        if whole.as_os_str().len() <= LONG {
+            return whole;
+        }
+        let middle = path.get(..LONG / 2).and_then(|half| half.iter().rposition(|byte| *byte == b'/'));
+        let (above, rest) = path.split_at(middle.unwrap_or_default());
+        let mut open = self.open.borrow_mut();
+        if open.as_ref().is_none_or(|(last, _)| last != above) {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let directory = rustix::fs::open(self.tree.join(OsStr::from_bytes(above)), flags, Mode::empty());
+            *open = directory.ok().map(|directory| (above.to_vec(), directory));
+        }
+        match open.as_ref() {
+            Some((_, directory)) => {
+                let mut place = format!("/proc/self/fd/{}", directory.as_raw_fd()).into_bytes();
+                place.extend_from_slice(rest);
+                PathBuf::from(OsString::from_vec(place))
+            }
+            // Whoever uses it is told what is wrong.
+            None => whole,
+        }
     }
 
     fn stat(&self, path: &[u8]) -> Result<Metadata, IoError> {
@@ -363,7 +390,7 @@ impl Comparison<'_> {
         let mut value = Vec::with_capacity(64);
         loop {
             let room = rustix::buffer::spare_capacity(&mut value);
-            match rustix::fs::lgetxattr(&place, std::ffi::OsStr::from_bytes(name), room) {
+            match rustix::fs::lgetxattr(&place, OsStr::from_bytes(name), room) {
                 Ok(_) => return Ok(Some(value)),
                 Err(Errno::NODATA | Errno::NOTSUP) => return Ok(None),
                 // The largest value that Linux knows has 64 KiB.
