@@ -12,7 +12,7 @@ use store::{Leftovers, Store};
 use crate::command;
 use crate::failure::{Failure, FullDisk, Outcome};
 use crate::printer::Printer;
-use crate::{environment, exit, identity, progress, room, units};
+use crate::{environment, exit, identity, progress, room, signals, units};
 
 /// Builds, keeps, moves and runs container images. No daemon.
 #[derive(Debug, Parser)]
@@ -79,6 +79,14 @@ enum Command {
 }
 
 impl Command {
+    /// The exit code of what fails for no reason of its own.
+    fn failed(&self) -> u8 {
+        match self {
+            Command::Run(_) => exit::RUN_FAILED,
+            _ => Kind::Io.exit_code(),
+        }
+    }
+
     fn uses_store(&self) -> bool {
         !matches!(
             self,
@@ -165,7 +173,9 @@ pub fn main() -> ExitCode {
     // Who lap is run by decides where the store is, and is not to be seen any more once a user namespace is entered.
     let root = cli.global.root.or_else(environment::default_root);
     let entered = match cli.command.uses_store() {
-        true => identity::enter(root.as_deref()).map(Some),
+        true => signals::tell_of_unreadable_maps(cli.command.failed())
+            .and_then(|()| identity::enter(root.as_deref()))
+            .map(Some),
         false => Ok(None),
     };
     let ran =

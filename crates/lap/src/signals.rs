@@ -1,4 +1,4 @@
-//! The first SIGINT, SIGTERM or SIGHUP stops gracefully, the second kills.
+//! The first SIGINT, SIGTERM or SIGHUP stops gracefully, the second kills. SIGBUS ends with a message.
 
 use base::{Cancel, Kind};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -35,6 +35,18 @@ fn begin() -> Outcome<(Cancel, Handle)> {
         }
     });
     Ok((cancel, handle))
+}
+
+/// What is said when a mapped file cannot be read. Which one it is, nobody knows at that moment.
+const UNREADABLE: &str = "
+error: cannot go on: a table of the store (layers/*/table), which is mapped into memory, cannot be read any more: its disk fails, or the file was cut short
+hint: `lap system check` names every damage, and what to do about it
+";
+
+/// From now on, a mapped file of the store that cannot be read ends the process with a message and this exit code, as an error would.
+pub fn tell_of_unreadable_maps(exit_code: u8) -> Outcome<()> {
+    store::end_when_a_map_is_unreadable(UNREADABLE, exit_code)
+        .map_err(|error| Failure::new(Kind::Internal, format!("cannot handle signals: {error}")))
 }
 
 /// Whether the process was started with a signal ignored, as nohup does.

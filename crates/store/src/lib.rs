@@ -118,6 +118,7 @@ pub use mounts::{CacheDirectory, CacheMounts};
 pub use names::{NameRecord, Names};
 pub use partial::PartialBlob;
 pub use repositories::{Repositories, Repository, RepositoryName};
+pub use sys::end_when_a_map_is_unreadable;
 pub use temp::{Leftovers, TempDir};
 pub use variants::{Variant, Variants};
 

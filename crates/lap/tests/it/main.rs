@@ -11,6 +11,7 @@ mod clock;
 mod concurrency;
 mod contexts;
 mod copies;
+mod damage;
 mod disk;
 mod docker;
 mod dockerfiles;

@@ -1,6 +1,6 @@
 //! Tables of contents: every entry of a layer, in order of its path, and the framing of its tar.
 //!
-//! A table is one immutable file, memory-mapped. It answers what is in a layer without walking a tree or
+//! A table is one immutable file, read and verified when it is opened, and memory-mapped from then on. It answers what is in a layer without walking a tree or
 //! reading a tar; with the contents beside it (from the pack or the tree) its framing gives back the very
 //! bytes of the tar, also of a foreign one.
 //!

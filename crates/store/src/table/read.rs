@@ -16,7 +16,7 @@ use super::format::{
 use super::{ContentDigest, Entry, EntryKind, compare_paths, is_below};
 use crate::{Result, StoreError};
 
-/// A layer's table, mapped into memory; verified when it is opened.
+/// A layer's table, mapped into memory; read and verified when it is opened.
 pub struct Table {
     path: PathBuf,
     map: Mmap,
@@ -36,22 +36,27 @@ impl Table {
         if length < HEADER as u64 {
             return Err(damaged("it is too short for a table"));
         }
-        let map = crate::sys::map(file).context("map", path)?;
-        if map.get(..MAGIC.len()) != Some(MAGIC) {
+        // All of it is read once, and not through the map: there, what a disk cannot read is a signal, and here it is an error.
+        let mut head = [0; CHECKED];
+        let mut reader = file;
+        reader.read_exact(&mut head).context("read", path)?;
+        if head.get(..MAGIC.len()) != Some(MAGIC) {
             return Err(damaged("it is not a table"));
         }
-        match u32_at(&map, 8) {
+        match u32_at(&head, 8) {
             Some(VERSION) => {}
             Some(found) if found > VERSION => {
                 return Err(StoreError::TooNew { root: root.to_owned(), found, known: VERSION });
             }
             _ => return Err(damaged("its version does not exist")),
         }
-        let checksum: Option<[u8; 32]> = array(&map, CHECKSUM);
-        let found = blake3::hash(map.get(CHECKED..).unwrap_or_default());
-        if checksum != Some(*found.as_bytes()) {
+        let checksum: Option<[u8; 32]> = array(&head, CHECKSUM);
+        let mut found = blake3::Hasher::new();
+        found.update_reader(reader).context("read", path)?;
+        if checksum != Some(*found.finalize().as_bytes()) {
             return Err(damaged("its checksum does not match its contents"));
         }
+        let map = crate::sys::map(file).context("map", path)?;
         let header = Header::decode(&map).ok_or_else(|| damaged("its header is not valid"))?;
         if header.file_length() != Some(map.len() as u64) {
             return Err(damaged("its sections do not add up to its length"));
