@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, fstat, fstatfs, mkdirat, openat,
-    openat2, statat, unlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, fstat, mkdirat, openat, openat2,
+    statat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
@@ -17,9 +17,6 @@ use super::resolve;
 use super::stubs::{PointKind, check};
 use crate::error::{Doing, Error};
 use crate::running::CreatedMountPoint;
-
-/// The filesystem type of memory.
-const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// What was created, parents first.
 #[derive(Default)]
@@ -43,13 +40,13 @@ impl Created {
         self.points.is_empty()
     }
 
-    /// Something was mounted; whether it `vanishes`, with all that is made in it.
+    /// Something was mounted; whether it `vanishes`, with all that is made in it. What it is shows nothing: a filesystem in memory may be the host's.
     pub(super) fn mounted(&mut self, root: &OwnedFd, path: &Path, vanishes: bool) -> Result<(), Error> {
         self.mounted.push((resolve::place(root, path)?.path, vanishes));
         Ok(())
     }
 
-    /// Whether a path lies in a mount that vanishes.
+    /// Whether a path lies in a mount that vanishes; the last one that covers it counts.
     fn is_lost(&self, path: &Path) -> bool {
         let covers = |(mount, _): &&(PathBuf, bool)| path.starts_with(mount);
         self.mounted.iter().rev().find(covers).is_some_and(|(_, vanishes)| *vanishes)
@@ -83,7 +80,7 @@ impl Created {
             }
         };
         made.doing_to("create the mount point", &path)?;
-        if !self.is_lost(&path) && !vanishes(root, &parent).doing_to("examine the parent of", &path)? {
+        if !self.is_lost(&path) {
             let times = Times::since(before, &parent).doing_to("examine the parent of", &path)?;
             self.points.push(Point { path, kind, times });
         }
@@ -152,13 +149,6 @@ pub(super) fn parent_of<'a>(root: &OwnedFd, path: &'a Path) -> Result<(OwnedFd, 
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
     Ok((openat2(root, parent, flags, Mode::empty(), inside)?, name))
-}
-
-/// Whether a directory lies on a mount in memory, as `/dev` does, and not in the root: nothing there has to
-/// be removed.
-fn vanishes(root: &OwnedFd, directory: &OwnedFd) -> Result<bool, Errno> {
-    let elsewhere = fstat(root)?.st_dev != fstat(directory)?.st_dev;
-    Ok(elsewhere && fstatfs(directory)?.f_type as u64 == TMPFS_MAGIC)
 }
 
 pub(super) fn times_of(directory: impl AsFd) -> Result<Timestamps, Errno> {

@@ -57,6 +57,7 @@ enum What {
         mount: OwnedFd,
         attributes: MountAttrFlags,
     },
+    /// What this process has made, and nobody else has.
     Detached(OwnedFd),
 }
 
@@ -307,10 +308,14 @@ fn fill(spec: &Spec, root: OwnedFd, points: Vec<Point>) -> Result<Filled, Error>
     let mut pty = None;
     let mut snapshots = Vec::new();
     for point in points {
+        refuse_useless(&root, &point.target)?;
         let place = created.open(&root, &point.target, point.kind)?;
         match point.what {
             What::Proc => proc = Some(place),
-            What::Dev => pty = device::mount(&place, spec)?,
+            What::Dev => {
+                pty = device::mount(&place, spec)?;
+                created.mounted(&root, &point.target, true)?;
+            }
             What::Sys => {
                 kernel::mount_sys(&place, &root, spec.security)?;
                 if spec.security == Security::Default {
@@ -330,6 +335,7 @@ fn fill(spec: &Spec, root: OwnedFd, points: Vec<Point>) -> Result<Filled, Error>
             }
             What::Detached(mount) => {
                 mounts::attach(&mount, &place).doing_to("mount on, in the root,", &point.target)?;
+                created.mounted(&root, &point.target, true)?;
             }
         }
     }
@@ -338,6 +344,22 @@ fn fill(spec: &Spec, root: OwnedFd, points: Vec<Point>) -> Result<Filled, Error>
     }
     let proc = proc.ok_or_else(|| Error::Internal("no place for /proc".to_owned()))?;
     Ok(Filled { root, proc, pty, created })
+}
+
+/// Links of the image may lead a mount to where it would hide everything, or be hidden itself.
+fn refuse_useless(root: &OwnedFd, target: &Path) -> Result<(), Error> {
+    let place = resolve::place(root, target)?.path;
+    // It is mounted last, wherever it is.
+    let proc = resolve::place(root, Path::new("/proc"))?.path;
+    let leads = match place {
+        place if place.as_os_str().is_empty() => "to / itself",
+        place if place != proc && place.starts_with(&proc) => "into /proc",
+        _ => return Ok(()),
+    };
+    Err(Error::Invalid(format!(
+        "cannot mount on {}: in the root, it leads {leads}",
+        base::text::path(target)
+    )))
 }
 
 /// Makes the root this process's root; gives the host's, which is still there: the root of a user namespace may mount `/proc` only where one

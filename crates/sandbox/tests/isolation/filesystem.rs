@@ -20,6 +20,7 @@ pub fn cases() -> Vec<Case> {
         ("ct_048_bind_and_tmpfs_mounts", mounts),
         ("df_095_snapshots_are_shown_in_part", snapshots),
         ("mounts_under_missing_and_hidden_places", hidden_places),
+        ("mount_points_in_directories_of_the_host_in_memory", in_memory_of_the_host),
         ("a_plain_directory_as_root", plain_directory),
         ("two_hundred_layers", many_layers),
         ("odd_images_are_refused_with_a_sentence", odd_images),
@@ -318,6 +319,35 @@ fn hidden_places() -> Outcome {
     Ok(())
 }
 
+/// What is made in memory that is the host's does not go away by itself; what is made in memory of ours does.
+fn in_memory_of_the_host() -> Outcome {
+    let lab = Lab::new()?;
+    let host = tempfile::tempdir_in("/dev/shm")?;
+    std::fs::create_dir(host.path().join("kept"))?;
+    set_time(host.path())?;
+    let mut spec =
+        lab.script("echo x > /data/a/b/x && echo x > /dev/memory/x && ls /data /own/in/it /dev/passwd");
+    spec.mounts = vec![
+        Mount::bind(host.path(), "/data"),
+        Mount::tmpfs("/data/a/b", None),
+        Mount::bind(lab.path("lower/etc/passwd"), "/data/kept/passwd"),
+        Mount::bind(lab.path("lower/etc/passwd"), "/data/a/b/c/passwd"),
+        Mount::tmpfs("/own", None),
+        Mount::tmpfs("/own/in/it", None),
+        Mount::tmpfs("/dev/memory", None),
+        Mount::bind(lab.path("lower/etc/passwd"), "/dev/passwd"),
+    ];
+    let ran = run(&spec).map_err(explain)?;
+    same!(ran.stdout, "/dev/passwd\n\n/data:\na\nkept\n\n/own/in/it:\n", "{ran:?}");
+    let made = |path: &str| CreatedMountPoint { path: path.into(), removed: true };
+    same!(ran.exit.created_mount_points, vec![made("/data/a"), made("/data/a/b"), made("/data/kept/passwd")]);
+    same!(std::fs::read_dir(host.path())?.count(), 1);
+    same!(std::fs::read_dir(host.path().join("kept"))?.count(), 0);
+    same!(std::fs::metadata(host.path())?.mtime(), 1_000_000_000);
+    same!(lab.upper()?, Vec::<String>::new());
+    Ok(())
+}
+
 fn plain_directory() -> Outcome {
     let lab = Lab::new()?;
     let mut spec = lab.script("echo made > /made; cat /etc/hosts");
@@ -357,7 +387,7 @@ fn many_layers() -> Outcome {
 
 fn odd_images() -> Outcome {
     type Prepare = fn(&Lab) -> std::io::Result<()>;
-    let cases: [(Prepare, &str); 3] = [
+    let cases: [(Prepare, &str); 8] = [
         (
             |lab| std::fs::write(lab.path("lower/dev"), ""),
             "cannot mount a directory on /dev, which is a file in the root",
@@ -370,6 +400,27 @@ fn odd_images() -> Outcome {
             |lab| symlink("resolv.conf", lab.path("lower/etc/resolv.conf")),
             "cannot open, in the root, /etc/resolv.conf",
         ),
+        // What is mounted there would hide all the rest, or would be hidden.
+        (
+            |lab| symlink("/", lab.path("lower/proc")),
+            "cannot mount on /proc: in the root, it leads to / itself",
+        ),
+        (
+            |lab| symlink(".", lab.path("lower/dev")),
+            "cannot mount on /dev: in the root, it leads to / itself",
+        ),
+        (
+            |lab| symlink("../proc/net/pnp", lab.path("lower/etc/resolv.conf")),
+            "cannot mount on /etc/resolv.conf: in the root, it leads into /proc",
+        ),
+        (
+            |lab| symlink("etc", lab.path("lower/proc")),
+            "cannot mount on /etc/hosts: in the root, it leads into /proc",
+        ),
+        (
+            |lab| symlink("/proc/new", lab.path("lower/sys")),
+            "cannot mount on /sys: in the root, it leads into /proc",
+        ),
     ];
     for (prepare, text) in cases {
         let lab = Lab::new()?;
@@ -380,6 +431,14 @@ fn odd_images() -> Outcome {
         same!(error.to_string(), text);
         same!(lab.upper()?, Vec::<String>::new());
     }
+    let lab = Lab::new()?;
+    symlink("/proc", lab.path("lower/link"))?;
+    let mut spec: Spec = lab.script("true");
+    spec.mounts = vec![Mount::tmpfs("/link/new", None)];
+    let Err(error) = run(&spec) else { return Err("it ran".into()) };
+    same!(error.to_string(), "cannot mount on /link/new: in the root, it leads into /proc");
+    same!(lab.upper()?, Vec::<String>::new());
+
     let lab = Lab::new()?;
     let spec: Spec = lab.script("true");
     std::fs::remove_dir_all(lab.path("work"))?;
