@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::thread::UnshareFlags;
 
 /// The result of a system call that returns -1 and sets `errno`.
@@ -309,13 +309,35 @@ pub(crate) fn set_limit(resource: c_int, soft: u64, hard: u64) -> io::Result<()>
     Ok(())
 }
 
-/// A resource limit of this process, soft and hard.
-pub(crate) fn limit(resource: c_int) -> io::Result<(u64, u64)> {
+/// The hard limit of this process, by the kernel's number.
+pub(crate) fn hard_limit(resource: c_int) -> io::Result<u64> {
     let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the structure is written, and no limit is set.
     let result = unsafe { libc::prlimit64(0, resource as _, ptr::null(), &raw mut limit) };
     check(result.into())?;
-    Ok((limit.rlim_cur, limit.rlim_max))
+    Ok(limit.rlim_max)
+}
+
+/// Which of these hard limits (by the kernel's numbers) is the first that a child of this process may not set.
+pub(crate) fn refused_hard_limit(limits: &[(c_int, u64)]) -> io::Result<Option<usize>> {
+    if limits.is_empty() {
+        return Ok(None);
+    }
+    // SAFETY: there may be other threads. So the child only makes system calls, on memory that it has: it allocates nothing, takes no lock, and
+    // leaves without destructors.
+    let child = unsafe { libc::fork() };
+    check(child.into())?;
+    let Some(child) = Pid::from_raw(child) else {
+        let refused = limits.iter().position(|(resource, hard)| set_limit(*resource, *hard, *hard).is_err());
+        // There are fewer resources than exit codes.
+        leave(refused.map_or(0, |index| index as c_int + 1));
+    };
+    let ended = rustix::io::retry_on_intr(|| waitpid(Some(child), WaitOptions::empty()))?;
+    match ended.and_then(|(_, status)| status.exit_status()) {
+        Some(0) => Ok(None),
+        Some(code) => Ok(usize::try_from(code - 1).ok()),
+        None => Err(io::Error::other("the process that tried it was killed")),
+    }
 }
 
 /// Takes a capability away from this process and all its children, for good.
