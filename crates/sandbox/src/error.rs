@@ -277,7 +277,10 @@ pub(crate) enum FailureKind {
     System,
     CommandNotFound,
     CommandNotExecutable,
+    /// For another machine, and nothing executes it.
     Foreign,
+    /// The same, and what is to execute it is missing.
+    WithoutEmulator,
     WorkingDirectory,
     Invalid,
     Unsupported,
@@ -295,10 +298,10 @@ impl From<Failure> for Error {
             FailureKind::CommandNotExecutable => {
                 Error::CommandNotExecutable { command: text, detail, source }
             }
-            FailureKind::Foreign => Error::Foreign {
+            FailureKind::Foreign | FailureKind::WithoutEmulator => Error::Foreign {
                 command: text,
                 machine: detail.unwrap_or_default(),
-                emulator_is_missing: errno != 0,
+                emulator_is_missing: what == FailureKind::WithoutEmulator,
             },
             FailureKind::WorkingDirectory => {
                 Error::WorkingDirectory { path: path.unwrap_or_default(), source }
@@ -353,10 +356,11 @@ impl Failure {
                 detail: detail.clone(),
                 ..failure(FailureKind::CommandNotExecutable, command, errno(source))
             },
-            Error::Foreign { command, machine, emulator_is_missing } => Failure {
-                detail: Some(machine.clone()),
-                ..failure(FailureKind::Foreign, command, i32::from(*emulator_is_missing))
-            },
+            Error::Foreign { command, machine, emulator_is_missing } => {
+                let what =
+                    if *emulator_is_missing { FailureKind::WithoutEmulator } else { FailureKind::Foreign };
+                Failure { detail: Some(machine.clone()), ..failure(what, command, 0) }
+            }
             Error::WorkingDirectory { path, source } => Failure {
                 path: Some(path.clone()),
                 ..failure(FailureKind::WorkingDirectory, "", errno(source))
