@@ -89,54 +89,92 @@ struct Found<'a> {
     device: &'a Device,
 }
 
-/// Adds what the devices of a name need.
-pub(crate) fn resolve(
-    name: &str,
-    required: bool,
-    directories: &[PathBuf],
-    edits: &mut DeviceEdits,
-) -> Result<(), DeviceError> {
-    let (files, unread) = read(directories)?;
-    let mut chosen: BTreeMap<(String, &str), Found<'_>> = BTreeMap::new();
-    for (directory, path, specification) in &files {
-        for device in specification.devices.iter().filter(|device| is_meant(name, specification, device)) {
-            let found = Found { path, directory: *directory, specification, device };
-            let key = (specification.kind.clone(), device.name.as_str());
-            match chosen.get(&key) {
-                Some(other) if other.directory == found.directory => {
-                    return Err(DeviceError::Ambiguous {
-                        name: format!("{}={}", specification.kind, device.name),
-                        first: other.path.to_owned(),
-                        second: path.clone(),
-                    });
+/// The specifications of a machine, each read once.
+pub(crate) struct Specifications<'a> {
+    directories: &'a [PathBuf],
+    /// In the order of the directories, each with the place of its own.
+    files: Vec<(usize, PathBuf, Specification)>,
+    /// Files that may be some, and are not read.
+    unread: Vec<PathBuf>,
+}
+
+impl<'a> Specifications<'a> {
+    /// Reads all of them.
+    pub(crate) fn read(directories: &'a [PathBuf]) -> Result<Self, DeviceError> {
+        let (mut files, mut unread) = (Vec::new(), Vec::new());
+        for (number, directory) in directories.iter().enumerate() {
+            let entries = match std::fs::read_dir(directory) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                entries => entries.map_err(|error| unusable(directory, &error))?,
+            };
+            let mut paths = Vec::new();
+            for entry in entries {
+                paths.push(entry.map_err(|error| unusable(directory, &error))?.path());
+            }
+            paths.sort();
+            for path in paths {
+                match path.extension().and_then(|extension| extension.to_str()) {
+                    Some("json") => {
+                        let specification = parse(&path)?;
+                        files.push((number, path, specification));
+                    }
+                    Some("yaml" | "yml") => unread.push(path),
+                    _ => {}
                 }
-                // Directories come in order, so this one wins.
-                _ => drop(chosen.insert(key, found)),
             }
         }
+        Ok(Self { directories, files, unread })
     }
-    if chosen.is_empty() {
-        // What may be in a file that is not read cannot be said not to be there.
-        if !required && unread.is_empty() {
-            return Ok(());
+
+    /// Adds what the devices of a name need.
+    pub(crate) fn resolve(
+        &self,
+        name: &str,
+        required: bool,
+        edits: &mut DeviceEdits,
+    ) -> Result<(), DeviceError> {
+        let mut chosen: BTreeMap<(&str, &str), Found<'_>> = BTreeMap::new();
+        for (directory, path, specification) in &self.files {
+            for device in specification.devices.iter().filter(|device| is_meant(name, specification, device))
+            {
+                let found = Found { path, directory: *directory, specification, device };
+                let key = (specification.kind.as_str(), device.name.as_str());
+                match chosen.get(&key) {
+                    Some(other) if other.directory == found.directory => {
+                        return Err(DeviceError::Ambiguous {
+                            name: format!("{}={}", specification.kind, device.name),
+                            first: other.path.to_owned(),
+                            second: path.clone(),
+                        });
+                    }
+                    // Directories come in order, so this one wins.
+                    _ => drop(chosen.insert(key, found)),
+                }
+            }
         }
-        return Err(DeviceError::NoDevice {
-            name: name.to_owned(),
-            directories: directories.to_vec(),
-            unread,
-        });
-    }
-    // A kind alone means one device of it, whichever.
-    let is_kind = name.contains('/') && !name.contains('=');
-    let mut done: Vec<&Path> = Vec::new();
-    for found in chosen.into_values().take(if is_kind { 1 } else { usize::MAX }) {
-        if !done.contains(&found.path) {
-            done.push(found.path);
-            apply(found.path, &found.specification.container_edits, edits)?;
+        if chosen.is_empty() {
+            // What may be in a file that is not read cannot be said not to be there.
+            if !required && self.unread.is_empty() {
+                return Ok(());
+            }
+            return Err(DeviceError::NoDevice {
+                name: name.to_owned(),
+                directories: self.directories.to_vec(),
+                unread: self.unread.clone(),
+            });
         }
-        apply(found.path, &found.device.container_edits, edits)?;
+        // A kind alone means one device of it, whichever.
+        let is_kind = name.contains('/') && !name.contains('=');
+        let mut done: Vec<&Path> = Vec::new();
+        for found in chosen.into_values().take(if is_kind { 1 } else { usize::MAX }) {
+            if !done.contains(&found.path) {
+                done.push(found.path);
+                apply(found.path, &found.specification.container_edits, edits)?;
+            }
+            apply(found.path, &found.device.container_edits, edits)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn is_meant(name: &str, specification: &Specification, device: &Device) -> bool {
@@ -149,35 +187,6 @@ fn is_meant(name: &str, specification: &Specification, device: &Device) -> bool 
             class.is_some_and(|class| class == name)
         }
     }
-}
-
-type Files = Vec<(usize, PathBuf, Specification)>;
-
-/// All specifications, in the order of the directories; and the files that may be some, and are not read.
-fn read(directories: &[PathBuf]) -> Result<(Files, Vec<PathBuf>), DeviceError> {
-    let (mut files, mut unread) = (Vec::new(), Vec::new());
-    for (number, directory) in directories.iter().enumerate() {
-        let entries = match std::fs::read_dir(directory) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            entries => entries.map_err(|error| unusable(directory, &error))?,
-        };
-        let mut paths = Vec::new();
-        for entry in entries {
-            paths.push(entry.map_err(|error| unusable(directory, &error))?.path());
-        }
-        paths.sort();
-        for path in paths {
-            match path.extension().and_then(|extension| extension.to_str()) {
-                Some("json") => {
-                    let specification = parse(&path)?;
-                    files.push((number, path, specification));
-                }
-                Some("yaml" | "yml") => unread.push(path),
-                _ => {}
-            }
-        }
-    }
-    Ok((files, unread))
 }
 
 fn parse(path: &Path) -> Result<Specification, DeviceError> {
@@ -267,7 +276,8 @@ mod tests {
         fn resolve(&self, name: &str, required: bool) -> Result<DeviceEdits, String> {
             let mut edits = DeviceEdits::default();
             let directories = ["etc", "run"].map(|name| self.0.path().join(name));
-            resolve(name, required, &directories, &mut edits).map_err(|error| error.to_string())?;
+            let specifications = Specifications::read(&directories).map_err(|error| error.to_string())?;
+            specifications.resolve(name, required, &mut edits).map_err(|error| error.to_string())?;
             Ok(edits)
         }
     }

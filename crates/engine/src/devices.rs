@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use base::{Classified, Kind};
 use sandbox::Mount;
 
-use crate::cdi;
+use crate::cdi::Specifications;
 
 /// Where specifications of the Container Device Interface lie; the later ones win.
 pub const CDI_DIRECTORIES: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
@@ -125,10 +125,13 @@ impl Classified for DeviceError {
 /// Finds devices; specifications are looked for in these directories.
 pub fn resolve(requests: &[DeviceRequest], directories: &[PathBuf]) -> Result<DeviceEdits, DeviceError> {
     let mut edits = DeviceEdits::default();
+    // Who asks for no name does not depend on files that may be wrong.
+    let by_name = requests.iter().any(|request| matches!(request, DeviceRequest::Cdi { .. }));
+    let specifications = Specifications::read(if by_name { directories } else { &[] })?;
     for request in requests {
         match request {
             DeviceRequest::Node { host, target } => edits.mounts.push(node(host, target)?),
-            DeviceRequest::Cdi { name, required } => cdi::resolve(name, *required, directories, &mut edits)?,
+            DeviceRequest::Cdi { name, required } => specifications.resolve(name, *required, &mut edits)?,
         }
     }
     Ok(edits)
