@@ -161,19 +161,25 @@ fn finish_directories(table: &Table, below: &View, rooted: &mut Rooted, cancel: 
         let Some(entry) = table.entry(index) else { continue };
         let EntryKind::Directory { opaque, .. } = entry.kind else { continue };
         let entry = below.with_metadata(below.layers().len(), table, entry);
-        let full = rooted.name(entry.path);
-        let directory = rooted.directory(entry.path)?;
         if opaque {
+            let full = rooted.name(entry.path);
+            let directory = rooted.directory(entry.path)?;
             rustix::fs::fsetxattr(directory, ownership.opaque_attribute(), b"y", XattrFlags::empty())
-                .context("mark as opaque", &full)?;
+                .context("mark as opaque", full)?;
         }
-        rooted::finish_open(directory, &entry, ownership).context("set the metadata of", full)?;
+        finish_directory(rooted, &entry)?;
     }
     if table.find(b"").is_none() {
-        let entry = view::implied_directory();
-        let full = rooted.name(b"");
-        rooted::finish_open(rooted.directory(b"")?, &entry, ownership)
-            .context("set the metadata of", full)?;
+        finish_directory(rooted, &view::implied_directory())?;
     }
+    Ok(())
+}
+
+/// Gives a directory, in which everything is, its metadata.
+pub(crate) fn finish_directory(rooted: &mut Rooted, entry: &Entry<'_>) -> Result<()> {
+    let ownership = rooted.ownership();
+    let full = rooted.name(entry.path);
+    rooted::finish_open(rooted.directory(entry.path)?, entry, ownership)
+        .context("set the metadata of", full)?;
     Ok(())
 }

@@ -26,6 +26,8 @@ pub mod limits;
 pub mod output;
 pub mod packer;
 pub mod plain;
+#[cfg(test)]
+mod races;
 mod rooted;
 pub mod scan;
 pub mod tar_writer;

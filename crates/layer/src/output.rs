@@ -46,6 +46,15 @@ pub fn write_directory(
     directory::write(store, lease, view, destination, clamp, cancel)
 }
 
+/// Says how many devices were left out, if any.
+pub(crate) fn devices_left_out(count: usize) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some("1 device was left out".to_owned()),
+        count => Some(format!("{count} devices were left out")),
+    }
+}
+
 /// What is to be written at a path.
 enum Step<'a> {
     /// What the entry says: the first name of a file, or anything else. It has the path at which it is written.

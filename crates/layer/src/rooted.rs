@@ -20,6 +20,9 @@ const OPEN_DIRECTORIES: usize = 32;
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// To name something, whatever it is.
+const PLACE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
 /// Never through a symbolic link, never out of the directory.
 const INSIDE: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
@@ -176,7 +179,10 @@ pub(crate) fn finish_closed(
         set_attribute(parent, name, attribute, value)?;
     }
     if !link {
-        rustix::fs::chmodat(parent, name, Mode::from_raw_mode(entry.mode & 0o7777), AtFlags::empty())?;
+        // chmod follows links, and one may have taken the place: what is there is opened first, without following it.
+        let place = rustix::fs::openat(parent, name, PLACE, Mode::empty())?;
+        let path = format!("/proc/self/fd/{}", place.as_raw_fd());
+        rustix::fs::chmod(path, Mode::from_raw_mode(entry.mode & 0o7777))?;
     }
     rustix::fs::utimensat(parent, name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
 }

@@ -13,21 +13,19 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use base::{Cancel, IoContext};
-use rustix::fs::{AtFlags, CWD, FileType, Mode};
+use rustix::fs::{AtFlags, CWD, Mode};
 use rustix::io::Errno;
 use store::table::{Entry, EntryKind};
 use store::{Ownership, TempDir};
 
 use crate::decompress::{self, Compression};
-use crate::rooted::{Rooted, times};
+use crate::rooted::{self, Rooted};
 use crate::scan::{self, Collector};
 use crate::tar_writer::header::BLOCK;
-use crate::{FIXED_TIME, LayerError, Result};
+use crate::{LayerError, Result, apply, output, view};
 
 /// How many bytes [`begins_archive`] wants to see.
 pub const BEGINNING: usize = 2 * BLOCK;
-/// The mode of directories that the archive does not have itself.
-const IMPLIED_MODE: u32 = 0o755;
 
 /// A directory that was unpacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,11 +78,7 @@ pub fn unpack(archive: Box<dyn Read + Send + '_>, directory: &TempDir, cancel: &
     }
     unpacking.make_links()?;
     unpacking.finish_directories()?;
-    warnings.extend(match unpacking.devices {
-        0 => None,
-        1 => Some("1 device was left out".to_owned()),
-        count => Some(format!("{count} devices were left out")),
-    });
+    warnings.extend(output::devices_left_out(unpacking.devices));
     Ok(Unpacked { root, warnings })
 }
 
@@ -140,6 +134,7 @@ impl Unpacking<'_> {
 
     fn make(&mut self, entry: &Entry<'_>) -> Result<()> {
         self.cancel.check()?;
+        let entry = &Entry { xattrs: Vec::new(), ..entry.clone() };
         if !entry.path.is_empty() {
             self.make_parents(entry.path)?;
         }
@@ -154,20 +149,7 @@ impl Unpacking<'_> {
                 self.links.push((entry.path.to_vec(), target.to_vec()));
                 Ok(())
             }
-            EntryKind::Symlink { target } => {
-                let full = self.rooted.name(entry.path);
-                let (parent, name) = self.rooted.parent(entry.path)?;
-                rustix::fs::symlinkat(target, parent, name).context("create", full)?;
-                self.set_time(entry)
-            }
-            EntryKind::Fifo => {
-                let full = self.rooted.name(entry.path);
-                let (parent, name) = self.rooted.parent(entry.path)?;
-                rustix::fs::mknodat(parent, name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
-                    .context("create", full)?;
-                self.set_mode(entry)?;
-                self.set_time(entry)
-            }
+            EntryKind::Symlink { .. } | EntryKind::Fifo => apply::make_other(&mut self.rooted, entry),
             EntryKind::CharacterDevice { .. } | EntryKind::BlockDevice { .. } => {
                 self.devices += 1;
                 Ok(())
@@ -180,10 +162,11 @@ impl Unpacking<'_> {
     /// Moves a file to its place.
     fn place_file(&mut self, entry: &Entry<'_>, offset: u64) -> Result<()> {
         let (waiting, full) = (self.waits_at(offset), self.rooted.name(entry.path));
+        let ownership = self.rooted.ownership();
         let (parent, name) = self.rooted.parent(entry.path)?;
-        rustix::fs::renameat(CWD, &waiting, parent, name).context("rename to", full)?;
-        self.set_mode(entry)?;
-        self.set_time(entry)
+        rustix::fs::renameat(CWD, &waiting, parent, name).context("rename to", &full)?;
+        Ok(rooted::finish_closed(parent, name, entry, false, ownership)
+            .context("set the metadata of", full)?)
     }
 
     /// Makes the directories above an entry that are not there: the archive does not have them itself. Entries come in the order of a table.
@@ -198,7 +181,8 @@ impl Unpacking<'_> {
         for end in ends {
             let directory = parent.get(..end).unwrap_or_default();
             if self.make_directory(directory)? {
-                self.directories.push((directory.to_vec(), IMPLIED_MODE, FIXED_TIME));
+                let Entry { mode, mtime, .. } = view::implied_directory();
+                self.directories.push((directory.to_vec(), mode, mtime));
             }
         }
         self.above = parent.to_vec();
@@ -243,29 +227,9 @@ impl Unpacking<'_> {
     /// The last first, so that none is closed to us before what is in it is done.
     fn finish_directories(&mut self) -> Result<()> {
         for (path, mode, mtime) in std::mem::take(&mut self.directories).into_iter().rev() {
-            let full = self.rooted.name(&path);
-            let directory = self.rooted.directory(&path)?;
-            rustix::fs::fchmod(directory, Mode::from_raw_mode(mode & 0o7777))
-                .context("change the mode of", &full)?;
-            rustix::fs::futimens(directory, &times(mtime)).context("set the time of", full)?;
+            let entry = Entry { path: &path, mode, mtime, ..view::implied_directory() };
+            apply::finish_directory(&mut self.rooted, &entry)?;
         }
-        Ok(())
-    }
-
-    /// The mode of what is no symbolic link.
-    fn set_mode(&mut self, entry: &Entry<'_>) -> Result<()> {
-        let full = self.rooted.name(entry.path);
-        let (parent, name) = self.rooted.parent(entry.path)?;
-        let mode = Mode::from_raw_mode(entry.mode & 0o7777);
-        rustix::fs::chmodat(parent, name, mode, AtFlags::empty()).context("change the mode of", full)?;
-        Ok(())
-    }
-
-    fn set_time(&mut self, entry: &Entry<'_>) -> Result<()> {
-        let full = self.rooted.name(entry.path);
-        let (parent, name) = self.rooted.parent(entry.path)?;
-        rustix::fs::utimensat(parent, name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
-            .context("set the time of", full)?;
         Ok(())
     }
 }

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::Cancel;
 use dockerfile::ignore::IgnoreFile;
+use rustix::fs::{Mode, OFlags, RenameFlags};
 use store::Store;
 use tempfile::TempDir;
 
@@ -137,4 +139,53 @@ fn df_187_an_excluded_directory_is_read_only_when_something_in_it_could_be_there
             "{lines:?} {path}"
         );
     }
+}
+
+/// A directory that somebody exchanges for a link as fast as can be: what the link leads to is neither listed nor read.
+#[test]
+fn a_directory_that_is_swapped_for_a_link() {
+    let entries: Vec<String> = (0..50).map(|number| format!("d/sub/f{number}")).collect();
+    let entries: Vec<&str> = entries.iter().map(String::as_str).chain(["other -> ../outside.d"]).collect();
+    let (directory, context) = context(&entries);
+    let outside = directory.path().join("outside.d/sub");
+    fs::create_dir_all(&outside).expect("directories");
+    for entry in entries.iter().filter_map(|entry| entry.strip_prefix("d/sub/")) {
+        fs::write(outside.join(entry), "secret").expect("a file");
+    }
+    fs::write(outside.join("more"), "secret").expect("a file");
+    let root =
+        rustix::fs::open(directory.path().join("root"), OFlags::PATH, Mode::empty()).expect("the root");
+    let done = AtomicBool::new(false);
+    let (mut read, mut refused) = (0, 0);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let swapped = rustix::fs::renameat_with(&root, "d", &root, "other", RenameFlags::EXCHANGE);
+                swapped.expect("both are there");
+            }
+        });
+        let nothing = Filter::default();
+        let below = Below { filter: &nothing, prefix: b"" };
+        for _ in 0..100 {
+            let mut found = Vec::new();
+            refused +=
+                usize::from(context.walk(b"", below, &Cancel::new(), |walked| found.push(walked)).is_err());
+            let mut opener = Opener::new(&context);
+            let mut contents = Vec::new();
+            for walked in found.iter().filter(|walked| walked.status.kind == Kind::File) {
+                assert!(!walked.path.ends_with(b"more"), "it was listed");
+                contents.clear();
+                match opener.open(&walked.path, &walked.status.stamp) {
+                    Ok(mut file) => {
+                        file.read_whole(&mut contents).expect("it does not change");
+                        assert_ne!(contents, b"secret");
+                        read += 1;
+                    }
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(read > 0 && refused > 0, "{read} were read, {refused} were refused");
 }

@@ -426,3 +426,140 @@ fn nothing_of_an_image_reaches_the_terminal_as_it_is() {
     let lines = Path::new("context").join(raw);
     plain(&lap.lap(["build", "-f", lines.to_str().expect("text"), "context"]));
 }
+
+/// A root filesystem that wants out of its place in every way, with a shell; `into` is a directory of the host.
+fn crafted_rootfs(into: &str) -> Vec<u8> {
+    let link = |name: &str, target: &str, flag: u8| {
+        [pax("linkpath", target.as_bytes()), member(name.as_bytes(), flag, b"")].concat()
+    };
+    let base = crate::environment::base_tar();
+    let entries = [
+        // The base ends with zeros.
+        base.strip_suffix(&[0; 1024][..]).expect("the end of the base").to_vec(),
+        link("out", into, b'2'),
+        member(b"out/made", b'0', b"evil"),
+        link("up", &format!("../../../../../../../..{into}"), b'2'),
+        member(b"up/made", b'0', b"evil"),
+        link("chain", "out/../up", b'2'),
+        member(b"chain/made", b'0', b"evil"),
+        // A mode, a file, and another name for what a link leads to.
+        link("precious", &format!("{into}/precious"), b'2'),
+        link("again", "precious", b'1'),
+        member(b"again", b'0', b"evil"),
+        link("directory", into, b'2'),
+        member(b"directory/", b'5', b""),
+        link("through", "etc/group", b'1'),
+        // Pipes and devices, and files where they were.
+        member(b"pipe", b'6', b""),
+        member(b"zero", b'3', b""),
+        member(b"disk", b'4', b""),
+        member(b"disk", b'0', b"a file after all"),
+        // What an upper layer would remove.
+        member(b"deep/er/.wh.file", b'0', b""),
+        member(b"deep/er/.wh..wh..opq", b'0', b""),
+        member(b"deep/er/file", b'0', b"stays"),
+        vec![0; 1024],
+    ];
+    entries.concat()
+}
+
+/// Everything that can be told of a directory.
+fn listing(directory: &Path) -> String {
+    let listed = Command::new("find")
+        .arg(directory)
+        .args(["-printf", "%P %y %m %U %s %T@ %C@ %n\n"])
+        .output()
+        .expect("find runs");
+    String::from_utf8_lossy(&listed.stdout).into_owned()
+}
+
+/// ST-070 … ST-076: the same crafted layers are taken in, unpacked and written out by several processes at the same time, into one store. Nothing outside is
+/// touched, all agree about what is in them, and nothing unfinished stays.
+#[test]
+fn st_076_crafted_layers_that_several_processes_unpack_at_once() {
+    let lap = Environment::with_base();
+    let outside = lap.path("outside");
+    lap.write("outside/precious", "precious");
+    lap.write("outside/made", "mine");
+    let before = listing(&outside);
+    let into = outside.to_str().expect("text");
+    // Devices 0:0 would be overlayfs' own sign.
+    let mut good = crafted_rootfs(into);
+    let evil: Vec<Vec<u8>> = [
+        vec![member(b"../made", b'0', b"evil")],
+        vec![pax("linkpath", into.as_bytes()), member(b"./", b'2', b""), member(b"made", b'0', b"evil")],
+        vec![member(b"d/.wh...", b'0', b"")],
+        vec![member(b"d/.wh..wh..opq/x", b'0', b"")],
+    ]
+    .into_iter()
+    .map(|members| [members.concat(), vec![0; 1024]].concat())
+    .collect();
+    set_device(&mut good, b"zero", 1, 5);
+    set_device(&mut good, b"disk", 8, 0);
+    std::fs::write(lap.path("good.tar"), &good).expect("a file");
+    for (number, bytes) in evil.iter().enumerate() {
+        std::fs::write(lap.path(&format!("evil-{number}.tar")), bytes).expect("a file");
+    }
+    lap.write(
+        "context/Dockerfile",
+        "FROM crafted\nARG WHO\nRUN echo x >/out/step; ln -sf /again /step; echo $WHO >/who; cat deep/er/file\nCOPY Dockerfile /up/\n",
+    );
+    let rounds = if all() { 20 } else { 3 };
+    for round in 0..rounds {
+        std::thread::scope(|threads| {
+            for process in 0..3 {
+                let (lap, evil) = (&lap, &evil);
+                threads.spawn(move || {
+                    lap.lap(["import", "good.tar", "crafted"]).success();
+                    let refused = (round + process) % evil.len();
+                    let tar = format!("evil-{refused}.tar");
+                    let ran = lap.lap(["import", &tar, "evil"]);
+                    assert_eq!(ran.code, 1, "{tar}: {}", ran.stderr);
+                    let who = format!("WHO={round}");
+                    let target = format!("rootfs-{process}");
+                    // One and the same step of all, and one of each.
+                    lap.lap(["build", "-q", "--build-arg", &who, "context"]).success();
+                    lap.lap(["build", "-q", "--no-cache", "-o", &target, "context"]).success();
+                });
+            }
+        });
+        assert_eq!(listing(&outside), before);
+        let first = std::fs::read(lap.path("rootfs-0/deep/er/file")).expect("a file");
+        assert_eq!(first, b"stays");
+        // As in a chroot: the links lead to the same names inside.
+        let inside = lap.path("rootfs-0").join(into.trim_start_matches('/'));
+        assert_eq!(std::fs::read(inside.join("made")).expect("a file"), b"evil");
+        assert_eq!(std::fs::read(inside.join("step")).expect("a file"), b"x\n");
+        let seen = |process: usize| {
+            let place = lap.path(&format!("rootfs-{process}"));
+            let listed = Command::new("find").arg(place).args(["-printf", "%P %y %m %s %l\n"]).output();
+            let listed = String::from_utf8_lossy(&listed.expect("find runs").stdout).into_owned();
+            let mut lines: Vec<String> = listed.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert!((1..3).all(|process| seen(process) == seen(0)));
+        for process in 0..3 {
+            std::fs::remove_dir_all(lap.path(&format!("rootfs-{process}"))).expect("removed");
+        }
+        if round % 2 == 0 {
+            // The trees are unpacked anew in the next round.
+            lap.lap(["system", "prune", "-af"]).success();
+        }
+    }
+    lap.check_clean();
+}
+
+/// Gives the device of this name its numbers.
+fn set_device(tar: &mut [u8], name: &[u8], major: u32, minor: u32) {
+    let is_device = |header: &[u8]| {
+        header.starts_with(name) && header.get(name.len()) == Some(&0) && matches!(header[156], b'3' | b'4')
+    };
+    let place = (0..tar.len()).step_by(512).find(|place| is_device(&tar[*place..*place + 512]));
+    let place = place.expect("the device");
+    let mut header = tar::Header::from_byte_slice(&tar[place..place + 512]).clone();
+    header.set_device_major(major).expect("a number");
+    header.set_device_minor(minor).expect("a number");
+    header.set_cksum();
+    tar[place..place + 512].copy_from_slice(header.as_bytes());
+}

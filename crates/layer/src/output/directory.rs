@@ -8,8 +8,8 @@ use store::table::{ContentDigest, Entry, EntryKind};
 use store::{Lease, Ownership, Store};
 
 use super::{Step, Steps};
-use crate::apply::{Pieces, copy_contents};
-use crate::rooted::{Rooted, attributes, set_attribute, times};
+use crate::apply::{self, Pieces, copy_contents};
+use crate::rooted::{self, Rooted, attributes, set_attribute};
 use crate::view::Node;
 use crate::{LayerError, Result, View};
 
@@ -70,24 +70,11 @@ impl Destination<'_> {
         match entry.kind {
             EntryKind::Directory { .. } => self.directory(entry, node),
             EntryKind::File { size, content, .. } => self.file(entry, node, size, content),
-            EntryKind::Symlink { target } => {
+            EntryKind::Symlink { .. } | EntryKind::Fifo => {
                 self.make_room(entry.path)?;
-                let full = self.rooted.name(entry.path);
-                let (parent, name) = self.rooted.parent(entry.path)?;
-                rustix::fs::symlinkat(target, parent, name).context("create", &full)?;
-                self.closed_attributes(entry)?;
-                self.set_time(entry)
-            }
-            EntryKind::Fifo => {
-                self.make_room(entry.path)?;
-                let full = self.rooted.name(entry.path);
-                let (parent, name) = self.rooted.parent(entry.path)?;
-                rustix::fs::mknodat(parent, name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
-                    .context("create", &full)?;
-                rustix::fs::chmodat(parent, name, mode(entry), AtFlags::empty())
-                    .context("change the mode of", &full)?;
-                self.closed_attributes(entry)?;
-                self.set_time(entry)
+                let plain = self.plain(entry);
+                apply::make_other(&mut self.rooted, &plain)?;
+                self.closed_attributes(entry)
             }
             EntryKind::CharacterDevice { .. } | EntryKind::BlockDevice { .. } => {
                 self.devices += 1;
@@ -133,9 +120,9 @@ impl Destination<'_> {
             let result = rustix::fs::fsetxattr(&file, name, value, XattrFlags::empty());
             self.note_attribute(entry.path, name, result);
         }
-        rustix::fs::fchmod(&file, mode(entry)).context("change the mode of", &full)?;
-        rustix::fs::futimens(&file, &times(self.clamped(entry.mtime))).context("set the time of", full)?;
-        Ok(())
+        let plain = self.plain(entry);
+        Ok(rooted::finish_open(&file, &plain, self.rooted.ownership())
+            .context("set the metadata of", full)?)
     }
 
     fn link(&mut self, path: &[u8], first: &[u8]) -> Result<()> {
@@ -168,15 +155,6 @@ impl Destination<'_> {
         }
     }
 
-    fn set_time(&mut self, entry: &Entry<'_>) -> Result<()> {
-        let time = times(self.clamped(entry.mtime));
-        let full = self.rooted.name(entry.path);
-        let (parent, name) = self.rooted.parent(entry.path)?;
-        rustix::fs::utimensat(parent, name, &time, AtFlags::SYMLINK_NOFOLLOW)
-            .context("set the time of", full)?;
-        Ok(())
-    }
-
     /// The attributes of what cannot be opened.
     fn closed_attributes(&mut self, entry: &Entry<'_>) -> Result<()> {
         for (attribute, value) in attributes(entry) {
@@ -201,41 +179,31 @@ impl Destination<'_> {
     fn finish_directories(&mut self) -> Result<()> {
         let view = self.view;
         for (path, node) in std::mem::take(&mut self.directories).into_iter().rev() {
-            let entry = view.entry(node);
-            let time = times(self.clamped(entry.mtime));
-            let full = self.rooted.name(&path);
+            let entry = Entry { path: &path, ..view.entry(node) };
             for (name, value) in attributes(&entry) {
                 let directory = self.rooted.directory(&path)?;
                 let result = rustix::fs::fsetxattr(directory, name, value, XattrFlags::empty());
                 self.note_attribute(&path, name, result);
             }
-            let directory = self.rooted.directory(&path)?;
-            rustix::fs::fchmod(directory, mode(&entry)).context("change the mode of", &full)?;
-            rustix::fs::futimens(directory, &time).context("set the time of", full)?;
+            let plain = self.plain(&entry);
+            apply::finish_directory(&mut self.rooted, &plain)?;
         }
         Ok(())
     }
 
-    fn clamped(&self, mtime: i64) -> i64 {
-        self.clamp.map_or(mtime, |clamp| mtime.min(clamp))
+    /// What every filesystem takes of an entry: all but its attributes.
+    fn plain<'e>(&self, entry: &Entry<'e>) -> Entry<'e> {
+        let mtime = self.clamp.map_or(entry.mtime, |clamp| entry.mtime.min(clamp));
+        Entry { mtime, xattrs: Vec::new(), ..entry.clone() }
     }
 
     fn warnings(&self) -> Vec<String> {
-        let devices = match self.devices {
-            0 => None,
-            1 => Some("1 device was left out".to_owned()),
-            count => Some(format!("{count} devices were left out")),
-        };
         let first = &self.first_attribute;
         let attributes = match self.attributes {
             0 => None,
             1 => Some(format!("1 extended attribute could not be written: {first}")),
             count => Some(format!("{count} extended attributes could not be written, the first: {first}")),
         };
-        devices.into_iter().chain(attributes).collect()
+        super::devices_left_out(self.devices).into_iter().chain(attributes).collect()
     }
-}
-
-fn mode(entry: &Entry<'_>) -> Mode {
-    Mode::from_raw_mode(entry.mode & 0o7777)
 }

@@ -147,20 +147,12 @@ fn finish_directories(table: &Table, below: &View, rooted: &mut Rooted, cancel: 
         if !matches!(entry.kind, EntryKind::Directory { .. }) {
             continue;
         }
-        finish_directory(rooted, &below.with_metadata(below.layers().len(), table, entry))?;
+        apply::finish_directory(rooted, &below.with_metadata(below.layers().len(), table, entry))?;
     }
     if table.find(b"").is_none() {
         // What is made in it has changed its time.
         let root = below.find(b"").map_or_else(crate::view::implied_directory, |root| below.entry(root));
-        finish_directory(rooted, &Entry { path: b"", ..root })?;
+        apply::finish_directory(rooted, &Entry { path: b"", ..root })?;
     }
-    Ok(())
-}
-
-fn finish_directory(rooted: &mut Rooted, entry: &Entry<'_>) -> Result<()> {
-    let ownership = rooted.ownership();
-    let full = rooted.name(entry.path);
-    rooted::finish_open(rooted.directory(entry.path)?, entry, ownership)
-        .context("set the metadata of", full)?;
     Ok(())
 }

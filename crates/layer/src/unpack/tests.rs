@@ -3,6 +3,7 @@ use std::io::{Cursor, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
 use super::*;
+use crate::FIXED_TIME;
 use crate::testing::{Scratch, scratch};
 
 /// A tar of entries: type, name, mode, contents or what it links to.
