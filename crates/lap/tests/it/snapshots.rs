@@ -3,6 +3,8 @@
 //! Where an overlay cannot say what a plain directory can (a file of the base that has several names is, once changed, no longer the same
 //! under all of them; a file that was opened for writing is in the layer, changed or not), what is right is said here.
 
+mod tricks;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 use std::process::{Command, Stdio};

@@ -186,6 +186,19 @@ impl Placed {
         Ok(())
     }
 
+    /// Moves something out of the root, with all that is in it, if it is there. It goes with the directory beside the root, however deep it is.
+    fn take_out(&self, parent: &OwnedFd, name: &std::ffi::OsStr) -> Result<(), Errno> {
+        // Other commands may have left something there before.
+        for number in 0_u32.. {
+            match renameat(parent, name, &self.aside, format!("taken-out-{number}")) {
+                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::ISDIR | Errno::NOTDIR) => {}
+                Err(Errno::NOENT) => return Ok(()),
+                result => return result,
+            }
+        }
+        Ok(())
+    }
+
     /// Takes everything away again, also what the command has made of it. What cannot be taken away stays.
     pub(super) fn remove(self, root: &OwnedFd) {
         for point in self.points.iter().rev() {
@@ -199,30 +212,34 @@ impl Placed {
         let is_memory = point.is_directory && MEMORY.iter().any(|path| point.path == Path::new(path));
         let flags = if point.is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
         match &point.end {
-            End::Returned(source) => match renameat(&parent, name, CWD, source) {
-                // A command may remove what was placed.
+            // A command may remove what was placed, and make something else of that name: a link that leads elsewhere, say.
+            End::Returned(source) if is_of_the_kind(&parent, name, point.is_directory)? => {
+                renameat(&parent, name, CWD, source)?;
+            }
+            End::Returned(_) | End::Emptied => self.take_out(&parent, name)?,
+            End::Removed if is_memory => self.take_out(&parent, name)?,
+            End::Removed => match unlinkat(&parent, name, flags) {
                 Err(Errno::NOENT) => {}
+                Err(Errno::ISDIR) => self.take_out(&parent, name)?,
                 result => result?,
             },
-            end => {
-                if is_memory || matches!(end, End::Emptied) {
-                    empty(&parent, name)?;
-                }
-                match unlinkat(&parent, name, flags) {
-                    // A command may remove what was placed, and make something else of that name.
-                    Err(Errno::NOENT) => {}
-                    Err(Errno::ISDIR) => {
-                        empty(&parent, name)?;
-                        unlinkat(&parent, name, AtFlags::REMOVEDIR)?;
-                    }
-                    result => result?,
-                }
-            }
         }
         if let Some(before) = &point.before {
             renameat(&self.aside, before.as_str(), &parent, name)?;
         }
         utimensat(&parent, ".", &times, AtFlags::empty())
+    }
+}
+
+/// Whether there is a directory, or anything else but a link.
+fn is_of_the_kind(parent: &OwnedFd, name: &std::ffi::OsStr, directory: bool) -> Result<bool, Errno> {
+    match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(false),
+        stat => Ok(match FileType::from_raw_mode(stat?.st_mode) {
+            FileType::Directory => directory,
+            FileType::Symlink => false,
+            _ => !directory,
+        }),
     }
 }
 
@@ -241,28 +258,4 @@ impl Cleared {
     fn name(&self) -> &std::ffi::OsStr {
         self.path.file_name().unwrap_or_default()
     }
-}
-
-/// Removes what is in a directory.
-fn empty(parent: &OwnedFd, name: &std::ffi::OsStr) -> Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = openat(parent, name, flags, Mode::empty())?;
-    for entry in rustix::fs::Dir::read_from(&directory)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name == c"." || name == c".." {
-            continue;
-        }
-        let is_directory =
-            FileType::from_raw_mode(statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode)
-                == FileType::Directory;
-        if is_directory {
-            empty(
-                &directory,
-                <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name.to_bytes()),
-            )?;
-        }
-        unlinkat(&directory, name, if is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() })?;
-    }
-    Ok(())
 }
