@@ -1,5 +1,6 @@
 //! Cancellation: one flag that everything long looks at.
 
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,6 +23,22 @@ struct Inner {
 struct Wakers {
     next: u64,
     waiting: Vec<(u64, Box<dyn FnOnce() + Send>)>,
+}
+
+/// A reader that fails when the work is cancelled: for what reads as long as there is something. Whoever uses it asks the flag afterwards, since the error
+/// may have become another one.
+pub struct Cancellable<'a, R> {
+    /// What is read.
+    pub reader: &'a mut R,
+    /// The flag.
+    pub cancel: &'a Cancel,
+}
+
+impl<R: Read> Read for Cancellable<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.cancel.check().map_err(io::Error::other)?;
+        self.reader.read(buffer)
+    }
 }
 
 /// The work was asked to stop.

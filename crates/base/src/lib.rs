@@ -10,7 +10,7 @@ pub mod ids;
 pub mod task;
 pub mod text;
 
-pub use cancel::{Cancel, Cancelled};
+pub use cancel::{Cancel, Cancellable, Cancelled};
 pub use error::{Classified, IoContext, IoError, Kind};
 pub use events::{Event, Events, Sink};
 pub use finding::{Finding, State};

@@ -1,9 +1,8 @@
 //! Copying: the plan, streamed into a pack.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
 
-use base::{Cancel, Cancelled};
+use base::{Cancel, Cancellable, Cancelled};
 use layer::packer::PackOptions;
 use layer::{Meta, Packer, View};
 use store::table::{ContentDigest, EntryKind};
@@ -165,17 +164,4 @@ impl Writer<'_> {
 
 fn hex(digest: &ContentDigest) -> String {
     blake3::Hash::from_bytes(digest.0).to_hex().to_string()
-}
-
-/// A reader that fails when the work is cancelled.
-struct Cancellable<'a, R> {
-    reader: &'a mut R,
-    cancel: &'a Cancel,
-}
-
-impl<R: Read> Read for Cancellable<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.cancel.check().map_err(io::Error::other)?;
-        self.reader.read(buffer)
-    }
 }

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::environment::{Environment, path_text, tool};
+use crate::damage::appears;
+use crate::environment::{Environment, Ran, path_text, tool};
 
 /// A place that must stay as it is.
 struct Outside(tempfile::TempDir);
@@ -167,6 +169,55 @@ fn links_of_the_context_lead_nowhere_else() {
         let ran = lap.build(&format!("FROM base:1\nCOPY {source} /x/\nRUN test ! -e /x/passwd\n"));
         assert_eq!(ran.code, 1, "{source}: {}", ran.stderr);
     }
+}
+
+/// A name of 900 directories, one in the other.
+const DEEP: &str = "p=$(for i in $(seq 900); do printf d/; done)";
+
+/// What a command makes may be deeper than a path, in a cache; and what is in a layer longer than one, together with where the store lies.
+#[test]
+fn what_is_deeper_than_paths_can_be_measured_checked_and_removed() {
+    let lap = Environment::with_base();
+    lap.built(&format!(
+        "FROM base:1\nRUN --mount=type=cache,target=/c {DEEP}; mkdir -p /c/a/$p /c/b/$p /c/e/$p && mv /c/b /c/e/$p && \\\n\
+         cd /c/e/$p && mv /c/a b/$p && echo x >/x\n\
+         RUN n=$(seq 1000 | tr -d '\\n' | head -c 250); for i in $(seq 16); do mkdir $n && cd $n || exit 1; done; echo x >file\n\
+         RUN {DEEP}; mkdir -p /a/$p /b/$p && mv /b /a/$p && echo x >/a/${{p}}b/file\n"
+    ));
+    lap.lap(["system", "df"]).success();
+    lap.check_clean();
+    lap.lap(["save", "-o", "app.tar", "app"]).success();
+    let other = ["--root", "other", "load", "-i", "app.tar"];
+    lap.lap(other).success();
+    let before = Instant::now();
+    let ran = lap.lap(["system", "prune", "-f"]).success();
+    assert!(!ran.stderr.contains("error"), "{}", ran.stderr);
+    assert!(before.elapsed() < Duration::from_secs(60));
+    lap.lap(["system", "df"]).success();
+    // Deeper than a layer can have.
+    let ran = lap.build(&format!(
+        "FROM base:1\nRUN {DEEP}; mkdir -p /a/$p /b/$p /c/$p && mv /b /a/$p && cd /a/$p && mv /c b/$p\n"
+    ));
+    ran.failure(1, &["cannot write a/d/d/d", "into a layer: its path is longer than a path may be"]);
+    lap.check_clean();
+}
+
+/// A file of zeros takes no room, and an hour: whoever has had enough of it is heard.
+#[test]
+fn a_step_that_leaves_a_file_without_an_end() {
+    let lap = Environment::with_base();
+    lap.write("context/Dockerfile", "FROM base:1\nRUN dd if=/dev/null of=/endless bs=1 seek=2000000000000\n");
+    let mut build = lap.command(["build", "context"]);
+    let build = build.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("lap runs");
+    appears(&lap.store(), "endless");
+    // Until its layer is being made.
+    std::thread::sleep(Duration::from_secs(2));
+    let began = Instant::now();
+    assert!(Command::new("kill").arg(build.id().to_string()).status().expect("kill runs").success());
+    let ran = Ran::of(build.wait_with_output().expect("lap ends"));
+    assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
+    ran.failure(130, &["cancelled"]);
+    lap.check_clean();
 }
 
 /// What a step does while it is built does not reach what it is built with.

@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use store::table::{ContentDigest, Entry, EntryKind};
+use store::table::{ContentDigest, Entry, EntryKind, is_below};
 
 use super::input::Collector;
 use crate::FIXED_TIME;
@@ -245,7 +245,13 @@ impl Tree {
         let (parent, last) = split(name);
         let known = self.last_parent.as_ref().is_some_and(|(named, _)| named == parent);
         if !known {
-            let resolved = self.resolve_whole(parent)?;
+            // Mostly it is in the last one: a deep directory is not gone through from the top for each that is in it.
+            let resolved = match self.last_parent.take() {
+                Some((named, resolved)) if !named.is_empty() && is_below(parent, &named) => {
+                    self.resolve_from(resolved, parent.get(named.len()..).unwrap_or_default())?
+                }
+                _ => self.resolve_whole(parent)?,
+            };
             self.make_directories(&resolved)?;
             self.last_parent = Some((parent.to_vec(), resolved));
         }
@@ -263,7 +269,12 @@ impl Tree {
 
     /// A path without symbolic links of this archive.
     fn resolve_whole(&mut self, name: &[u8]) -> Result<Vec<u8>, Reason> {
-        let mut resolved = Vec::new();
+        self.resolve_from(Vec::new(), name)
+    }
+
+    /// The same, of a path in a directory that has none.
+    fn resolve_from(&mut self, directory: Vec<u8>, name: &[u8]) -> Result<Vec<u8>, Reason> {
+        let mut resolved = directory;
         let mut waiting: Vec<Vec<u8>> = components(name);
         let mut links = 0;
         while let Some(component) = waiting.pop() {

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use base::{Cancel, IoContext};
+use base::{Cancel, Cancellable, IoContext};
 use rustix::fs::{AtFlags, FileType, Stat};
 use store::Ownership;
 use store::table::{self, EntryKind};
@@ -29,7 +29,7 @@ pub(crate) fn freeze(
     cancel: &Cancel,
 ) -> Result<()> {
     let rooted = Rooted::open(tree, surroundings.ownership)?;
-    let mut freezer = Freezer { packer, rooted, surroundings, links: HashMap::new() };
+    let mut freezer = Freezer { packer, rooted, surroundings, links: HashMap::new(), cancel };
     let mut open = vec![freezer.root()?];
     let mut path = Vec::new();
     while let Some(directory) = open.last_mut() {
@@ -67,8 +67,8 @@ pub(crate) struct Surroundings<'a> {
     pub changes: Option<&'a Changes>,
 }
 
-fn wrong(path: &[u8], reason: &str) -> LayerError {
-    LayerError::Entry { entry: path.to_vec(), reason: reason.to_owned() }
+fn wrong(path: &[u8], reason: &'static str) -> LayerError {
+    LayerError::Unwritable { path: path.to_vec(), reason }
 }
 
 /// A directory that we are in.
@@ -89,6 +89,7 @@ struct Freezer<'a> {
     surroundings: Surroundings<'a>,
     /// Files with several names: device and inode → the first name.
     links: HashMap<(u64, u64), First>,
+    cancel: &'a Cancel,
 }
 
 /// The first name of a file that has several; every one of them has the attributes.
@@ -236,7 +237,10 @@ impl Freezer<'_> {
         } else {
             Box::new(file)
         };
-        self.packer.file(path, &meta(&stat, owner, attributes.kept), size, &mut contents)?;
+        let mut contents = Cancellable { reader: &mut contents, cancel: self.cancel };
+        let packed = self.packer.file(path, &meta(&stat, owner, attributes.kept), size, &mut contents);
+        self.cancel.check()?;
+        packed?;
         rustix::fs::futimens(&handle, &time).context("set the time of", full)?;
         Ok(())
     }

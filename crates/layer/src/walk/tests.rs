@@ -473,8 +473,8 @@ fn what_no_layer_can_hold_is_refused() {
         let upper = by_hand(&scratch, act);
         let place = upper.path().to_owned();
         match commit(&scratch, upper, &View::new(&[]), None) {
-            Err(LayerError::Entry { entry, reason: found }) => {
-                assert!(entry.starts_with(b"x"), "{reason}");
+            Err(LayerError::Unwritable { path, reason: found }) => {
+                assert!(path.starts_with(b"x"), "{reason}");
                 assert!(found.contains(reason), "{found}");
             }
             Err(other) => panic!("{reason}: {other}"),
