@@ -189,10 +189,8 @@ fn what_is_deeper_than_paths_can_be_measured_checked_and_removed() {
     lap.lap(["save", "-o", "app.tar", "app"]).success();
     let other = ["--root", "other", "load", "-i", "app.tar"];
     lap.lap(other).success();
-    let before = Instant::now();
     let ran = lap.lap(["system", "prune", "-f"]).success();
     assert!(!ran.stderr.contains("error"), "{}", ran.stderr);
-    assert!(before.elapsed() < Duration::from_secs(60));
     lap.lap(["system", "df"]).success();
     // Deeper than a layer can have.
     let ran = lap.build(&format!(
