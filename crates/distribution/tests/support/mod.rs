@@ -40,7 +40,7 @@ pub enum Fault {
     IgnoreRange,
     /// 206, with a Content-Range that begins elsewhere.
     WrongRange,
-    /// The right answer, so many bytes of it a second.
+    /// The right answer; so many bytes a second, in either direction.
     Slow(usize),
     /// The right answer with other bytes of the same length.
     WrongBytes,

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::wire::{self, Request};
+use super::wire::{self, Request, Slowly};
 use super::{Access, Fault, State, digest_of};
 
 /// How much a slow answer gives at a time.
@@ -59,7 +59,10 @@ pub fn answer(
         Some(Fault::IgnoreRange) => request.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("range")),
         _ => {}
     }
-    let body = wire::read_body(&request, reader, usize::MAX);
+    let body = match fault {
+        Some(Fault::Slow(rate)) => wire::read_body(&request, &mut Slowly { inner: reader, rate }, usize::MAX),
+        _ => wire::read_body(&request, reader, usize::MAX),
+    };
     let mut answer = match &fault {
         Some(Fault::Answer(status, headers, body)) => Answer {
             status: *status,

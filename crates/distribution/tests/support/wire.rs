@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// A request: its head, and its body once it was read.
 #[derive(Debug, Clone)]
@@ -67,8 +68,34 @@ pub fn read_head(reader: &mut BufReader<&TcpStream>, mut stream: &TcpStream) -> 
     Some(Request { method: method.to_owned(), target: target.to_owned(), headers })
 }
 
+/// A reader that takes its time.
+pub struct Slowly<R> {
+    pub inner: R,
+    /// Bytes in a second.
+    pub rate: usize,
+}
+
+impl<R: BufRead> Read for Slowly<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Slowly<R> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        std::thread::sleep(Duration::from_secs_f64(count as f64 / self.rate as f64));
+        self.inner.consume(count);
+    }
+}
+
 /// Reads the body, but not more than `limit` bytes of it.
-pub fn read_body(request: &Request, reader: &mut BufReader<&TcpStream>, limit: usize) -> Vec<u8> {
+pub fn read_body(request: &Request, reader: &mut impl BufRead, limit: usize) -> Vec<u8> {
     let mut body = Vec::new();
     if let Some(length) = request.header("content-length").and_then(|length| length.parse::<usize>().ok()) {
         let _ = reader.take(length.min(limit) as u64).read_to_end(&mut body);

@@ -1,26 +1,12 @@
 //! What steps write: shown whole, kept whole, in little memory.
 
 use std::fs::{self, File};
-use std::process::Child;
 
 use crate::environment::Environment;
+use crate::peak;
 
 /// How much a step writes.
 const BYTES: u64 = 100_000_000;
-
-/// The most memory that a process has used, until it ended.
-fn peak(child: &mut Child) -> u64 {
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
-    while child.try_wait().expect("it can be waited for").is_none() {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        peak = peak.max(kilobytes.unwrap_or(0) << 10);
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    peak
-}
 
 /// The logs that the store has.
 fn logs(lap: &Environment) -> Vec<std::path::PathBuf> {
@@ -40,9 +26,9 @@ fn df_109_a_hundred_megabytes_are_shown_and_kept_whole() {
     let mut command = lap.command(["build", "--progress", "plain", "context"]);
     command.stderr(File::create(&shown).expect("a file"));
     let mut child = command.spawn().expect("lap runs");
-    let peak = peak(&mut child);
+    let peak = peak::until_end(&mut child);
     assert_eq!(child.wait().expect("lap ends").code(), Some(1));
-    assert!(peak > 0 && peak < 64 << 20, "{peak} bytes of memory");
+    peak::assert_below(64 << 20, peak, "a build of which a step writes much");
     assert!(fs::metadata(&shown).expect("a file").len() > BYTES, "all of it is shown");
 
     let kept = logs(&lap);

@@ -34,6 +34,7 @@ mod listing;
 mod logs;
 mod mounts;
 mod ordinary;
+mod peak;
 mod platforms;
 mod real;
 mod registries;

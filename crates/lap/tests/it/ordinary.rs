@@ -46,6 +46,7 @@ const LEFT_OUT: &[&str] = &[
     "hostile_rootfs::a_passwd_that_is_no_file",
     // Compared with records in the checkout, which this user may not read.
     "registries::mistakes::",
+    "registries::memory::",
     "serve::clients::buildah_and_podman_pull_change_and_push",
     "serve::clients::buildah_pushes_indexes_and_podman_searches",
     "serve::clients::rs_110_clients_with_a_login_and_tls",
@@ -59,7 +60,7 @@ const LEFT_OUT: &[&str] = &[
 const NEED_SHELL: [&str; 1] = ["git::ssh::"];
 
 /// Tests that are run again in the long run only.
-const LONG: [&str; 1] = ["kill::"];
+const LONG: [&str; 3] = ["kill::", "registries::killed::", "serve::killed::"];
 
 /// Whether a Dockerfile gives something else here, since this is not root, or there are no namespaces.
 pub fn is_left_out(dockerfile: &str) -> bool {

@@ -2,6 +2,8 @@
 
 mod doctor;
 mod errors;
+pub mod killed;
+mod memory;
 mod mistakes;
 mod platforms;
 mod real;
@@ -11,10 +13,9 @@ mod support;
 
 use std::io::Read;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use crate::environment::{Environment, Ran, path_text, tool};
-use real::{DockerRegistry, Setup, Valve};
+use real::{DockerRegistry, Setup};
 use support::{Fault, Registry};
 
 /// Runs skopeo; it has to succeed.
@@ -39,16 +40,21 @@ fn without_digests(text: &str) -> String {
     without
 }
 
+/// Bytes that do not compress.
+fn random(count: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let random = std::fs::File::open("/dev/urandom").expect("/dev/urandom");
+    random.take(count).read_to_end(&mut bytes).expect("random bytes");
+    bytes
+}
+
 /// Imports an image with a file that does not compress.
 pub fn import_large(lap: &Environment, name: &str, bytes: u64) {
-    let mut contents = Vec::new();
-    let random = std::fs::File::open("/dev/urandom").expect("/dev/urandom");
-    random.take(bytes).read_to_end(&mut contents).expect("random bytes");
     let mut header = tar::Header::new_gnu();
     header.set_size(bytes);
     header.set_mode(0o644);
     let mut tar = tar::Builder::new(std::fs::File::create(lap.path("large.tar")).expect("a file"));
-    tar.append_data(&mut header, "large", contents.as_slice()).expect("an entry");
+    tar.append_data(&mut header, "large", random(bytes).as_slice()).expect("an entry");
     tar.finish().expect("a tar");
     lap.lap(["import", path_text(&lap.path("large.tar")), name]).success();
 }
@@ -164,114 +170,6 @@ fn builds_fetch_their_bases_and_push_their_results() {
     third.lap(["build", "--pull", "context"]).success();
     third.check();
     other.lap(["build", "--push", "context"]).failure(2, &["--tag"]);
-}
-
-#[test]
-fn rc_065_a_pull_that_was_killed_goes_on_where_it_was() {
-    let lap = Environment::new();
-    let registry = DockerRegistry::start(&lap, "registry", &Setup::default());
-    import_large(&lap, "large", 30_000_000);
-    let name = format!("{}/large:1", registry.host());
-    lap.lap(["tag", "large", &name]).success();
-    lap.lap(["push", &name]).success();
-
-    let other = Environment::new();
-    let valve = Valve::before(&registry, 20_000_000);
-    let name = format!("{}/large:1", valve.host());
-    let mut child =
-        other.command(["pull", &name]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lap runs");
-    valve.wait_until_shut();
-    child.kill().expect("it is killed");
-    child.wait().expect("it ends");
-    valve.open();
-    let pulled = other.lap(["pull", &name]).success();
-    let resumed = pulled.stderr.split("resumed at ").nth(1).unwrap_or_else(|| panic!("{}", pulled.stderr));
-    let from: u64 = resumed.split(' ').next().and_then(|number| number.parse().ok()).expect("a number");
-    assert!((18_000_000..20_000_000).contains(&from), "{from}");
-    other.check();
-}
-
-#[test]
-fn rc_068_a_push_that_was_killed_goes_on_where_it_was() {
-    let lap = Environment::new();
-    let registry = Registry::start();
-    import_large(&lap, "large", 40_000_000);
-    let name = format!("{}/large:1", registry.host());
-    lap.lap(["tag", "large", &name]).success();
-    // The first chunk arrives, and a part of the second.
-    registry.rule("PATCH", "/uploads/", 1, Fault::Header("X-Chunk", "1"));
-    registry.rule("PATCH", "/uploads/", 1, Fault::StallRequest(1_000_000));
-    let mut child =
-        lap.command(["push", &name]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lap runs");
-    let arrived = || registry.state.uploads.lock().expect("no panic").values().map(Vec::len).max();
-    for _ in 0..1000 {
-        if arrived() == Some((16 << 20) + 1_000_000) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    child.kill().expect("it is killed");
-    child.wait().expect("it ends");
-    let pushed = lap.lap(["push", &name]).success();
-    assert!(pushed.stderr.contains(&format!("resumed at {} ", (16 << 20) + 1_000_000)), "{}", pushed.stderr);
-    let other = Environment::new();
-    other.lap(["pull", &name]).success();
-    other.check();
-}
-
-#[test]
-fn rc_068_a_push_that_was_killed_arrives_at_a_registry_that_forgets() {
-    let lap = Environment::new();
-    let registry = DockerRegistry::start(&lap, "registry", &Setup::default());
-    import_large(&lap, "large", 40_000_000);
-    let valve = Valve::before(&registry, 25_000_000);
-    let name = format!("{}/large:1", valve.host());
-    lap.lap(["tag", "large", &name]).success();
-    let mut child =
-        lap.command(["push", &name]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lap runs");
-    valve.wait_until_shut();
-    child.kill().expect("it is killed");
-    child.wait().expect("it ends");
-    valve.open();
-    // docker-registry gives up a session whose last chunk broke.
-    lap.lap(["push", &name]).success();
-    let other = Environment::new();
-    other.lap(["pull", &name]).success();
-    other.check();
-}
-
-/// Runs a command, and gives the most memory that it had, in bytes.
-fn peak(lap: &Environment, arguments: &[&str]) -> u64 {
-    let mut child =
-        lap.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lap runs");
-    let mut peak = 0;
-    loop {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        // It never goes down; at the end, there is none any more.
-        peak = kilobytes.map_or(peak, |kilobytes| kilobytes << 10);
-        if let Some(status) = child.try_wait().expect("a status") {
-            assert!(status.success(), "{arguments:?} failed");
-            return peak;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-#[test]
-fn memory_stays_bounded_whatever_the_size() {
-    let bytes = if std::env::var_os("LAP_TEST_ALL").is_some() { 300_000_000 } else { 100_000_000 };
-    let lap = Environment::new();
-    let registry = DockerRegistry::start(&lap, "registry", &Setup::default());
-    import_large(&lap, "large", bytes);
-    let name = format!("{}/large:1", registry.host());
-    lap.lap(["tag", "large", &name]).success();
-    let pushing = peak(&lap, &["push", &name]);
-    let pulling = peak(&Environment::new(), &["pull", &name]);
-    for (what, peak) in [("push", pushing), ("pull", pulling)] {
-        assert!(peak > 0 && peak < 64 << 20, "{what} needed {peak} bytes");
-    }
 }
 
 #[test]
