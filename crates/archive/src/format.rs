@@ -32,7 +32,8 @@ pub(crate) fn blob_path(digest: &Digest) -> String {
 
 /// The digest that a path like `blobs/sha256/…` names.
 pub(crate) fn digest_of_path(path: &[u8]) -> Option<Digest> {
-    let (algorithm, hex) = std::str::from_utf8(path).ok()?.strip_prefix("blobs/")?.split_once('/')?;
+    let path = std::str::from_utf8(path).ok()?.strip_prefix(BLOBS)?.strip_prefix('/')?;
+    let (algorithm, hex) = path.split_once('/')?;
     Digest::parse(&format!("{algorithm}:{hex}")).ok()
 }
 

@@ -11,7 +11,7 @@ use layer::ingest::{Expected, Ingested, ingest};
 use store::{Lease, Origin, Store};
 
 use crate::ArchiveError;
-use crate::format::{INDEX, MANIFEST};
+use crate::format::{BLOBS, INDEX, MANIFEST};
 use crate::load::Cancellable;
 use base::task::{Counted, Task};
 
@@ -117,7 +117,7 @@ fn add(
     let Ingested { layer, blob, mut warnings } = ingested;
     let table = layer.table();
     if table.find(MANIFEST.as_bytes()).is_some() && table.find(b"etc").is_none()
-        || table.find(INDEX.as_bytes()).is_some() && table.find(b"blobs").is_some()
+        || table.find(INDEX.as_bytes()).is_some() && table.find(BLOBS.as_bytes()).is_some()
     {
         warnings.push("this looks like an archive of images, which `lap load` takes".to_owned());
     }

@@ -31,7 +31,7 @@ use crate::{ArchiveError, verified};
 
 pub use self::archive::Archive;
 pub use self::directory::Directory;
-pub use self::documents::{Docker, named};
+pub use self::documents::{Docker, called, name, named};
 pub use self::files::Contents;
 pub use self::find::Which;
 
@@ -162,7 +162,7 @@ impl Layout {
         found: &mut Vec<Listed>,
     ) -> Result<(), ArchiveError> {
         for descriptor in entries {
-            let is_document = descriptor.media_type.is_manifest() || descriptor.media_type.is_index();
+            let is_document = descriptor.media_type.is_document();
             if !is_document || !seen.insert(descriptor.digest) || self.part(&descriptor.digest)?.is_none() {
                 continue;
             }

@@ -1,11 +1,11 @@
 //! The client: what all work of one command shares.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use base::Cancel;
-use image::{Digest, Reference};
+use image::Reference;
 
 use crate::authn::Authorizer;
 use crate::cookies::Jar;
@@ -39,8 +39,6 @@ pub(crate) struct HostState {
     pub answered: AtomicBool,
     pub gate: Gate,
     pub cookies: Jar,
-    /// The blobs that were asked for.
-    pub asked: Mutex<HashSet<Digest>>,
     /// Two repositories may belong to two users (RC-035).
     authorizers: Mutex<Vec<Arc<Authorizer>>>,
 }

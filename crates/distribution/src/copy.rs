@@ -15,6 +15,7 @@ mod graph;
 pub(crate) mod pipe;
 mod remote;
 
+use std::cmp::Reverse;
 use std::io::Write;
 
 use archive::layout::{Directory, Layout};
@@ -32,6 +33,7 @@ use crate::client::Client;
 use crate::foreign;
 use crate::local::{InLayout, InStore};
 use crate::manifests::Fetched;
+use crate::parallel::{BLOBS_AT_A_TIME, in_parallel};
 use crate::pull::pull_as;
 use crate::push::push;
 use crate::source::Source;
@@ -303,6 +305,23 @@ fn leave_out(graph: &mut Graph, wish: &Wish) -> Vec<Digest> {
         !stays
     });
     left_out
+}
+
+/// Copies the blobs of a graph, several at a time: the largest ones begin, since they take longest. Where one fails, the others end. `copy` says whether a blob was sent.
+fn each_blob(
+    graph: &Graph,
+    root: &Descriptor,
+    stop: &Cancel,
+    copy: impl Fn(&Descriptor) -> Result<bool> + Sync,
+) -> Result<Copied> {
+    let mut blobs: Vec<&Descriptor> = graph.blobs.iter().collect();
+    blobs.sort_by_key(|blob| Reverse(blob.size));
+    let sent = in_parallel(&blobs, BLOBS_AT_A_TIME, |blob| copy(blob).inspect_err(|_| stop.cancel()))?;
+    let mut copied = Copied::new(root.clone()).with(graph);
+    for (blob, is_sent) in blobs.iter().zip(sent) {
+        *(if is_sent { &mut copied.sent } else { &mut copied.spared }) += blob.size;
+    }
+    Ok(copied)
 }
 
 fn graph(source: &dyn Source, root: &Fetched, wish: &Wish) -> Result<Graph> {

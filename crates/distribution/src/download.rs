@@ -41,8 +41,13 @@ pub(crate) struct Download<'a> {
 }
 
 impl<'a> Download<'a> {
-    /// The blob from `position` on. Nothing is asked for before it is read.
-    pub(crate) fn new(registry: &'a Registry<'a>, descriptor: &Descriptor, position: u64) -> Self {
+    /// The blob from `position` on; in one stream, if that is asked for. Nothing is asked for before it is read.
+    pub(crate) fn new(
+        registry: &'a Registry<'a>,
+        descriptor: &Descriptor,
+        position: u64,
+        is_whole: bool,
+    ) -> Self {
         Self {
             registry,
             descriptor: descriptor.clone(),
@@ -51,7 +56,7 @@ impl<'a> Download<'a> {
             pace: Pace::default(),
             until: descriptor.size,
             ranges: None,
-            is_whole: !registry.asks_first(&descriptor.digest),
+            is_whole,
             piece: Bytes::new(),
             attempts: Attempts::default(),
             failure: None,

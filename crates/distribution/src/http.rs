@@ -96,6 +96,11 @@ impl Http {
         }
     }
 
+    /// The error of an exchange with a server that does not come to its end.
+    fn trouble(&self, url: &Url, fault: Fault) -> TransportError {
+        TransportError::new(fault::shown(url), self.via(url), fault)
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
@@ -244,21 +249,14 @@ impl Answer<'_> {
 
     /// The next piece of the body; `None` at its end.
     pub(crate) fn piece(&mut self) -> Result<Option<Bytes>> {
-        let limit = self.http.config.patience.idle;
-        let response = &mut self.response;
-        let waited = self.http.wait(self.cancel, async {
-            match tokio::time::timeout(limit, response.chunk()).await {
-                Err(_) => Err(Fault::Stalled(limit)),
-                Ok(result) => result.map_err(|error| fault::of(&error)),
-            }
-        })?;
+        let next = next_piece(&mut self.response, self.http.config.patience.idle);
+        let waited = self.http.wait(self.cancel, next)?;
         waited.map_err(|fault| self.trouble(fault).into())
     }
 
     /// The error of an answer that does not come whole.
     pub(crate) fn trouble(&self, fault: Fault) -> TransportError {
-        let url = self.response.url();
-        TransportError::new(fault::shown(url), self.http.via(url), fault)
+        self.http.trouble(self.response.url(), fault)
     }
 
     /// The whole body, when it has at most `limit` bytes (RC-084); `None` when it has more.
@@ -277,6 +275,14 @@ impl Answer<'_> {
     pub(crate) fn drain(mut self) {
         const SMALL: u64 = 64 << 10;
         let _ = self.bytes(SMALL);
+    }
+}
+
+/// The next piece of a body, if it comes in time; `None` at its end.
+async fn next_piece(response: &mut reqwest::Response, idle: Duration) -> Result<Option<Bytes>, Fault> {
+    match tokio::time::timeout(idle, response.chunk()).await {
+        Err(_) => Err(Fault::Stalled(idle)),
+        Ok(result) => result.map_err(|error| fault::of(&error)),
     }
 }
 

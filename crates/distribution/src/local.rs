@@ -63,7 +63,7 @@ impl Source for InLayout<'_> {
     fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
         let mut found: Vec<Descriptor> = Vec::new();
         for Listed { descriptor, document } in self.documents()? {
-            if manifests::subject(document).is_some_and(|about| about.digest == *subject) {
+            if document.subject().is_some_and(|about| about.digest == *subject) {
                 found.push(descriptor.clone());
             }
         }

@@ -2,7 +2,7 @@
 
 use base::Cancel;
 use image::manifest::MAX_MANIFEST_SIZE;
-use image::{Descriptor, Digest, Digester, Document, MediaType, Platform, Reference};
+use image::{Descriptor, Digest, Digester, Document, Manifest, MediaType, Platform, Raw, Reference};
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
@@ -30,13 +30,16 @@ pub struct Fetched {
     pub descriptor: Descriptor,
 }
 
+impl From<(Raw<Manifest>, Descriptor)> for Fetched {
+    fn from((manifest, descriptor): (Raw<Manifest>, Descriptor)) -> Self {
+        Self { document: Document::Manifest(manifest), descriptor }
+    }
+}
+
 impl Fetched {
     /// The bytes, as they came.
     pub fn bytes(&self) -> &[u8] {
-        match &self.document {
-            Document::Manifest(raw) => raw.bytes(),
-            Document::Index(raw) => raw.bytes(),
-        }
+        self.document.bytes()
     }
 }
 
@@ -51,8 +54,7 @@ pub fn fetch(
     let source = Remote { registry: client.repository(&reference, cancel)?, reference };
     let first = source.first()?;
     let Some(platform) = platform else { return Ok(first) };
-    let mut way = source::choose(&source, first, platform)?;
-    way.pop().ok_or_else(|| source::strange(&source, "give the manifest", "there is none"))
+    source::choose(&source, first, platform).map(Fetched::from)
 }
 
 /// Type, digest and size of what a name means, or of the manifest for a platform.
@@ -123,8 +125,7 @@ pub(crate) fn said_by(answer: &Answer<'_>, reference: &Reference) -> Option<Desc
     let media_type = answer.header(CONTENT_TYPE).map(media_type);
     match (answer.status().as_u16(), said, media_type, answer.length()) {
         (200, Some(said), Some(media_type), Some(size))
-            if digest.is_none_or(|digest| digest == said)
-                && (media_type.is_manifest() || media_type.is_index()) =>
+            if digest.is_none_or(|digest| digest == said) && media_type.is_document() =>
         {
             Some(Descriptor::new(media_type, said, size))
         }
@@ -150,34 +151,16 @@ pub(crate) fn get_described(
     Ok(fetched)
 }
 
-/// What a document is about.
-pub(crate) fn subject(document: &Document) -> Option<&Descriptor> {
-    match document {
-        Document::Manifest(raw) => raw.value().subject.as_ref(),
-        Document::Index(raw) => raw.value().subject.as_ref(),
-    }
-}
-
 /// Puts a document under a tag, or under its digest. A registry that keeps no list of referrers has one kept for it (RC-093).
 pub(crate) fn publish(registry: &Registry<'_>, by: &str, fetched: &Fetched) -> Result<()> {
     let has_list = put(registry, by, &fetched.descriptor, fetched.bytes())?;
-    match subject(&fetched.document) {
-        Some(subject) if !has_list => crate::referrers::add(registry, &subject.digest, &entry(fetched)),
+    match fetched.document.subject() {
+        Some(subject) if !has_list => {
+            let entry = fetched.document.as_referrer(fetched.descriptor.clone());
+            crate::referrers::add(registry, &subject.digest, &entry)
+        }
         _ => Ok(()),
     }
-}
-
-/// A document as a list of referrers names it (RC-091).
-pub(crate) fn entry(fetched: &Fetched) -> Descriptor {
-    let (kind, annotations) = match &fetched.document {
-        Document::Manifest(raw) => {
-            let value = raw.value();
-            let kind = value.artifact_type.clone().or_else(|| Some(value.config.media_type.clone()));
-            (kind, &value.annotations)
-        }
-        Document::Index(raw) => (raw.value().artifact_type.clone(), &raw.value().annotations),
-    };
-    Descriptor { artifact_type: kind, annotations: annotations.clone(), ..fetched.descriptor.clone() }
 }
 
 /// Puts a document under a tag, or under its digest. Says whether the registry keeps the list of what is about the document's subject.
@@ -240,16 +223,11 @@ fn check(registry: &Registry<'_>, what: &str, expected: &Digest, bytes: &[u8]) -
 
 /// The type that a document says itself, else the one of the answer, else what it looks like (RC-081).
 pub(crate) fn described(document: &Document, digest: Option<Digest>, says: Option<&MediaType>) -> Descriptor {
-    let (own, usual, bytes, sha256) = match document {
-        Document::Manifest(raw) => {
-            (&raw.value().media_type, MediaType::OCI_MANIFEST, raw.bytes(), raw.digest())
-        }
-        Document::Index(raw) => (&raw.value().media_type, MediaType::OCI_INDEX, raw.bytes(), raw.digest()),
-    };
-    let is_index = matches!(document, Document::Index(_));
-    let fits = |said: &&MediaType| if is_index { said.is_index() } else { said.is_manifest() };
-    let media_type = own.as_ref().or(says.filter(fits)).cloned().unwrap_or(usual);
-    Descriptor::new(media_type, digest.unwrap_or(sha256), bytes.len() as u64)
+    let fits = |said: &&MediaType| if document.is_index() { said.is_index() } else { said.is_manifest() };
+    let said = document.said_type().or(says.filter(fits));
+    let media_type = said.cloned().unwrap_or_else(|| document.media_type());
+    let digest = digest.unwrap_or_else(|| document.digest());
+    Descriptor::new(media_type, digest, document.bytes().len() as u64)
 }
 
 /// A type without its parameters.

@@ -119,9 +119,9 @@ impl Source for Mirrored<'_> {
 
     fn blob(&self, descriptor: &Descriptor, position: u64) -> Result<Box<dyn Incoming + '_>> {
         let mut spots: Vec<_> = self.spots.iter().filter(|spot| spot.place.can.pull).collect();
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_again = !self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(descriptor.digest);
         // Whoever gave wrong bytes is asked last (RC-060).
-        if !asked.insert(descriptor.digest) && !spots.is_empty() {
+        if is_again && !spots.is_empty() {
             spots.rotate_left(1);
         }
         spots.reverse();
@@ -131,6 +131,7 @@ impl Source for Mirrored<'_> {
             spots,
             descriptor,
             position,
+            is_again,
             now: None,
             failures,
             failure: None,
@@ -162,6 +163,8 @@ struct Anywhere<'s, 'a> {
     spots: Vec<&'s Spot<'a>>,
     descriptor: Descriptor,
     position: u64,
+    /// Then it comes in one stream: a wrong part is found out by the digest of the whole only.
+    is_again: bool,
     now: Option<(&'s Spot<'a>, Box<dyn Incoming + 's>)>,
     failures: Failures,
     failure: Option<DistributionError>,
@@ -178,7 +181,10 @@ impl Anywhere<'_, '_> {
                 if self.failures.passes_over(spot) {
                     continue;
                 }
-                match self.source.ask(spot, |remote| remote.blob(&self.descriptor, self.position)) {
+                match self
+                    .source
+                    .ask(spot, |remote| remote.incoming(&self.descriptor, self.position, self.is_again))
+                {
                     Ok(incoming) => self.now = Some((spot, incoming)),
                     Err(error) if is_of_server(&error) => self.failures.add(spot, error),
                     Err(error) => return Err(error),

@@ -7,6 +7,9 @@ use base::{Classified as _, Kind};
 
 use crate::Result;
 
+/// How many blobs are on their way at a time, in whichever direction (RC-067).
+pub(crate) const BLOBS_AT_A_TIME: usize = 3;
+
 /// Does `job` for all items, at most `threads` at a time; gives the results in order of the items. After a failure nothing further is begun, and
 /// the first failure is what it comes to; jobs that were cancelled because of it may be heard of earlier, and do not count.
 pub(crate) fn in_parallel<I: Sync, T: Send>(

@@ -14,8 +14,7 @@ use base::task::{Counted, Task};
 use base::{Cancel, Classified, Events, Kind};
 use image::config::MAX_CONFIG_SIZE;
 use image::{
-    Config, Descriptor, DiffId, Digest, Digester, Document, ImageId, Manifest, MediaType, Platform, Raw,
-    Reference,
+    Config, Descriptor, DiffId, Digest, Digester, ImageId, Manifest, MediaType, Platform, Raw, Reference,
 };
 use layer::LayerError;
 use layer::ingest::{ExpectedBlob, continue_ingest, ingest_blob};
@@ -25,12 +24,10 @@ pub use self::beside::pull_beside;
 use crate::client::Client;
 use crate::local::InLayout;
 use crate::manifests::Fetched;
-use crate::parallel::in_parallel;
+use crate::parallel::{BLOBS_AT_A_TIME, in_parallel};
 use crate::source::{self, Source, mismatch, strange};
 use crate::{DistributionError, Result};
 
-/// How many layers come at a time (RC-067). Each is decompressed and indexed while it comes.
-const LAYERS_AT_A_TIME: usize = 3;
 /// Wrong bytes are asked for once more, in case they were wrong on the way (RC-060).
 const ATTEMPTS_AT_BYTES: usize = 2;
 
@@ -122,11 +119,7 @@ struct Pull<'a> {
 impl Pull<'_> {
     /// Brings the image for a platform; gives its manifest as well.
     fn chosen(&self, first: Fetched, platform: &Platform) -> Result<(ImageId, Descriptor)> {
-        let way = source::choose(self.source, first, platform)?;
-        let Some(Fetched { document: Document::Manifest(manifest), descriptor }) = way.into_iter().last()
-        else {
-            return Err(strange(self.source, "give the image", "its indexes end without a manifest"));
-        };
+        let (manifest, descriptor) = source::choose(self.source, first, platform)?;
         Ok((self.image(&manifest, &descriptor, platform)?, descriptor))
     }
 
@@ -161,7 +154,7 @@ impl Pull<'_> {
             .collect();
         wanted.sort_by_key(|(layer, _)| std::cmp::Reverse(layer.size));
         let _held: Vec<Layer> =
-            in_parallel(&wanted, LAYERS_AT_A_TIME, |(layer, diff_id)| self.layer(layer, *diff_id))?;
+            in_parallel(&wanted, BLOBS_AT_A_TIME, |(layer, diff_id)| self.layer(layer, *diff_id))?;
         let image = ImageId(described.digest);
         self.keep(&described.digest, config.bytes())?;
         self.keep(&descriptor.digest, manifest.bytes())?;

@@ -20,20 +20,18 @@ use archive::save::plan::{self, Outlet, Plan};
 use archive::save::{Item, Options};
 use base::task::Task;
 use base::{Cancel, Classified, Events, Kind};
-use image::{Descriptor, DiffId, Digest, Document, Reference};
+use image::{Descriptor, DiffId, Digest, Reference};
 use store::{GrowingBlob, Lease, Store};
 
 use self::origins::Described;
 use crate::client::Client;
 use crate::copy::pipe;
 use crate::manifests::{self, Fetched};
+use crate::parallel::BLOBS_AT_A_TIME;
 use crate::registry::Registry;
 use crate::source::Source;
-use crate::upload::{Arrival, Blob, Content, Upload, grown, is_there, stored};
+use crate::upload::{Blob, Content, Upload, grown, is_there, stored};
 use crate::{DistributionError, Result};
-
-/// How many blobs are sent at a time (RC-067).
-const BLOBS_AT_A_TIME: usize = 3;
 
 /// An image, or an index, that was pushed.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,10 +106,9 @@ pub fn push(
 /// Puts the manifests of an index under their digests, then what the names mean under the names.
 fn publish(registry: &Registry<'_>, planned: &Plan) -> Result<()> {
     for image in planned.variants.iter().flat_map(|variants| &variants.images) {
-        let descriptor = image.manifest_descriptor.clone();
-        let by = descriptor.digest.to_string();
-        let document = Document::Manifest(image.manifest.clone());
-        manifests::publish(registry, &by, &Fetched { document, descriptor })?;
+        let by = image.manifest_descriptor.digest.to_string();
+        let fetched = Fetched::from((image.manifest.clone(), image.manifest_descriptor.clone()));
+        manifests::publish(registry, &by, &fetched)?;
     }
     let fetched = Fetched { document: planned.document(), descriptor: planned.root().clone() };
     for name in &planned.names {
@@ -277,15 +274,15 @@ impl Push<'_> {
                 continue;
             }
             match self.blob(&work) {
-                Ok((Arrival::Sent, size)) => self.done().sent += size,
-                Ok((Arrival::There | Arrival::Mounted, size)) => self.done().spared += size,
+                Ok((true, size)) => self.done().sent += size,
+                Ok((false, size)) => self.done().spared += size,
                 Err(error) => self.fail(error),
             }
         }
     }
 
-    /// Uploads one. Gives also its size.
-    fn blob(&self, work: &Work) -> Result<(Arrival, u64)> {
+    /// Uploads one. Gives whether it was sent, and its size.
+    fn blob(&self, work: &Work) -> Result<(bool, u64)> {
         match work {
             Work::Blob(blob, recipe) => {
                 let from = self.repositories.get(&blob.digest).map(String::as_str);
@@ -296,18 +293,18 @@ impl Push<'_> {
             }
             Work::Growing(layer, blob, recipe) => {
                 let called = format!("push layer {}", layer.0.short());
-                let arrival = self.upload(called, grown(blob), Blob::Growing(blob), *recipe, None)?;
-                Ok((arrival, blob.complete().map_or(0, |(_, size)| size)))
+                let is_sent = self.upload(called, grown(blob), Blob::Growing(blob), *recipe, None)?;
+                Ok((is_sent, blob.complete().map_or(0, |(_, size)| size)))
             }
             Work::Through(blob, name) => {
                 let source = self.client.source(name, self.stop)?;
                 let is_mountable = name.host() == self.name.host() && name.path() != self.name.path();
                 let from = is_mountable.then(|| name.path());
                 let called = format!("push {} from {}", blob.digest.short(), name.familiar());
-                let arrival = pipe::through(&source, blob, |content| {
+                let is_sent = pipe::through(&source, blob, |content| {
                     self.upload(called, content, Blob::Known(blob), blob.digest, from)
                 })?;
-                Ok((arrival, blob.size))
+                Ok((is_sent, blob.size))
             }
         }
     }
@@ -319,16 +316,10 @@ impl Push<'_> {
         blob: Blob<'_>,
         noted_as: Digest,
         from: Option<&str>,
-    ) -> Result<Arrival> {
+    ) -> Result<bool> {
         let (registry, store) = (self.registry, self.store);
         Task::run(self.events, called, |task| {
-            let arrival = Upload { registry, store, content, blob, noted_as, from, task }.run()?;
-            match (arrival, from) {
-                (Arrival::There, _) => task.say("is there already"),
-                (Arrival::Mounted, Some(from)) => task.say(&format!("taken over from {from}")),
-                _ => {}
-            }
-            Ok(arrival)
+            Upload { registry, store, content, blob, noted_as, from, task }.run()
         })
     }
 }

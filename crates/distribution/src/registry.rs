@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use base::Cancel;
-use image::{Digest, Reference};
+use image::Reference;
 use reqwest::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Url};
 
@@ -115,11 +115,6 @@ impl<'a> Registry<'a> {
     /// Which parts of blobs are on their way.
     pub(crate) fn parts(&self) -> &Parts {
         &self.client.parts
-    }
-
-    /// Whether a blob is asked for the first time.
-    pub(crate) fn asks_first(&self, blob: &Digest) -> bool {
-        self.state.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(*blob)
     }
 
     /// What the registry and the repository are called, for records.

@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Read};
 
-use image::{Descriptor, Digest, Document, Platform, Reference};
+use image::{Descriptor, Digest, Document, Manifest, Platform, Raw, Reference};
 
 use crate::download::Download;
 use crate::foreign::{self, Foreign};
@@ -95,11 +95,7 @@ impl Source for Remote<'_> {
     }
 
     fn blob(&self, descriptor: &Descriptor, position: u64) -> Result<Box<dyn Incoming + '_>> {
-        // What is not to be distributed is rarely there, and has places of its own.
-        if foreign::is_elsewhere(descriptor) && !self.has(descriptor)? {
-            return Ok(Box::new(Foreign::new(&self.registry, descriptor, position)));
-        }
-        Ok(Box::new(Download::new(&self.registry, descriptor, position)))
+        self.incoming(descriptor, position, false)
     }
 
     fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
@@ -126,20 +122,40 @@ impl Source for Remote<'_> {
 }
 
 impl Remote<'_> {
+    /// A blob from a place on; in one stream, if that is asked for.
+    pub(crate) fn incoming(
+        &self,
+        descriptor: &Descriptor,
+        position: u64,
+        is_whole: bool,
+    ) -> Result<Box<dyn Incoming + '_>> {
+        // What is not to be distributed is rarely there, and has places of its own.
+        if foreign::is_elsewhere(descriptor) && !self.has(descriptor)? {
+            return Ok(Box::new(Foreign::new(&self.registry, descriptor, position)));
+        }
+        Ok(Box::new(Download::new(&self.registry, descriptor, position, is_whole)))
+    }
+
     fn has(&self, descriptor: &Descriptor) -> Result<bool> {
         crate::upload::is_there(&self.registry, descriptor, "pull")
     }
 }
 
-/// The manifest for a platform, from an index to the next. Gives it with all indexes on the way.
-pub(crate) fn choose(source: &dyn Source, first: Fetched, platform: &Platform) -> Result<Vec<Fetched>> {
-    let mut way = vec![first];
+/// The manifest for a platform, from an index to the next; and what describes it.
+pub(crate) fn choose(
+    source: &dyn Source,
+    first: Fetched,
+    platform: &Platform,
+) -> Result<(Raw<Manifest>, Descriptor)> {
+    let mut next = first;
     for _ in 0..MAX_DEPTH {
-        let Some(Fetched { document: Document::Index(index), .. }) = way.last() else { return Ok(way) };
+        let index = match next.document {
+            Document::Manifest(manifest) => return Ok((manifest, next.descriptor)),
+            Document::Index(index) => index,
+        };
         let chosen = image::choice::require(index.value(), platform)
-            .map_err(|error| DistributionError::Platform { what: source.called(), source: error })?
-            .clone();
-        way.push(source.document(&chosen)?);
+            .map_err(|error| DistributionError::Platform { what: source.called(), source: error })?;
+        next = source.document(chosen)?;
     }
     Err(strange(source, "give the manifest", "its indexes lead from one to the next without an end"))
 }

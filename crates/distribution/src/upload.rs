@@ -34,17 +34,6 @@ const CHUNK: u64 = 16 << 20;
 /// The smallest chunk that a registry takes (RC-070).
 pub(crate) const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
-/// How a blob came to be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arrival {
-    /// It was there already.
-    There,
-    /// It was in another repository of the registry.
-    Mounted,
-    /// It was sent.
-    Sent,
-}
-
 /// One blob, to one repository.
 pub(crate) struct Upload<'a> {
     pub registry: &'a Registry<'a>,
@@ -111,20 +100,15 @@ pub(crate) fn is_there(registry: &Registry<'_>, blob: &Descriptor, rights: &str)
 }
 
 impl Upload<'_> {
-    /// Gets the blob there.
-    pub(crate) fn run(&self) -> Result<Arrival> {
+    /// Gets the blob there. Gives whether it had to be sent; if not, it is said why.
+    pub(crate) fn run(&self) -> Result<bool> {
         let count = Arc::new(Mutex::new(self.task.count(self.blob.known().map(|blob| blob.size))));
         let mut attempts = Attempts::default();
         let mut furthest = 0;
         loop {
             let mut reached = furthest;
             let failure = match self.attempt(&count, &mut reached) {
-                Ok(arrival) => {
-                    if arrival == Arrival::Sent {
-                        count.lock().unwrap_or_else(PoisonError::into_inner).end();
-                    }
-                    return Ok(arrival);
-                }
+                Ok(is_sent) => return Ok(is_sent),
                 Err(Failure::Lasting(error)) => return Err(error),
                 Err(Failure::Passing(error)) => error,
             };
@@ -139,14 +123,15 @@ impl Upload<'_> {
         }
     }
 
-    fn attempt(&self, count: &Arc<Mutex<Count>>, reached: &mut u64) -> Result<Arrival, Failure> {
+    fn attempt(&self, count: &Arc<Mutex<Count>>, reached: &mut u64) -> Result<bool, Failure> {
         // With less than a chunk of it, there is nothing to begin with.
         self.blob.wait(CHUNK, self.registry.cancel)?;
         if let Some(blob) = self.blob.known()
             && is_there(self.registry, &blob, "pull,push")?
         {
             self.forget()?;
-            return Ok(Arrival::There);
+            self.task.say("is there already");
+            return Ok(false);
         }
         let resumed = self.resumed()?;
         let is_resumed = resumed.is_some();
@@ -154,7 +139,7 @@ impl Upload<'_> {
             Some(session) => session,
             None => match self.begin()? {
                 Some(session) => session,
-                None => return Ok(Arrival::Mounted),
+                None => return Ok(false),
             },
         };
         if session.offset > 0 {
@@ -167,7 +152,8 @@ impl Upload<'_> {
         }
         self.complete(&session, count, is_resumed)?;
         self.forget()?;
-        Ok(Arrival::Sent)
+        count.lock().unwrap_or_else(PoisonError::into_inner).end();
+        Ok(true)
     }
 
     /// Where the next chunk ends; `None` when nothing is left, or all of it goes with the request that ends the session.
@@ -243,7 +229,10 @@ impl Upload<'_> {
             call.body = Some(&body);
             // Whoever may not read the other repository may still write to this one.
             match self.registry.send(&call) {
-                Ok(answer) if answer.status() == 201 => return Ok(None),
+                Ok(answer) if answer.status() == 201 => {
+                    self.task.say(&format!("taken over from {from}"));
+                    return Ok(None);
+                }
                 Ok(answer) if answer.status() == 202 => return Ok(Some(self.session(&answer, &call)?)),
                 Ok(answer) => answer.drain(),
                 Err(DistributionError::Denied { .. } | DistributionError::Login { .. }) => {}

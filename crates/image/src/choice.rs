@@ -98,7 +98,7 @@ fn images(index: &Index) -> impl Iterator<Item = &Descriptor> {
 }
 
 fn is_image(descriptor: &Descriptor) -> bool {
-    let is_manifest = descriptor.media_type.is_manifest() || descriptor.media_type.is_index();
+    let is_manifest = descriptor.media_type.is_document();
     let is_artifact = descriptor
         .artifact_type
         .as_ref()

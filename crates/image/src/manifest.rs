@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, Refusal, null_is_default};
-use crate::{Descriptor, MediaType, ParseError, Raw};
+use crate::{Descriptor, Digest, MediaType, ParseError, Raw};
 
 /// The largest manifest or index that is read: registries refuse larger ones (4 MiB), and so do we.
 pub const MAX_MANIFEST_SIZE: u64 = 4 << 20;
@@ -72,6 +72,11 @@ impl Manifest {
             annotations: BTreeMap::new(),
         }
     }
+
+    /// The blobs that it consists of: the config, and the layers.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        std::iter::once(&self.config).chain(&self.layers)
+    }
 }
 
 impl Index {
@@ -112,6 +117,62 @@ impl Document {
         } else {
             Raw::parse(WHAT, bytes).map(Document::Manifest)
         }
+    }
+
+    /// Whether it is an index.
+    pub fn is_index(&self) -> bool {
+        matches!(self, Document::Index(_))
+    }
+
+    /// The bytes that it was read from.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Document::Manifest(raw) => raw.bytes(),
+            Document::Index(raw) => raw.bytes(),
+        }
+    }
+
+    /// The SHA-256 of the bytes.
+    pub fn digest(&self) -> Digest {
+        match self {
+            Document::Manifest(raw) => raw.digest(),
+            Document::Index(raw) => raw.digest(),
+        }
+    }
+
+    /// What it says that it is.
+    pub fn said_type(&self) -> Option<&MediaType> {
+        match self {
+            Document::Manifest(raw) => raw.value().media_type.as_ref(),
+            Document::Index(raw) => raw.value().media_type.as_ref(),
+        }
+    }
+
+    /// What it says that it is, else what such a document is as a rule.
+    pub fn media_type(&self) -> MediaType {
+        let usual = if self.is_index() { MediaType::OCI_INDEX } else { MediaType::OCI_MANIFEST };
+        self.said_type().cloned().unwrap_or(usual)
+    }
+
+    /// What it is about.
+    pub fn subject(&self) -> Option<&Descriptor> {
+        match self {
+            Document::Manifest(raw) => raw.value().subject.as_ref(),
+            Document::Index(raw) => raw.value().subject.as_ref(),
+        }
+    }
+
+    /// Its descriptor as lists of referrers have it: with its annotations, and what kind of artifact it is (of an image: what its config is).
+    pub fn as_referrer(&self, descriptor: Descriptor) -> Descriptor {
+        let (artifact_type, annotations) = match self {
+            Document::Manifest(raw) => {
+                let manifest = raw.value();
+                let kind = manifest.artifact_type.as_ref().unwrap_or(&manifest.config.media_type);
+                (Some(kind.clone()), &manifest.annotations)
+            }
+            Document::Index(raw) => (raw.value().artifact_type.clone(), &raw.value().annotations),
+        };
+        Descriptor { artifact_type, annotations: annotations.clone(), ..descriptor }
     }
 }
 

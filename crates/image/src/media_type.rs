@@ -96,6 +96,11 @@ impl MediaType {
     pub fn as_docker(&self) -> Option<Self> {
         SAME.iter().find(|(oci, docker)| oci == self || docker == self).map(|(_, docker)| docker.clone())
     }
+
+    /// Whether a blob of this type is one or the other.
+    pub fn is_document(&self) -> bool {
+        self.is_manifest() || self.is_index()
+    }
 }
 
 impl std::fmt::Display for MediaType {
@@ -120,8 +125,8 @@ mod tests {
             (MediaType::new("application/vnd.oci.image.index.v2+json"), false, false),
         ] {
             assert_eq!(
-                (media_type.is_index(), media_type.is_manifest()),
-                (is_index, is_manifest),
+                (media_type.is_index(), media_type.is_manifest(), media_type.is_document()),
+                (is_index, is_manifest, is_index || is_manifest),
                 "{media_type}"
             );
         }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Read, Write as _};
 use std::path::Path;
 
-use archive::layout::Layout;
+use archive::layout::{self, Layout};
 use base::{Cancel, IoContext};
 use image::{Descriptor, Digest, Document, Reference};
 use store::repositories::{Condition, NewManifest};
@@ -13,8 +13,6 @@ use store::{Lease, Repository, RepositoryName, Store};
 
 use crate::ServeError;
 
-/// The names that entries of an index have: the full one that containerd writes, and the specification's.
-const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 /// Indexes in indexes are followed so deep.
 const MAX_DEPTH: usize = 8;
 /// How much is copied at a time.
@@ -54,8 +52,7 @@ pub fn take_layout(store: &Store, layout: &Layout, path: &Path, cancel: &Cancel)
 
 /// The repository and the tag that an entry's name means.
 fn name_of(descriptor: &Descriptor) -> Option<(RepositoryName, String)> {
-    let text = NAMES.iter().find_map(|name| descriptor.annotations.get(*name))?;
-    let reference = Reference::parse(text).ok()?.or_latest();
+    let reference = Reference::parse(layout::name(descriptor)?).ok()?.or_latest();
     Some((RepositoryName::of(&reference)?, reference.tag()?.to_owned()))
 }
 
@@ -91,37 +88,29 @@ impl Taking<'_> {
             return Err(ServeError::File { path: self.path.to_owned(), reason });
         }
         let document = self.layout.document(descriptor)?;
-        let subject = match &document {
+        match &document {
             Document::Index(index) => {
                 for part in &index.value().manifests {
-                    let is_document = part.media_type.is_index() || part.media_type.is_manifest();
-                    if is_document && self.layout.has(&part.digest)? {
+                    if part.media_type.is_document() && self.layout.has(&part.digest)? {
                         self.document(repository, part, None, depth + 1)?;
                     }
                 }
-                &index.value().subject
             }
             Document::Manifest(manifest) => {
-                let manifest = manifest.value();
-                for part in std::iter::once(&manifest.config).chain(&manifest.layers) {
+                for part in manifest.value().blobs() {
                     if !part.media_type.is_foreign() || self.layout.has(&part.digest)? {
                         self.blob(repository, part)?;
                     }
                 }
-                &manifest.subject
             }
-        };
-        let bytes = match &document {
-            Document::Index(index) => index.bytes(),
-            Document::Manifest(manifest) => manifest.bytes(),
-        };
-        let size = bytes.len() as u64;
+        }
+        let size = document.bytes().len() as u64;
         let mut writer = self.store.blobs().writer(&self.lease)?;
-        writer.write_all(bytes).context("copy", self.path)?;
+        writer.write_all(document.bytes()).context("copy", self.path)?;
         writer.commit(Some((descriptor.digest, size)))?;
         let new = NewManifest {
             descriptor: Descriptor::new(descriptor.media_type.clone(), descriptor.digest, size),
-            subject: subject.as_ref().map(|subject| subject.digest),
+            subject: document.subject().map(|subject| subject.digest),
             blobs: &[],
             manifests: &[],
             tags: tag.as_slice(),

@@ -70,20 +70,8 @@ fn page(
     Ok((page, None))
 }
 
-/// A manifest as the list has it: with its annotations, and what kind of artifact it is (for an image without one: what its config is).
+/// A manifest as the list has it.
 pub(crate) fn describe(repository: &Repository, record: ManifestRecord) -> Answer<Descriptor> {
-    let mut descriptor = Descriptor::new(record.media_type, record.digest, record.size);
-    match Document::parse(&repository.read_manifest(&record.digest)?)? {
-        Document::Manifest(manifest) => {
-            let manifest = manifest.value();
-            descriptor.artifact_type =
-                Some(manifest.artifact_type.clone().unwrap_or_else(|| manifest.config.media_type.clone()));
-            descriptor.annotations = manifest.annotations.clone();
-        }
-        Document::Index(index) => {
-            descriptor.artifact_type = index.value().artifact_type.clone();
-            descriptor.annotations = index.value().annotations.clone();
-        }
-    }
-    Ok(descriptor)
+    let document = Document::parse(&repository.read_manifest(&record.digest)?)?;
+    Ok(document.as_referrer(Descriptor::new(record.media_type, record.digest, record.size)))
 }

@@ -22,15 +22,10 @@ pub(crate) struct Checked {
 pub(crate) fn check(bytes: &[u8], content_type: Option<&str>) -> Answer<Checked> {
     let invalid = |text: String| Refusal::new(Code::ManifestInvalid, text);
     let document = Document::parse(bytes).map_err(|error| invalid(format!("{error}: {}", error.source)))?;
-    let (is_index, said, subject) = match &document {
-        Document::Manifest(manifest) => (false, &manifest.value().media_type, &manifest.value().subject),
-        Document::Index(index) => (true, &index.value().media_type, &index.value().subject),
-    };
+    let (is_index, said) = (document.is_index(), document.said_type());
     let content_type = content_type.map(|text| text.split(';').next().unwrap_or_default().trim());
     let media_type = match (content_type.filter(|text| !text.is_empty()), said) {
-        (None, Some(said)) => said.clone(),
-        (None, None) if is_index => MediaType::OCI_INDEX,
-        (None, None) => MediaType::OCI_MANIFEST,
+        (None, _) => document.media_type(),
         (Some(content_type), Some(said)) if content_type != said.as_str() => {
             return Err(invalid(format!(
                 "the Content-Type is {}, and the document says that it is {said}",
@@ -46,11 +41,10 @@ pub(crate) fn check(bytes: &[u8], content_type: Option<&str>) -> Answer<Checked>
         let holds = if is_index { "manifests" } else { "a config and layers" };
         return Err(invalid(format!("the document holds {holds}, and the Content-Type is {media_type}")));
     }
-    let subject = subject.as_ref().map(|subject| subject.digest);
+    let subject = document.subject().map(|subject| subject.digest);
     Ok(match document {
         Document::Manifest(manifest) => {
-            let manifest = manifest.value();
-            let parts = std::iter::once(&manifest.config).chain(&manifest.layers);
+            let parts = manifest.value().blobs();
             let blobs = parts.filter(|part| !part.media_type.is_foreign()).map(|part| part.digest).collect();
             Checked { media_type, subject, blobs, manifests: Vec::new() }
         }

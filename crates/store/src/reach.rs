@@ -137,7 +137,7 @@ impl<'a> Reach<'a> {
     fn manifest(&mut self, manifest: &Raw<Manifest>, because: &Reason) {
         self.blob(&manifest.digest(), &because.then(|| "manifest".to_owned()));
         let reason = because.then(|| format!("manifest {}", manifest.digest().short()));
-        for part in std::iter::once(&manifest.value().config).chain(&manifest.value().layers) {
+        for part in manifest.value().blobs() {
             self.blob(&part.digest, &reason);
         }
     }
@@ -160,9 +160,7 @@ impl<'a> Reach<'a> {
                 }
             }
             Document::Index(index) => {
-                let documents =
-                    |part: &&Descriptor| part.media_type.is_index() || part.media_type.is_manifest();
-                for part in index.value().manifests.iter().filter(documents) {
+                for part in index.value().manifests.iter().filter(|part| part.media_type.is_document()) {
                     self.document(part, &reason)?;
                 }
             }

@@ -8,7 +8,7 @@ use image::{Descriptor, Digest};
 
 use super::documents::{self, Docker};
 use crate::ArchiveError;
-use crate::format::{INDEX, LAYOUT, MANIFEST, blob_path};
+use crate::format::{BLOBS, INDEX, LAYOUT, MANIFEST, blob_path};
 use crate::writer::Writer;
 
 /// An archive that is being written.
@@ -30,8 +30,8 @@ impl<'a> Archive<'a> {
         if let Some(docker) = docker {
             writer.file(MANIFEST, &documents::docker_manifest(docker)?)?;
         }
-        let mut directories = vec!["blobs".to_owned()];
-        directories.extend(blobs.map(|digest| format!("blobs/{}", digest.algorithm().name())));
+        let mut directories = vec![BLOBS.to_owned()];
+        directories.extend(blobs.map(|digest| format!("{BLOBS}/{}", digest.algorithm().name())));
         directories.sort();
         directories.dedup();
         directories.iter().try_for_each(|directory| writer.directory(directory))?;

@@ -5,7 +5,10 @@ use serde::Serialize;
 use serde_json::Map;
 
 use crate::ArchiveError;
-use crate::format::{DockerImage, FULL_NAME, LAYOUT_VERSION, REF_NAME, Version, blob_path, tagged};
+use crate::format::{
+    DockerImage, FULL_NAME, INDEX, LAYOUT, LAYOUT_VERSION, MANIFEST, REF_NAME, Version, blob_path, tagged,
+};
+use crate::names::Annotated;
 
 /// An image as docker before 25 finds it: with a config and layers, under names.
 pub struct Docker<'a> {
@@ -29,12 +32,24 @@ pub fn named(descriptor: &Descriptor, names: &[Reference]) -> Vec<Descriptor> {
     names.iter().filter_map(tagged).map(entry).collect()
 }
 
+/// An entry of an index under a name, which is any text (ST-031).
+pub fn called(descriptor: &Descriptor, name: Option<&str>) -> Descriptor {
+    let mut entry = descriptor.clone();
+    entry.annotations.extend(name.map(|name| (REF_NAME.to_owned(), name.to_owned())));
+    entry
+}
+
+/// What an entry of an index is called: by the full name that containerd writes, else by the specification's.
+pub fn name(entry: &Descriptor) -> Option<&str> {
+    Annotated::new(entry).group()
+}
+
 pub(super) fn version() -> Result<Vec<u8>, ArchiveError> {
-    write("oci-layout", Version { image_layout_version: LAYOUT_VERSION.to_owned() })
+    write(LAYOUT, Version { image_layout_version: LAYOUT_VERSION.to_owned() })
 }
 
 pub(super) fn index(entries: &[Descriptor]) -> Result<Vec<u8>, ArchiveError> {
-    write("index.json", Index::oci(entries.to_vec()))
+    write(INDEX, Index::oci(entries.to_vec()))
 }
 
 /// The same for docker before 25, and for tools that read docker archives.
@@ -46,7 +61,7 @@ pub(super) fn docker_manifest(images: &[Docker<'_>]) -> Result<Vec<u8>, ArchiveE
         layers: Some(image.manifest.layers.iter().map(|layer| blob_path(&layer.digest)).collect()),
         others: Map::new(),
     };
-    write("manifest.json", images.iter().map(image).collect::<Vec<_>>())
+    write(MANIFEST, images.iter().map(image).collect::<Vec<_>>())
 }
 
 fn write(name: &str, document: impl Serialize) -> Result<Vec<u8>, ArchiveError> {

@@ -1,6 +1,6 @@
 //! Which image of a layout is meant (ST-031, ST-036).
 
-use image::{Descriptor, Digest, Document, MediaType, Reference};
+use image::{Descriptor, Digest, Document, Reference};
 
 use super::{Layout, MAX_MANIFEST_SIZE, invalid};
 use crate::ArchiveError;
@@ -58,18 +58,15 @@ impl Layout {
             return Err(ArchiveError::TooLarge { entry: path, limit: MAX_MANIFEST_SIZE });
         }
         let bytes = part.bytes(MAX_MANIFEST_SIZE)?;
-        let media_type = match Document::parse(&bytes).map_err(|source| invalid(&path, source))? {
-            Document::Manifest(raw) => raw.value().media_type.clone().unwrap_or(MediaType::OCI_MANIFEST),
-            Document::Index(raw) => raw.value().media_type.clone().unwrap_or(MediaType::OCI_INDEX),
-        };
-        Ok(Descriptor::new(media_type, *digest, bytes.len() as u64))
+        let document = Document::parse(&bytes).map_err(|source| invalid(&path, source))?;
+        Ok(Descriptor::new(document.media_type(), *digest, bytes.len() as u64))
     }
 }
 
 fn choice(entry: &Descriptor) -> Choice {
     let Annotated { full, ref_name } = Annotated::new(entry);
     let names: Vec<String> = [ref_name, full].into_iter().flatten().map(str::to_owned).collect();
-    let is_document = entry.media_type.is_manifest() || entry.media_type.is_index();
+    let is_document = entry.media_type.is_document();
     Choice {
         references: full.and_then(|name| Reference::parse(name).ok()).into_iter().collect(),
         names,

@@ -39,7 +39,7 @@ impl Contents<'_> {
     fn chosen<'a>(&self, index: &'a Raw<Index>) -> Vec<&'a Descriptor> {
         let mut images: Vec<&Descriptor> = Vec::new();
         for descriptor in &index.value().manifests {
-            let is_known = descriptor.media_type.is_manifest() || descriptor.media_type.is_index();
+            let is_known = descriptor.media_type.is_document();
             if !is_known {
                 self.intake.events.warn(format!(
                     "{} is not an image ({}), and is left out",

@@ -35,9 +35,8 @@ impl<'a> Chosen<'a> {
         let (there, root) = match wish.platforms.as_slice() {
             [] => (named, first),
             [platform] => {
-                let chosen = source::choose(source, first, platform)?.into_iter().last();
-                let chosen = chosen.ok_or_else(|| endless(source))?;
-                (chosen.descriptor.digest, chosen)
+                let (manifest, descriptor) = source::choose(source, first, platform)?;
+                (descriptor.digest, Fetched::from((manifest, descriptor)))
             }
             several => (named, some_of(source, first, several)?),
         };
@@ -130,7 +129,7 @@ impl<'a> Chosen<'a> {
                 continue;
             }
             let mut entry = entry.clone();
-            if entry.media_type.is_manifest() || entry.media_type.is_index() {
+            if entry.media_type.is_document() {
                 let child = self.source.document(&entry)?;
                 let child = self.in_format(&child, format, depth + 1)?.descriptor;
                 new_digests.insert(entry.digest, child.digest);

@@ -1,25 +1,19 @@
 //! Copies into layouts and archives: blobs, documents from below, the name last; in an archive, which is one stream, the name first.
 
-use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::io::{Read, Write};
 
-use archive::layout::{Archive, Directory, Docker, named};
-use base::task::Task;
+use archive::ArchiveError;
+use archive::layout::{Archive, Directory, Docker, called, named};
+use base::task::{Count, Task};
 use base::{Cancel, Events};
 use image::{Descriptor, Document, MediaType, Reference};
 
-use super::Copied;
 use super::graph::Graph;
+use super::{Copied, each_blob};
 use crate::local::transfer_error;
-use crate::manifests::{self, Fetched};
-use crate::parallel::in_parallel;
+use crate::manifests::Fetched;
 use crate::source::Source;
 use crate::{DistributionError, Result};
-
-/// How many blobs are on their way at a time (RC-067).
-const BLOBS_AT_A_TIME: usize = 3;
-/// What `oci:PATH:NAME` calls an image (ST-031).
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// What a copy shares with others.
 pub(super) struct Work<'a> {
@@ -30,16 +24,10 @@ pub(super) struct Work<'a> {
 
 /// The entries of `index.json`: the image under its name; what refers to it, which is found by its subject; and what has a tag made of a digest.
 fn entries(graph: &Graph, root: Vec<Descriptor>) -> Vec<Descriptor> {
-    let referrers = graph.referrers.iter().filter(|fetched| manifests::subject(&fetched.document).is_some());
+    let referrers = graph.referrers.iter().filter(|fetched| fetched.document.subject().is_some());
+    let referrers = referrers.map(|fetched| fetched.document.as_referrer(fetched.descriptor.clone()));
     let tagged = graph.digest_tags.iter().map(|(tag, fetched)| called(&fetched.descriptor, Some(tag)));
-    root.into_iter().chain(referrers.map(manifests::entry)).chain(tagged).collect()
-}
-
-/// An entry under a name, which is any text.
-pub(super) fn called(descriptor: &Descriptor, name: Option<&str>) -> Descriptor {
-    let mut entry = descriptor.clone();
-    entry.annotations.extend(name.map(|name| (REF_NAME.to_owned(), name.to_owned())));
-    entry
+    root.into_iter().chain(referrers).chain(tagged).collect()
 }
 
 impl Work<'_> {
@@ -51,23 +39,12 @@ impl Work<'_> {
         graph: &Graph,
         root: &Descriptor,
     ) -> Result<Copied> {
-        let copied = Mutex::new(Copied::new(root.clone()));
-        let mut blobs: Vec<&Descriptor> = graph.blobs.iter().collect();
-        blobs.sort_by_key(|blob| std::cmp::Reverse(blob.size));
-        in_parallel(&blobs, BLOBS_AT_A_TIME, |blob| {
-            let is_there = to.has(blob);
-            if !is_there {
-                self.blob(blob, |incoming, task| {
-                    let mut count = task.count(Some(blob.size));
-                    to.add(blob, incoming, &mut count, self.stop)?;
-                    count.end();
-                    Ok(())
-                })
-                .inspect_err(|_| self.stop.cancel())?;
+        let copied = each_blob(graph, root, self.stop, |blob| {
+            if to.has(blob) {
+                return Ok(false);
             }
-            let mut copied = copied.lock().unwrap_or_else(PoisonError::into_inner);
-            *(if is_there { &mut copied.spared } else { &mut copied.sent }) += blob.size;
-            Ok(())
+            self.blob(blob, |incoming, count| to.add(blob, incoming, count, self.stop))?;
+            Ok(true)
         })?;
         let mut is_new = false;
         for document in graph.all_documents() {
@@ -75,9 +52,8 @@ impl Work<'_> {
         }
         self.stop.check()?;
         is_new |= to.name(&entries(graph, vec![called(root, name)]))?;
-        let copied = copied.into_inner().unwrap_or_else(PoisonError::into_inner);
         let was_there = !is_new && copied.sent == 0;
-        Ok(Copied { was_there, ..copied.with(graph) })
+        Ok(Copied { was_there, ..copied })
     }
 
     /// Writes all of it as an archive.
@@ -135,11 +111,8 @@ impl Work<'_> {
         }
         let mut copied = Copied::new(root.clone());
         for blob in blobs {
-            self.blob(blob, |incoming, task| {
-                let mut count = task.count(Some(blob.size));
-                archive.blob((&blob.digest, blob.size), incoming, &mut count, self.stop)?;
-                count.end();
-                Ok(())
+            self.blob(blob, |incoming, count| {
+                archive.blob((&blob.digest, blob.size), incoming, count, self.stop)
             })?;
             copied.sent += blob.size;
         }
@@ -150,12 +123,14 @@ impl Work<'_> {
     fn blob(
         &self,
         blob: &Descriptor,
-        write: impl FnOnce(&mut dyn std::io::Read, &Task<'_>) -> Result<(), archive::ArchiveError>,
+        write: impl FnOnce(&mut dyn Read, &mut Count) -> Result<(), ArchiveError>,
     ) -> Result<()> {
         Task::run(self.events, format!("copy {}", blob.digest.short()), |task| {
-            let mut incoming = self.source.blob(blob, 0)?;
-            write(&mut incoming, task)
-                .map_err(|error| transfer_error(self.source, incoming.as_mut(), blob, error))
+            let (mut incoming, mut count) = (self.source.blob(blob, 0)?, task.count(Some(blob.size)));
+            write(&mut incoming, &mut count)
+                .map_err(|error| transfer_error(self.source, incoming.as_mut(), blob, error))?;
+            count.end();
+            Ok(())
         })
     }
 }

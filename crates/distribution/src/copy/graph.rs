@@ -82,10 +82,7 @@ impl Graph {
             return Err(strange(source, "give the image", "it has more manifests than anybody needs"));
         }
         match &document.document {
-            Document::Manifest(manifest) => {
-                let value = manifest.value();
-                self.add_blobs([&value.config].into_iter().chain(&value.layers));
-            }
+            Document::Manifest(manifest) => self.add_blobs(manifest.value().blobs()),
             Document::Index(index) => {
                 for child in &index.value().manifests {
                     self.child(source, child, into)?;
@@ -121,5 +118,5 @@ impl Graph {
 
 /// Also what is refused as soon as it is read, with its reason.
 fn is_document(media_type: &MediaType) -> bool {
-    media_type.is_manifest() || media_type.is_index() || media_type.as_str().starts_with(SCHEMA_1)
+    media_type.is_document() || media_type.as_str().starts_with(SCHEMA_1)
 }

@@ -1,24 +1,17 @@
 //! Copies into a registry: blobs, then documents from below, the tag last (RC-076).
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
-
 use base::task::Task;
 use base::{Cancel, Events};
 use image::{Descriptor, Reference};
 use store::Store;
 
 use super::graph::Graph;
-use super::{Copied, pipe};
+use super::{Copied, each_blob, pipe};
 use crate::manifests;
-use crate::parallel::in_parallel;
 use crate::registry::Registry;
 use crate::source::Source;
-use crate::upload::{Arrival, Blob, Upload};
+use crate::upload::{Blob, Upload};
 use crate::{DistributionError, Result};
-
-/// How many blobs are on their way at a time (RC-067).
-const BLOBS_AT_A_TIME: usize = 3;
 
 /// A registry that copies go to.
 pub(super) struct ToRegistry<'a> {
@@ -48,19 +41,7 @@ impl ToRegistry<'_> {
 
     /// Sends everything; what is there is not sent.
     pub(super) fn put(&self, source: &dyn Source, graph: &Graph, root: &Descriptor) -> Result<Copied> {
-        let copied = Mutex::new(Copied::new(root.clone()));
-        // The largest ones begin: they take longest.
-        let mut blobs: Vec<&Descriptor> = graph.blobs.iter().collect();
-        blobs.sort_by_key(|blob| std::cmp::Reverse(blob.size));
-        in_parallel(&blobs, BLOBS_AT_A_TIME, |blob| {
-            let arrival = self.blob(source, blob).inspect_err(|_| self.stop.cancel())?;
-            let mut copied = copied.lock().unwrap_or_else(PoisonError::into_inner);
-            match arrival {
-                Arrival::Sent => copied.sent += blob.size,
-                Arrival::There | Arrival::Mounted => copied.spared += blob.size,
-            }
-            Ok(())
-        })?;
+        let copied = each_blob(graph, root, self.stop, |blob| self.blob(source, blob))?;
         let by_digest = |document: &manifests::Fetched| document.descriptor.digest.to_string();
         let below = graph.documents.iter().filter(|document| document.descriptor.digest != root.digest);
         for document in below.chain(&graph.referrers) {
@@ -73,26 +54,20 @@ impl ToRegistry<'_> {
             let by = self.reference.tag().map_or_else(|| by_digest(document), str::to_owned);
             manifests::publish(&self.registry, &by, document)?;
         }
-        Ok(copied.into_inner().unwrap_or_else(PoisonError::into_inner).with(graph))
+        Ok(copied)
     }
 
-    fn blob(&self, source: &dyn Source, blob: &Descriptor) -> Result<Arrival> {
+    fn blob(&self, source: &dyn Source, blob: &Descriptor) -> Result<bool> {
         Task::run(self.events, format!("copy {}", blob.digest.short()), |task| {
             let from = source.repository().filter(|other| {
                 other.host == self.registry.host && other.repository != self.registry.repository
             });
             let from = from.map(|other| other.repository.as_str());
-            let arrival = pipe::through(source, blob, |content| {
+            pipe::through(source, blob, |content| {
                 let (registry, store) = (&self.registry, self.store);
                 let (blob, noted_as) = (Blob::Known(blob), blob.digest);
                 Upload { registry, store, content, blob, noted_as, from, task }.run()
-            })?;
-            match (arrival, from) {
-                (Arrival::There, _) => task.say("is there already"),
-                (Arrival::Mounted, Some(from)) => task.say(&format!("taken over from {from}")),
-                _ => {}
-            }
-            Ok(arrival)
+            })
         })
     }
 }

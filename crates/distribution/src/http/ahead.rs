@@ -6,7 +6,7 @@ use reqwest::Url;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::AbortHandle;
 
-use super::{Answer, Fault, Http, TransportError, fault};
+use super::{Answer, Fault, Http, next_piece};
 use crate::Result;
 
 /// A body on its way. What has come of it waits in memory: it has to be known how much that can be.
@@ -29,12 +29,7 @@ impl<'a> Answer<'a> {
         let work = async move {
             let mut left = limit;
             while left > 0 {
-                let mut piece = match tokio::time::timeout(idle, response.chunk()).await {
-                    Err(_) => Err(Fault::Stalled(idle)),
-                    Ok(Ok(None)) => return,
-                    Ok(Ok(Some(piece))) => Ok(piece),
-                    Ok(Err(error)) => Err(fault::of(&error)),
-                };
+                let Some(mut piece) = next_piece(&mut response, idle).await.transpose() else { return };
                 if let Ok(piece) = &mut piece {
                     piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
                     left -= piece.len() as u64;
@@ -45,7 +40,7 @@ impl<'a> Answer<'a> {
                 }
             }
             // The end of the body: then the connection can be used again.
-            let _ = tokio::time::timeout(idle, response.chunk()).await;
+            let _ = next_piece(&mut response, idle).await;
         };
         let task = http.runtime.spawn(work).abort_handle();
         Ahead { http, cancel, pieces, url, task }
@@ -56,9 +51,7 @@ impl Ahead<'_> {
     /// The next piece of the body; `None` at its end.
     pub(crate) fn piece(&mut self) -> Result<Option<Bytes>> {
         let next = self.http.wait(self.cancel, self.pieces.recv())?;
-        let failed =
-            |fault| TransportError::new(fault::shown(&self.url), self.http.via(&self.url), fault).into();
-        next.transpose().map_err(failed)
+        next.transpose().map_err(|fault| self.http.trouble(&self.url, fault).into())
     }
 }
 

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use base::{Classified, Kind};
 
 use super::*;
-use crate::{Digest, Platform};
+use crate::Platform;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -230,5 +230,30 @@ fn what_is_no_document_is_an_error() {
     ] {
         let error = Document::parse(json.as_bytes()).expect_err(json);
         assert_eq!(error.kind(), Kind::Invalid, "{json}");
+    }
+}
+
+#[test]
+fn what_a_document_says_of_itself() {
+    let digest = Digest::sha256(b"x");
+    let subject = format!(r#","subject":{{"mediaType":"a/b","digest":"{digest}","size":1}}"#);
+    let config = format!(r#""config":{{"mediaType":"a/config","digest":"{digest}","size":1}}"#);
+    let descriptor = Descriptor::new(MediaType::OCI_MANIFEST, digest, 1);
+    for (json, is_index, said, kind) in [
+        (format!(r#"{{"schemaVersion":2,{config}{subject}}}"#), false, None, Some("a/config")),
+        (format!(r#"{{"schemaVersion":2,"artifactType":"a/c",{config}}}"#), false, None, Some("a/c")),
+        (r#"{"schemaVersion":2,"mediaType":"a/own","manifests":[]}"#.to_owned(), true, Some("a/own"), None),
+        (r#"{"schemaVersion":2,"artifactType":"a/c","manifests":[]}"#.to_owned(), true, None, Some("a/c")),
+    ] {
+        let document = Document::parse(json.as_bytes()).expect(&json);
+        assert_eq!((document.is_index(), document.bytes()), (is_index, json.as_bytes()));
+        assert_eq!(document.digest(), Digest::sha256(json.as_bytes()));
+        assert_eq!(document.said_type().map(MediaType::as_str), said, "{json}");
+        let usual = if is_index { MediaType::OCI_INDEX } else { MediaType::OCI_MANIFEST };
+        assert_eq!(document.media_type().as_str(), said.unwrap_or(usual.as_str()), "{json}");
+        let is_about = document.subject().map(|subject| subject.digest);
+        assert_eq!(is_about, json.contains("subject").then_some(digest), "{json}");
+        let referrer = document.as_referrer(descriptor.clone());
+        assert_eq!(referrer.artifact_type.as_ref().map(MediaType::as_str), kind, "{json}");
     }
 }

@@ -72,8 +72,7 @@ impl Check<'_> {
         };
         match Document::parse(&bytes) {
             Ok(Document::Manifest(manifest)) => {
-                let manifest = manifest.value();
-                for part in std::iter::once(&manifest.config).chain(&manifest.layers) {
+                for part in manifest.value().blobs() {
                     let is_elsewhere = part.media_type.is_foreign();
                     if self.size_of_blob(&part.digest, part.size)?.is_none() && !is_elsewhere {
                         let problem = format!("its blob {} is missing", part.digest);

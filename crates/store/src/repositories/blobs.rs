@@ -118,9 +118,7 @@ impl Repository {
     fn blob_of_images(&self, digest: &Digest) -> Result<Option<Descriptor>> {
         for document in self.documents_of_images()? {
             let Some(Document::Manifest(manifest)) = self.read_document(&document.digest)? else { continue };
-            let manifest = manifest.value();
-            let mut parts = std::iter::once(&manifest.config).chain(&manifest.layers);
-            if let Some(part) = parts.find(|part| part.digest == *digest) {
+            if let Some(part) = manifest.value().blobs().find(|part| part.digest == *digest) {
                 return Ok(Some(part.clone()));
             }
         }
@@ -142,9 +140,7 @@ impl Repository {
             }
             if let Some(Document::Index(index)) = self.read_document(&document.digest)? {
                 let parts = index.value().manifests.iter();
-                waiting.extend(
-                    parts.filter(|part| part.media_type.is_index() || part.media_type.is_manifest()).cloned(),
-                );
+                waiting.extend(parts.filter(|part| part.media_type.is_document()).cloned());
             } else if self.store.blobs().size(&document.digest)?.is_none() {
                 continue;
             }

@@ -105,10 +105,7 @@ impl Repository {
         };
         Ok(match Document::parse(&bytes)? {
             Document::Index(index) => index.value().manifests.iter().map(|part| part.digest).collect(),
-            Document::Manifest(manifest) => {
-                let manifest = manifest.value();
-                std::iter::once(&manifest.config).chain(&manifest.layers).map(|part| part.digest).collect()
-            }
+            Document::Manifest(manifest) => manifest.value().blobs().map(|part| part.digest).collect(),
         })
     }
 }
