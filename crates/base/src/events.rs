@@ -147,6 +147,19 @@ impl Events {
         self.0.event(event);
     }
 
+    /// Tells how far a part of a vertex has come: how much is done now, and of how much, if that is known.
+    pub fn status(
+        &self,
+        vertex: VertexId,
+        name: impl Into<String>,
+        (current, total): (u64, Option<u64>),
+        unit: Unit,
+        completed: bool,
+    ) {
+        let (name, timestamp) = (name.into(), SystemTime::now());
+        self.send(Event::Status(Status { vertex, name, current, total, unit, timestamp, completed }));
+    }
+
     /// Sends a warning that is about no vertex in particular.
     pub fn warn(&self, short: impl Into<String>) {
         self.send(Event::Warning(Warning { vertex: None, short: short.into(), detail: Vec::new() }));

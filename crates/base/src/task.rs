@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use crate::Events;
-use crate::events::{Event, Log, Status, Stream, Unit, Vertex, VertexId};
+use crate::events::{Event, Log, Stream, Unit, Vertex, VertexId};
 
 /// Identities of vertices must not collide with those of a build that exports into the same stream of events.
 static NEXT: AtomicU64 = AtomicU64::new(1 << 40);
@@ -94,15 +94,8 @@ impl Count {
     }
 
     fn tell(&self, completed: bool) {
-        self.events.send(Event::Status(Status {
-            vertex: self.id,
-            name: self.name.clone(),
-            current: self.current,
-            total: self.total,
-            unit: Unit::Bytes,
-            timestamp: SystemTime::now(),
-            completed,
-        }));
+        let done = (self.current, self.total);
+        self.events.status(self.id, &self.name, done, Unit::Bytes, completed);
     }
 }
 

@@ -8,10 +8,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::SystemTime;
 
-use base::events::{Status, Unit, VertexId};
-use base::{Cancel, Event, Events, IoContext};
+use base::events::{Unit, VertexId};
+use base::{Cancel, Events, IoContext};
 use image::{Algorithm, DiffId, Digest, Digester};
 
 use crate::layers::{chain_owner, digest_from_hex, recorded_blobs};
@@ -100,15 +99,7 @@ impl Check<'_> {
     fn progress(&mut self, name: &str) -> Result<()> {
         self.cancel.check()?;
         self.done += 1;
-        self.events.send(Event::Status(Status {
-            vertex: VertexId(0),
-            name: name.to_owned(),
-            current: self.done,
-            total: None,
-            unit: Unit::Items,
-            timestamp: SystemTime::now(),
-            completed: false,
-        }));
+        self.events.status(VertexId(0), name, (self.done, None), Unit::Items, false);
         Ok(())
     }
 

@@ -151,12 +151,20 @@ pub(super) fn content_key(selection: &Selection, digests: &[Option<ContentDigest
     }
     let mut named = HashMap::new();
     for group in &selection.groups {
-        if let Shape::Checkout(place) = group.shape {
-            stream.bytes(b"C");
-            stream.text(selection.checkouts.get(place).map_or(b"", |checkout| checkout.identity.as_bytes()));
-            continue;
-        }
-        stream.group(group);
+        let shape = match group.shape {
+            Shape::Single => 0,
+            Shape::Contents => 1,
+            Shape::Kept => 2,
+            Shape::Archive => 3,
+            Shape::Checkout(place) => {
+                stream.bytes(b"C");
+                stream.text(
+                    selection.checkouts.get(place).map_or(b"", |checkout| checkout.identity.as_bytes()),
+                );
+                continue;
+            }
+        };
+        stream.group(shape, group);
         for item in &group.items {
             stream.item(item, selection.chown.is_some());
             stream.kind(item, selection, digests, &mut named);
@@ -200,13 +208,7 @@ impl Stream {
         self.bytes(text);
     }
 
-    fn group(&mut self, group: &Group) {
-        let shape = match group.shape {
-            Shape::Single => 0,
-            Shape::Contents | Shape::Checkout(_) => 1,
-            Shape::Kept => 2,
-            Shape::Archive => 3,
-        };
+    fn group(&mut self, shape: u8, group: &Group) {
         self.bytes(&[b'G', shape]);
         self.text(&group.name);
         self.number(group.items.len() as u64);

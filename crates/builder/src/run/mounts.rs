@@ -6,9 +6,8 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
-use std::time::SystemTime;
 
-use base::events::{Event, Status, Unit};
+use base::events::Unit;
 use base::{IoContext, text};
 use dockerfile::mount::Sharing;
 use engine::snapshot::Snapshot;
@@ -202,15 +201,8 @@ fn acquire(around: &Surroundings<'_>, asked: &Asked<'_>) -> Result<CacheDirector
     };
     let mut has_waited = false;
     let say = |completed| {
-        around.events.send(Event::Status(Status {
-            vertex: around.vertex,
-            name: format!("waiting for another step that uses the cache {}", text::line(&asked.cache.id)),
-            current: 0,
-            total: None,
-            unit: Unit::Items,
-            timestamp: SystemTime::now(),
-            completed,
-        }));
+        let name = format!("waiting for another step that uses the cache {}", text::line(&asked.cache.id));
+        around.events.status(around.vertex, name, (0, None), Unit::Items, completed);
     };
     let mut waiting = || {
         has_waited = true;

@@ -1,10 +1,9 @@
 //! What ADD takes from repositories (DF-141, DF-179): the commit is asked for each time, the files are fetched for a step that is executed.
 
 use std::cell::Cell;
-use std::time::SystemTime;
 
 use base::Cancel;
-use base::events::{Event, Status, Unit, VertexId};
+use base::events::{Unit, VertexId};
 use git::Resolved;
 
 use super::Job;
@@ -72,15 +71,7 @@ impl Fetching<'_> {
         work: impl FnOnce(&Repositories<'_>) -> Result<T, CheckoutError>,
     ) -> Result<T, CopyError> {
         let send = |name: String, current, total, completed| {
-            self.job.events.send(Event::Status(Status {
-                vertex: self.vertex,
-                name,
-                current,
-                total,
-                unit: Unit::Items,
-                timestamp: SystemTime::now(),
-                completed,
-            }));
+            self.job.events.status(self.vertex, name, (current, total), Unit::Items, completed);
         };
         // What was said last, and goes on: it ends when something else is said, or nothing any more.
         let open: Cell<Option<(String, u64, Option<u64>)>> = Cell::new(None);

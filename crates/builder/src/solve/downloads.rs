@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use base::Cancel;
-use base::events::{Event, Status, Unit, VertexId};
+use base::events::{Unit, VertexId};
 use image::Digest;
 use store::TempDir;
 use store::downloads::{Arrived, DownloadRecord, Incoming, Version};
@@ -102,16 +102,8 @@ impl Downloader<'_> {
         let url = shown(source.url);
         let (said, heard) = (Cell::new(None::<Instant>), Cell::new((0, None)));
         let tell = |completed| {
-            let (current, total) = heard.get();
-            self.job.events.send(Event::Status(Status {
-                vertex: self.vertex,
-                name: format!("download {}", base::text::line(&url)),
-                current,
-                total,
-                unit: Unit::Bytes,
-                timestamp: SystemTime::now(),
-                completed,
-            }));
+            let name = format!("download {}", base::text::line(&url));
+            self.job.events.status(self.vertex, name, heard.get(), Unit::Bytes, completed);
         };
         let progress = |current, total| {
             heard.set((current, total));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use base::events::{Event, Events, Status, Unit, Vertex, VertexId};
+use base::events::{Event, Events, Unit, Vertex, VertexId};
 
 use super::graph::Graph;
 use crate::error::StepFailure;
@@ -56,15 +56,8 @@ impl<'a> Progress<'a> {
 
     /// Another build executes the same step, or has ended doing so.
     pub fn waiting(&self, task: usize, completed: bool) {
-        self.events.send(Event::Status(Status {
-            vertex: vertex_id(task),
-            name: "waiting for another build that executes this step".to_owned(),
-            current: 0,
-            total: None,
-            unit: Unit::Items,
-            timestamp: SystemTime::now(),
-            completed,
-        }));
+        let name = "waiting for another build that executes this step";
+        self.events.status(vertex_id(task), name, (0, None), Unit::Items, completed);
     }
 
     fn change(&self, task: usize, change: impl FnOnce(&mut Vertex)) {
