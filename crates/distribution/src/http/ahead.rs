@@ -33,6 +33,8 @@ impl<'a> Answer<'a> {
                 if let Ok(piece) = &mut piece {
                     piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
                     left -= piece.len() as u64;
+                    // A piece keeps all of the buffer that it was read into, which is often many times as large.
+                    *piece = Bytes::copy_from_slice(piece);
                 }
                 let is_end = piece.is_err();
                 if to.send(piece).is_err() || is_end {
