@@ -146,7 +146,11 @@ pub trait IoContext<T> {
 
 impl<T, E: Into<io::Error>> IoContext<T> for Result<T, E> {
     fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T, IoError> {
-        self.map_err(|source| IoError { action, path: path.as_ref().to_owned(), source: source.into() })
+        // Whoever is below a stream may have said already what it was, and where.
+        self.map_err(|source| match source.into().downcast::<IoError>() {
+            Ok(said) => said,
+            Err(source) => IoError { action, path: path.as_ref().to_owned(), source },
+        })
     }
 }
 
@@ -156,7 +160,14 @@ mod tests {
 
     #[test]
     fn an_io_error_says_what_and_where_and_is_classified() {
-        let result: io::Result<()> = Err(io::Error::from_raw_os_error(28));
+        let full = || io::Error::from_raw_os_error(28);
+        let within: io::Result<()> = Err(io::Error::new(
+            full().kind(),
+            IoError { action: "write", path: "/a".into(), source: full() },
+        ));
+        let said = within.context("copy", "the whole").expect_err("an error");
+        assert_eq!((said.to_string().as_str(), said.kind()), ("cannot write /a", Kind::NoSpace));
+        let result: io::Result<()> = Err(full());
         let error = result.context("write", "/store/blobs/x\u{1b}").expect_err("an error");
         assert_eq!(error.to_string(), "cannot write \"/store/blobs/x\\u{1b}\"");
         assert_eq!(error.kind(), Kind::NoSpace);

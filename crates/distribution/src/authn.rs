@@ -17,6 +17,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 
 use crate::credentials::{Credential, Secret};
 use crate::http::{Http, Trust};
+use crate::listing::CATALOG;
 use crate::{DistributionError, Result};
 use challenge::{Challenge, challenges};
 use token::{Server, Token, Wanted};
@@ -245,6 +246,9 @@ pub(crate) fn nobody() -> String {
 /// What scopes stand for, in messages: `pull app`, `pull and push app`.
 pub(crate) fn wish(scopes: &BTreeSet<String>) -> String {
     let readable = |scope: &String| {
+        if scope == CATALOG {
+            return Some("list its repositories".to_owned());
+        }
         let (name, actions) = scope.split_once(':')?.1.rsplit_once(':')?;
         Some(format!("{} {name}", actions.replace(',', " and ")))
     };

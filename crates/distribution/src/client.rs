@@ -78,7 +78,7 @@ impl Client {
 
     /// Where the images of a name may be had: at its mirrors, and where the name says.
     pub(crate) fn source<'a>(&'a self, reference: &Reference, cancel: &'a Cancel) -> Result<Mirrored<'a>> {
-        let mut places = places::find(self.http.config(), &Host::of(reference), reference.path())?;
+        let mut places = places::find(self.http.config(), &Host::of_image(reference)?, reference.path())?;
         places.retain(|place| place.is_for(reference));
         Ok(Mirrored::new(self, reference, places, cancel))
     }
@@ -89,7 +89,7 @@ impl Client {
         reference: &Reference,
         cancel: &'a Cancel,
     ) -> Result<Registry<'a>> {
-        let place = places::for_changes(self.http.config(), &Host::of(reference), reference.path())?;
+        let place = places::for_changes(self.http.config(), &Host::of_image(reference)?, reference.path())?;
         self.open(place, cancel)
     }
 

@@ -43,7 +43,7 @@ pub fn delete(client: &Client, reference: &Reference, cancel: &Cancel) -> Result
     }
     let reference = reference.clone().or_latest();
     let tag = reference.tag().unwrap_or("latest");
-    match remove(&registry, &format!("manifests/{tag}"), &reference) {
+    match remove(&registry, &format!("manifests/{tag}"), &shown(&reference)) {
         Ok(()) => Ok(Deleted::Tag),
         Err(DistributionError::Answer { code: 400 | 405 | 501, .. }) => {
             replace_and_delete(&registry, &reference, tag).map(|()| Deleted::TagByReplacement)
@@ -60,12 +60,12 @@ pub fn delete_blob(
     cancel: &Cancel,
 ) -> Result<Deleted> {
     let registry = client.repository(reference, cancel)?;
-    let name = reference.with_digest(*digest);
-    remove(&registry, &format!("blobs/{digest}"), &name).map(|()| Deleted::Blob)
+    let what = format!("the blob {digest} of {}", reference.familiar_repository());
+    remove(&registry, &format!("blobs/{digest}"), &what).map(|()| Deleted::Blob)
 }
 
 fn by_digest(registry: &Registry<'_>, reference: &Reference, digest: &Digest) -> Result<()> {
-    remove(registry, &format!("manifests/{digest}"), &reference.with_digest(*digest))
+    remove(registry, &format!("manifests/{digest}"), &shown(&reference.with_digest(*digest)))
 }
 
 /// The tag's manifest with a mark takes its place, and is deleted: it needs no blob that is not there.
@@ -100,14 +100,14 @@ pub(crate) fn may_delete(registry: &Registry<'_>, reference: &Reference) -> Resu
     }
 }
 
-fn remove(registry: &Registry<'_>, path: &str, what: &Reference) -> Result<()> {
+fn remove(registry: &Registry<'_>, path: &str, what: &str) -> Result<()> {
     let call = Call {
         method: Method::DELETE,
         url: registry.url(path),
         headers: HeaderMap::new(),
         body: None,
         scopes: BTreeSet::from([scope(&registry.repository, "delete")]),
-        action: format!("delete {}", what.familiar()),
+        action: format!("delete {what}"),
         again: true,
     };
     let answer = registry.send(&call)?;
@@ -116,6 +116,6 @@ fn remove(registry: &Registry<'_>, path: &str, what: &Reference) -> Result<()> {
             answer.drain();
             Ok(())
         }
-        _ => Err(registry.refused(answer, &call, &shown(what))),
+        _ => Err(registry.refused(answer, &call, what)),
     }
 }

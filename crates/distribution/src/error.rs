@@ -256,6 +256,9 @@ pub enum DistributionError {
         /// The one in the name.
         wanted: Box<image::Digest>,
     },
+    /// A name is that of a registry, and names no image in it.
+    #[error("{0} is a registry, and no image in it is named")]
+    NoImage(String),
     /// A text is not a registry.
     #[error("{} is not the name of a registry", base::text::bytes(.0.as_bytes()))]
     NoHost(String),
@@ -334,6 +337,7 @@ impl Classified for DistributionError {
             | DistributionError::File { .. }
             | DistributionError::OtherDigest { .. }
             | DistributionError::NoAddress
+            | DistributionError::NoImage(_)
             | DistributionError::NoHost(_) => Kind::Invalid,
             DistributionError::Blocked { .. }
             | DistributionError::Login { .. }
@@ -389,6 +393,12 @@ impl Classified for DistributionError {
                 "only https addresses are asked, without credentials; ask whoever publishes the image for the layer"
                     .to_owned(),
             ),
+            DistributionError::NoImage(host) => {
+                Some(format!("write {host}/NAME[:TAG]; `lap registry catalog {host}` lists what there is"))
+            }
+            DistributionError::NoHost(_) => {
+                Some("a registry is written HOST[:PORT], as in registry.example.com:5000".to_owned())
+            }
             DistributionError::NotFound { .. } => Some("check the name and the tag".to_owned()),
             DistributionError::NoFile { .. } => {
                 Some("check the address, or put the file into the build context".to_owned())
@@ -412,6 +422,10 @@ impl Classified for DistributionError {
             }
             DistributionError::Answer { code: 507 | 413, .. } => Some(
                 "the registry has no room for it, or a proxy before it limits sizes: ask whoever runs it"
+                    .to_owned(),
+            ),
+            DistributionError::Answer { code: 405, .. } => Some(
+                "the registry is read-only, or set up so that nothing is deleted: ask whoever runs it"
                     .to_owned(),
             ),
             DistributionError::Answer { code: 500.., .. } => Some(

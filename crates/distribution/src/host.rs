@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use image::Reference;
 
+use crate::{DistributionError, Result};
+
 /// The registry that names without a host belong to, and where its API is.
 const HUB: &str = "docker.io";
 const HUB_API: &str = "registry-1.docker.io";
@@ -20,6 +22,17 @@ impl Host {
     /// The registry of a name.
     pub fn of(reference: &Reference) -> Self {
         Self { name: reference.host().to_owned() }
+    }
+
+    /// The registry of an image that is not here. `localhost:5000` is an image of Docker Hub to the letter; there is none of that name, and it is not what is meant.
+    pub(crate) fn of_image(reference: &Reference) -> Result<Self> {
+        let host = Self::of(reference);
+        let name = reference.path().strip_prefix("library/").unwrap_or_default();
+        let is_port = reference.tag().is_some_and(|tag| tag.parse::<u16>().is_ok());
+        if host.is_hub() && is_port && (name == "localhost" || name.contains('.')) {
+            return Err(DistributionError::NoImage(reference.familiar()));
+        }
+        Ok(host)
     }
 
     /// The registry that a user names (for `lap login`): a host, maybe as an address; Docker Hub when it is one of its names.
@@ -87,6 +100,24 @@ mod tests {
 
     fn host(name: &str) -> Host {
         Host::of(&Reference::parse(name).unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    #[test]
+    fn rc_010_a_host_with_a_port_is_no_image() {
+        for (name, is_host) in [
+            ("localhost:5000", true),
+            ("127.0.0.1:5000", true),
+            ("registry.example:443", true),
+            ("localhost", false),
+            ("debian:12", false),
+            ("localhost:5000/app", false),
+            ("registry.example:443/app:1", false),
+            ("registry.example:latest", false),
+            ("team/a.b:1", false),
+        ] {
+            let found = Host::of_image(&Reference::parse(name).expect(name));
+            assert_eq!(found.is_err(), is_host, "{name}");
+        }
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Http {
     }
 
     /// The error of an exchange with a server that does not come to its end.
-    fn trouble(&self, url: &Url, fault: Fault) -> TransportError {
+    pub(crate) fn trouble(&self, url: &Url, fault: Fault) -> TransportError {
         TransportError::new(fault::shown(url), self.via(url), fault)
     }
 

@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 
 use archive::layout::Layout;
 use base::task::{Counted, Task};
-use base::{Cancel, Classified, Events, Kind};
+use base::{Cancel, Classified, Events, IoContext, Kind};
 use image::config::MAX_CONFIG_SIZE;
 use image::{
     Config, Descriptor, DiffId, Digest, Digester, ImageId, Manifest, MediaType, Platform, Raw, Reference,
@@ -196,7 +196,7 @@ impl Pull<'_> {
     /// Stores a document.
     fn keep(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
         let mut writer = self.store.blobs().writer(self.lease)?;
-        writer.write_all(bytes).map_err(|source| DistributionError::Body { source })?;
+        writer.write_all(bytes).context("write", self.store.blobs().path(digest))?;
         writer.commit(Some((*digest, bytes.len() as u64)))?;
         Ok(())
     }

@@ -281,6 +281,10 @@ impl<'a> Registry<'a> {
         let said = said(&mut answer);
         let host = self.host.name().to_owned();
         match status.as_u16() {
+            // What Go's servers and nginx say on a port for TLS.
+            400 if self.base.scheme() == "http" && said.contains("HTTPS") => {
+                self.client.http.trouble(&self.base, Fault::Tls).into()
+            }
             401 | 403 => DistributionError::Denied {
                 host,
                 who: self.authorizer.who(),

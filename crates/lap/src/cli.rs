@@ -184,10 +184,10 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(mut failure) => {
             let full = failure.full_disk.take().and_then(|disk| match disk {
-                FullDisk::At(path) => Some(path),
-                FullDisk::Store => root,
+                FullDisk::At(path) => room::at(&path),
+                FullDisk::Store => root.filter(|root| !room::is_large(root)).and_then(|root| room::at(&root)),
             });
-            if let Some(room) = full.and_then(|path| room::at(&path)) {
+            if let Some(room) = full {
                 failure = failure.hint(room);
             }
             printer.failure(&failure);

@@ -27,7 +27,7 @@ pub struct Failure {
 pub enum FullDisk {
     /// That of a path.
     At(PathBuf),
-    /// Nothing names it: that of the store.
+    /// Nothing names it: that of the store, unless there is much room on it.
     Store,
 }
 
@@ -116,8 +116,11 @@ impl<E: Classified + 'static> From<E> for Failure {
         let mut next: Option<&(dyn Error + 'static)> = Some(&error);
         let (mut full_disk, mut path) = (None, None);
         while let Some(error) = next {
-            path = error.downcast_ref::<IoError>().map(|error| error.path.clone()).or(path);
             let system = error.downcast_ref::<std::io::Error>();
+            let within =
+                system.and_then(std::io::Error::get_ref).and_then(|error| error.downcast_ref::<IoError>());
+            let known = error.downcast_ref::<IoError>().or(within);
+            path = known.map(|error| error.path.clone()).or(path);
             if system.is_some_and(|error| Kind::of_io(error) == Kind::NoSpace) {
                 full_disk = Some(path.clone().map_or(FullDisk::Store, FullDisk::At));
             }

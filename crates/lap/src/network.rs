@@ -31,23 +31,25 @@ pub struct Args {
 impl Args {
     /// A client, as the flags and the environment have it.
     pub fn client(&self) -> Outcome<Talk> {
-        Ok(Talk(Client::new(self.config())?))
+        Ok(self.talk()?)
     }
 
-    fn config(&self) -> Config {
-        let mut insecure = self.insecure.clone();
-        insecure.extend(environment::insecure_registries());
-        Config {
+    fn talk(&self) -> Result<Talk, DistributionError> {
+        // With https:// or http:// in front they are the same servers.
+        let insecure = self.insecure.iter().cloned().chain(environment::insecure_registries());
+        let insecure = insecure.map(|text| Ok(parsed(&text)?.name().to_owned()));
+        let config = Config {
             agent: concat!("lap/", env!("CARGO_PKG_VERSION")).to_owned(),
             auth_files: self.auth_files(),
-            insecure,
+            insecure: insecure.collect::<Result<_, DistributionError>>()?,
             certificates: environment::certificates(),
             hosts: environment::hosts(),
             registries: environment::registries(),
             proxies: proxies(),
             patience: Patience::default(),
             anonymous: false,
-        }
+        };
+        Ok(Talk(Client::new(config)?))
     }
 
     fn auth_files(&self) -> Vec<AuthFile> {
@@ -92,7 +94,11 @@ impl Drop for Talk {
 
 /// The registry that a user names.
 pub fn host(text: &str) -> Outcome<Host> {
-    Ok(Host::parse(text).ok_or_else(|| DistributionError::NoHost(text.to_owned()))?)
+    Ok(parsed(text)?)
+}
+
+fn parsed(text: &str) -> Result<Host, DistributionError> {
+    Host::parse(text).ok_or_else(|| DistributionError::NoHost(text.to_owned()))
 }
 
 /// When images are fetched that a command needs.
@@ -193,7 +199,7 @@ impl Fetcher {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = Talk(Client::new(self.args.config())?);
+        let client = self.args.talk()?;
         Ok(self.client.get_or_init(|| client))
     }
 }

@@ -90,7 +90,7 @@ impl Classified for TransportError {
                 "put the certificate of its authority into /etc/docker/certs.d/{host}/ca.crt, or accept any with --insecure {host}"
             )),
             Fault::PlainHttp => Some(format!("if it is meant to, allow it with --insecure {host}")),
-            Fault::Tls => Some("leave out http://, and --insecure if it stands there".to_owned()),
+            Fault::Tls => Some("take http:// out of the settings of this server".to_owned()),
             Fault::Proxy(_) => Some(
                 "check user and password in HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT), or except the host in NO_PROXY"
                     .to_owned(),

@@ -78,8 +78,11 @@ pub fn login(context: &Context, args: &LoginArgs) -> Outcome<u8> {
         None if args.password_stdin => from_stdin()?,
         None => ask("Password: ", false)?,
     };
-    if user.is_empty() || password.is_empty() {
-        return Err(Failure::new(Kind::Invalid, "user and password cannot be empty"));
+    for (what, text) in [("user", &user), ("password", &password)] {
+        if text.is_empty() {
+            return Err(Failure::new(Kind::Invalid, format!("the {what} is empty"))
+                .hint("give the user with -u, and the password on standard input with --password-stdin"));
+        }
     }
     match login::login(&client, &host, &user, &password, &file, &cancel)? {
         Saved::Helper(program) => context.printer.note(format!("{program} keeps the credentials")),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use archive::partial::{self, Partial};
 use archive::save::{Item, Options};
-use base::{IoContext, Kind};
+use base::{IoContext, IoError, Kind};
 use image::Reference;
 use layer::Encoding;
 use store::Store;
@@ -151,7 +151,15 @@ impl Output {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writer.write(bytes)
+        let written = self.writer.write(bytes);
+        match &self.partial {
+            // The kind stays, and the path is told.
+            Some(partial) => written.map_err(|source| {
+                let (kind, path) = (source.kind(), partial.place().to_owned());
+                io::Error::new(kind, IoError { action: "write", path, source })
+            }),
+            None => written,
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -74,6 +74,8 @@ fn place(text: &str) -> Outcome<(Host, &str)> {
     let looks_like_host = |host: &&str| host.contains(['.', ':']) || *host == "localhost";
     match text.split_once('/').filter(|(host, _)| looks_like_host(host)) {
         Some((host, term)) => Ok((network::host(host)?, term)),
+        // No name on Docker Hub has a colon: it is a registry, all of which is wanted.
+        None if text.contains(':') && !text.contains('/') => Ok((network::host(text)?, "")),
         None => Ok((network::host("docker.io")?, text)),
     }
 }

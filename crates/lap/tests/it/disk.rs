@@ -127,6 +127,11 @@ fn st_033_a_layout_on_a_full_disk_stays_whole() {
     lap.lap(["copy", "store:little", "oci:small/layout:1"]).success();
     let index = || std::fs::read(small.join("layout/index.json")).expect("an index");
     let before = index();
+    let on_small = format!("are free on the disk of {}", small.display());
+    lap.lap(["copy", "store:base:1", "oci-archive:small/base.tar"]).failure(
+        1,
+        &["cannot write the archive: cannot write small/base.tar: No space left on device", &on_small],
+    );
     let said =
         ["cannot write the OCI image layout small/layout", "No space left on device", "free some room"];
     lap.lap(["copy", "store:base:1", "oci:small/layout:2"]).failure(1, &said);
@@ -236,6 +241,20 @@ fn a_store_of_somebody_else_is_one_sentence() {
         ran.failure(1, &["error: cannot ", "/store", "Permission denied"]);
     }
     lap.check();
+}
+
+#[test]
+fn a_pull_onto_a_full_disk_names_the_file_and_the_disk() {
+    let lap = Environment::new();
+    let served = Served::start(&lap, 0, &[]);
+    import_large(&lap, "large", 20_000_000);
+    let small = lap.path("small");
+    let _mount = Mount::new(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"], &small);
+    let pulled = lap.in_small(&["pull", "-q", &served.name("large")]);
+    assert!(!pulled.stderr.contains("a blob of the layer"), "{}", pulled.stderr);
+    let on_small = format!("are free on the disk of {}", small.display());
+    pulled.failure(1, &[": cannot write ", "/small/store/partial/", "No space left on device", &on_small]);
+    served.stop();
 }
 
 #[test]

@@ -216,6 +216,8 @@ fn rc_034_logins_are_checked_kept_and_forgotten() {
     assert!(skopeo.status.success(), "{}", String::from_utf8_lossy(&skopeo.stderr));
     run(&["logout", &host], b"").success();
     run(&["pull", &name], b"").failure(1, &["anybody without a login"]);
+    run(&["registry", "catalog", &host], b"")
+        .failure(1, &["anybody without a login to list its repositories"]);
     assert!(run(&["logout", &host], b"").success().stderr.contains("Not logged in"));
 }
 
@@ -240,6 +242,7 @@ fn rc_110_rc_112_a_registry_is_looked_at_and_tags_are_deleted_alone() {
     );
     assert_eq!(said(&["registry", "catalog", &registry.host()]), "team/app\n");
     assert!(said(&["search", &name("app")]).contains(&repository));
+    assert!(said(&["search", &registry.host()]).contains(&repository));
 
     let digest = said(&["registry", "digest", &name("team/app:old")]);
     let manifest = said(&["registry", "manifest", &name("team/app:old")]);

@@ -1,11 +1,12 @@
 //! `lap registry tags` and `lap registry catalog`
 
+use base::Kind;
 use distribution::listing::{self, Part};
 use image::Reference;
 use serde_json::json;
 
 use crate::cli::Context;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::{natural, network, signals};
 
 /// List the tags of a repository
@@ -87,6 +88,11 @@ impl PartArgs {
 
 pub fn tags(context: &Context, args: &TagsArgs) -> Outcome<u8> {
     let repository = Reference::parse(&args.repository)?;
+    if repository.tag().is_some() || repository.digest().is_some() {
+        let what = format!("{} is one image, and tags are those of a repository", repository.familiar());
+        return Err(Failure::new(Kind::Invalid, what)
+            .hint(format!("leave out what is behind it: {}", repository.familiar_repository())));
+    }
     let client = args.network.client()?;
     let cancel = signals::cancel_on_signal()?;
     let tags = args.part.sorted(listing::tags(&client, &repository, &args.part.part(), &cancel)?);
@@ -98,6 +104,14 @@ pub fn tags(context: &Context, args: &TagsArgs) -> Outcome<u8> {
 
 pub fn catalog(context: &Context, args: &CatalogArgs) -> Outcome<u8> {
     let host = network::host(&args.registry)?;
+    let path = args.registry.split("://").last().and_then(|bare| bare.split_once('/')).map(|(_, path)| path);
+    if let Some(path) = path.filter(|path| !path.is_empty()) {
+        let what = format!("{} is more than a registry", base::text::line(&args.registry));
+        return Err(Failure::new(Kind::Invalid, what).hint(format!(
+            "`lap search {host}/{}` lists repositories with this in their names",
+            base::text::line(path)
+        )));
+    }
     let client = args.network.client()?;
     let cancel = signals::cancel_on_signal()?;
     let names = args.part.sorted(listing::catalog(&client, &host, &args.part.part(), &cancel)?);

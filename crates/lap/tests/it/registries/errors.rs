@@ -41,7 +41,9 @@ fn rc_045_certificates_that_nobody_vouches_for() {
             &format!("--insecure {host}"),
         ],
     );
-    lap.lap(["push", "--insecure", &host, &name]).success();
+    lap.lap(["push", "--insecure", &format!("https://{host}"), &name]).success();
+    lap.lap(["pull", "--insecure", "a b", &name])
+        .failure(1, &["is not the name of a registry", "HOST[:PORT]"]);
     // RC-041: a certificate of its own, where docker has it as well.
     let config = lap.path("config");
     lap.write(

@@ -68,6 +68,11 @@ fn what_clients_are_told() {
     said.add("a port where nobody listens", &lap.lap(["pull", "127.0.0.1:1/app"]));
     said.add("a tag that is missing", &lap.lap(["pull", &name("app:2")]));
     said.add("a repository that is missing", &lap.lap(["pull", &name("other/app:1")]));
+    said.add("a registry where an image is expected", &lap.lap(["pull", &host]));
+    said.add("a repository where a registry is expected", &lap.lap(["registry", "catalog", &name("team")]));
+    said.add("an image where a repository is expected", &lap.lap(["registry", "tags", &name("app:1")]));
+    let missing = name(&format!("app@sha256:{}", "0".repeat(64)));
+    said.add("a blob that is missing", &lap.lap(["registry", "delete", "--blob", &missing]));
     let platforms = serde_json::json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [{
         "mediaType": super::support::OCI_MANIFEST, "digest": format!("sha256:{}", "1".repeat(64)), "size": 100,
         "platform": {"os": "linux", "architecture": "s390x"},
@@ -104,6 +109,7 @@ fn what_clients_are_told() {
     said.add("no login", &lap.lap(["pull", &name("app:1")]));
     let arguments = ["login", "-u", "anna", "--password-stdin", &host];
     said.add("a wrong password at login", &lap.lap_with_input(arguments, b"wr0ng"));
+    said.add("no password at login", &lap.lap_with_input(arguments, b""));
     let auth = super::support::base64("anna:wr0ng");
     let file = lap.write("auth.json", format!(r#"{{"auths": {{"{host}": {{"auth": "{auth}"}}}}}}"#));
     let ran = lap.lap(["pull", "--authfile", path_text(&file), &name("app:1")]);
@@ -114,6 +120,10 @@ fn what_clients_are_told() {
     registry.rule("POST", "/uploads/", 1, Fault::Answer(403, vec![], denied));
     tag(&name("denied:1"));
     said.add("no right to push", &lap.lap(["push", "-q", &name("denied:1")]));
+    let fixed = br#"{"errors":[{"code":"UNSUPPORTED","message":"this registry is read-only"}]}"#.to_vec();
+    registry.rule("POST", "/uploads/", usize::MAX, Fault::Answer(405, vec![], fixed));
+    tag(&name("fixed:1"));
+    said.add("a registry that is read-only", &lap.lap(["push", "-q", &name("fixed:1")]));
     let limits = vec![
         ("RateLimit-Limit", "100;w=21600".to_owned()),
         ("RateLimit-Remaining", "0".to_owned()),
@@ -145,6 +155,11 @@ fn what_clients_are_told() {
         "a certificate that is signed by itself",
         &lap.lap(["push", "-q", &format!("{}/app:1", secured.host())]),
     );
+    let file = format!("config/containerd/certs.d/{}/hosts.toml", secured.host());
+    lap.write(&file, format!("server = \"http://{}\"\n", secured.host()));
+    let mut command = lap.command(["registry", "catalog", &secured.host()]);
+    let plain = command.env("XDG_CONFIG_HOME", lap.path("config")).output().expect("lap runs");
+    said.add("TLS where plain HTTP is expected", &Ran::of(plain));
     insta::assert_snapshot!(said.text);
     // One line of what and why, and one or two of what to do.
     assert!(said.wrong.is_empty(), "{}", said.wrong.join("\n"));
