@@ -70,11 +70,6 @@ fn image(
     let has_several = plan.targets.len() > 1;
     let layers = solved.layers(target.stage);
     let config = Raw::write(config(request, plan, solved, target.stage))?;
-    let is_for = config.value().platform();
-    if has_several && !is_for.matches(&target.platform) {
-        let (wanted, is_for) = (Box::new(target.platform.clone()), Box::new(is_for));
-        return Err(BuildError::OtherPlatform { wanted, is_for });
-    }
     let manifest = Raw::write(Manifest::oci(
         config.descriptor(MediaType::OCI_CONFIG),
         layers.iter().map(descriptor).collect(),

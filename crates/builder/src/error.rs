@@ -2,7 +2,7 @@
 
 use base::{Cancelled, Classified, Kind};
 use dockerfile::{Located, Note, Span};
-use image::{DiffId, ImageId, ParseError, Platform};
+use image::{DiffId, ImageId, ParseError};
 use layer::LayerError;
 use store::StoreError;
 
@@ -79,14 +79,6 @@ pub enum BuildError {
         argument: &'static str,
         /// What is wrong.
         reason: String,
-    },
-    /// An index would have an image for a platform that it is not for.
-    #[error("the image for {wanted} is one for {is_for}: that is what its base is for")]
-    OtherPlatform {
-        /// What was asked for.
-        wanted: Box<Platform>,
-        /// What it is for.
-        is_for: Box<Platform>,
     },
     /// A device of all steps cannot be had.
     #[error(transparent)]
@@ -255,10 +247,9 @@ impl Classified for BuildError {
             BuildError::Export { source, .. } => source.kind(),
             BuildError::Context { source, .. } => source.kind,
             BuildError::ContextFiles { source, .. } => source.kind(),
-            BuildError::Ignore { .. }
-            | BuildError::Checks(_)
-            | BuildError::CheckArgument { .. }
-            | BuildError::OtherPlatform { .. } => Kind::Invalid,
+            BuildError::Ignore { .. } | BuildError::Checks(_) | BuildError::CheckArgument { .. } => {
+                Kind::Invalid
+            }
             BuildError::Cancelled(error) => error.kind(),
             BuildError::Internal(_) => Kind::Internal,
         }
@@ -277,10 +268,6 @@ impl Classified for BuildError {
             BuildError::Context { source, .. } => source.hint.clone(),
             BuildError::Checks(_) => Some(
                 "mend what the warnings say, or name the rules in `# check=skip=…;error=true`".to_owned(),
-            ),
-            BuildError::OtherPlatform { .. } => Some(
-                "in a build for several platforms each image has a base for its own: leave a constant --platform out of FROM, or bring the base for it into the store"
-                    .to_owned(),
             ),
             BuildError::CheckArgument { .. } => {
                 Some("write it like skip=RuleName,OtherRule;error=true".to_owned())

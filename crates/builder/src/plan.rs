@@ -204,9 +204,27 @@ fn for_platform(
         plan.stages.push(stage.take());
         planned.insert(index, stage);
     }
-    let platform = references.globals().platform().clone();
-    plan.targets.push(Target { platform, stage: plan.stages.len().saturating_sub(1) });
+    let target = Target {
+        platform: references.globals().platform().clone(),
+        stage: plan.stages.len().saturating_sub(1),
+    };
+    if request.platforms.len() > 1 && request.makes_image() {
+        check_platform(plan, &target)?;
+    }
+    plan.targets.push(target);
     Ok(planned)
+}
+
+/// Whoever asks an index for a platform has to get an image for it.
+fn check_platform(plan: &Plan, target: &Target) -> Result<(), PlanError> {
+    let Some(stage) = plan.stages.get(target.stage) else { return Ok(()) };
+    let is_for = stage.config.platform();
+    if is_for.matches(&target.platform) {
+        return Ok(());
+    }
+    let (wanted, is_for) = (Box::new(target.platform.clone()), Box::new(is_for));
+    let hint = "in a build for several platforms each image has a base for its own: leave a constant --platform out of FROM, or bring the base for it into the store";
+    Err(PlanError::new(PlanProblem::OtherPlatform { wanted, is_for }, stage.span).hinted(hint))
 }
 
 /// The number of the stage to build (DF-074).

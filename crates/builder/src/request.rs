@@ -80,6 +80,11 @@ impl Request {
         self.no_cache || stage.is_some_and(is_named)
     }
 
+    /// Whether the result is an image somewhere, and not files alone.
+    pub(crate) fn makes_image(&self) -> bool {
+        self.keeps_image() || self.exports.iter().any(|export| matches!(export, Export::Oci | Export::Docker))
+    }
+
     /// Whether the store keeps the image under its names.
     pub fn keeps_image(&self) -> bool {
         self.exports.is_empty() || self.exports.contains(&Export::Store)

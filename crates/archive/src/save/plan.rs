@@ -139,8 +139,8 @@ impl Planner<'_> {
             (entry.media_type, entry.digest, entry.size) = (media_type, digest, size);
         }
         if is_same {
-            if !blobs.keep(self.lease, &index.digest())? {
-                return Err(store::StoreError::NoBlob(index.digest()).into());
+            if !blobs.keep(self.lease, &variants.index.digest)? {
+                return Err(store::StoreError::NoBlob(variants.index.digest).into());
             }
             return Ok(PlannedIndex { index, descriptor: variants.index.clone(), images });
         }

@@ -2,6 +2,7 @@
 
 use base::{Classified, Kind};
 use dockerfile::Located;
+use image::Platform;
 
 use crate::entitlement::Entitlement;
 use crate::session::NotBrought;
@@ -59,6 +60,14 @@ pub enum PlanProblem {
         what: &'static str,
         /// What would allow it.
         entitlement: Entitlement,
+    },
+    /// An index would have an image for a platform that it is not for.
+    #[error("the image for {wanted} is one for {is_for}: that is what its base is for")]
+    OtherPlatform {
+        /// What was asked for.
+        wanted: Box<Platform>,
+        /// What it is for.
+        is_for: Box<Platform>,
     },
     /// A value that is not what it should be.
     #[error("invalid {what} {value:?}: {reason}")]

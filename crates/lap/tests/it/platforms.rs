@@ -98,13 +98,18 @@ fn df_084_without_the_cache_it_is_built_once_too() {
 fn df_084_a_failure_says_for_which_platform() {
     let lap = Environment::with_base();
     let (host, foreign) = architectures();
-    let dockerfile =
-        format!("FROM --platform=$BUILDPLATFORM base:1\nARG TARGETARCH\nRUN test $TARGETARCH = {host}\n");
-    let step = format!("[linux/{host}->{foreign} 2/2] RUN test $TARGETARCH = {host} failed");
+    let dockerfile = CROSS.replace("RUN echo for", &format!("RUN test $TARGETARCH = {host} && echo for"));
+    let step = format!("[linux/{host}->{foreign} build 3/3] RUN test $TARGETARCH = {host} && echo");
     build(&lap, &dockerfile, &["-t", "app"]).failure(1, &[&step]);
     // A base that is for one platform only does not become the image for another.
     let said = format!("the image for linux/{foreign} is one for linux/{host}");
-    build(&lap, "FROM base:1\nCOPY Dockerfile /\n", &["-t", "app"]).failure(1, &[&said]);
+    let ran = build(&lap, "FROM base:1\nRUN true\n", &["-t", "app"]).failure(1, &[&said, "Dockerfile:1"]);
+    assert!(!ran.stderr.contains("] RUN true"), "it is said before anything is executed: {}", ran.stderr);
+    // Files are nobody's image.
+    let dockerfile = CROSS.split("FROM scratch").next().expect("a stage");
+    build(&lap, dockerfile, &["-o", "rootfs"]).success();
+    let out = std::fs::read_to_string(lap.path(&format!("rootfs/linux_{foreign}/out"))).expect("a file");
+    assert_eq!(out, format!("for {foreign}\n"));
     build(&lap, CROSS, &["--platform", "linux/nothing/at/all"]).failure(1, &["more than three parts"]);
 }
 

@@ -232,3 +232,20 @@ fn df_033_heredocs_need_no_context() {
         .collect();
     assert_eq!(contents, [&b"hello you\n"[..], b"$who\n"]);
 }
+
+#[test]
+fn df_084_names_say_for_which_platform() {
+    let text = "FROM --platform=$BUILDPLATFORM debian AS build\nRUN one\nARG TARGETARCH\nRUN two\nFROM scratch\nCOPY --from=build /x /\n";
+    let platforms = ["amd64", "arm64"].map(|architecture| image::Platform::new("linux", architecture, None));
+    let plan = planned(&Request { platforms: platforms.to_vec(), ..request(text) });
+    let expected = [
+        "[linux/amd64 build 2/3] RUN one",
+        "[linux/amd64 build 3/3] RUN two",
+        "[linux/amd64 stage-1 1/1] COPY --from=build /x /",
+        "[linux/amd64 build 2/3] RUN one",
+        "[linux/amd64->arm64 build 3/3] RUN two",
+        "[linux/arm64 stage-1 1/1] COPY --from=build /x /",
+    ];
+    assert_eq!(names_of(&plan), expected);
+    assert_eq!(plan.targets.iter().map(|target| target.stage).collect::<Vec<_>>(), [1, 3]);
+}
