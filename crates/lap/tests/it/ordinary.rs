@@ -60,7 +60,8 @@ const LEFT_OUT: &[&str] = &[
 const NEED_SHELL: [&str; 1] = ["git::ssh::"];
 
 /// Tests that are run again in the long run only.
-const LONG: [&str; 3] = ["kill::", "registries::killed::", "serve::killed::"];
+const LONG: [&str; 4] =
+    ["kill::", "registries::killed::", "serve::killed::", "hostile_rootfs::what_is_deeper_than_paths"];
 
 /// Whether a Dockerfile gives something else here, since this is not root, or there are no namespaces.
 pub fn is_left_out(dockerfile: &str) -> bool {
