@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
-use base::{Cancel, Cancelled, Events};
+use base::{Cancel, Cancellable, Cancelled, Events};
 use image::{
     Config, ContainerConfig, Descriptor, History, ImageId, Manifest, MediaType, Platform, Raw, Reference,
     RootFs, Timestamp,
@@ -12,7 +12,6 @@ use store::{Lease, Origin, Store};
 
 use crate::ArchiveError;
 use crate::format::{BLOBS, INDEX, MANIFEST};
-use crate::load::Cancellable;
 use base::task::{Counted, Task};
 
 /// Bytes of zeros that end a tar.
@@ -51,7 +50,7 @@ pub fn import(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Imported, ArchiveError> {
-    let stream = Cancellable { inner: tar, cancel: cancel.clone() };
+    let stream = Cancellable { reader: tar, cancel };
     match read(store, lease, stream, events, cancel) {
         Err(_) if cancel.is_cancelled() => Err(Cancelled.into()),
         Err(error) => Err(error),

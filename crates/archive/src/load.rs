@@ -14,9 +14,9 @@ mod index;
 mod intake;
 mod sniff;
 
-use std::io::{self, Read};
+use std::io::Read;
 
-use base::{Cancel, Cancelled, Events};
+use base::{Cancel, Cancellable, Cancelled, Events};
 use image::{Descriptor, ImageId, Reference};
 use store::{Lease, Store};
 
@@ -55,7 +55,7 @@ pub fn load(
 }
 
 fn load_all(intake: Intake<'_>, archive: Box<dyn Read + Send + '_>) -> Result<Vec<Loaded>, ArchiveError> {
-    let stream = Cancellable { inner: archive, cancel: intake.cancel.clone() };
+    let stream = Cancellable { reader: archive, cancel: intake.cancel };
     let (_, plain) = layer::decompress::reader(Box::new(stream)).map_err(crate::entries::read_error)?;
     let members = intake.read(plain)?;
     let contents = Contents { intake, members };
@@ -78,17 +78,4 @@ fn load_all(intake: Intake<'_>, archive: Box<dyn Read + Send + '_>) -> Result<Ve
         return Err(ArchiveError::Refused("there is no image in it".to_owned()));
     }
     contents.publish(candidates)
-}
-
-/// A stream that ends with an error when the work is cancelled.
-pub(crate) struct Cancellable<R> {
-    pub(crate) inner: R,
-    pub(crate) cancel: Cancel,
-}
-
-impl<R: Read> Read for Cancellable<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.cancel.check().map_err(io::Error::other)?;
-        self.inner.read(buffer)
-    }
 }

@@ -29,7 +29,7 @@ struct Wakers {
 /// may have become another one.
 pub struct Cancellable<'a, R> {
     /// What is read.
-    pub reader: &'a mut R,
+    pub reader: R,
     /// The flag.
     pub cancel: &'a Cancel,
 }

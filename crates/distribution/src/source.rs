@@ -12,7 +12,7 @@ use crate::registry::{Registry, shown};
 use crate::{DistributionError, Result};
 
 /// Indexes in indexes in indexes: nobody needs more (RC-088).
-const MAX_DEPTH: usize = 8;
+pub(crate) const MAX_DEPTH: usize = 8;
 /// Under which tags cosign keeps what it knows of an image: signatures, attestations, lists of parts.
 pub(crate) const COSIGN_SUFFIXES: [&str; 3] = ["sig", "att", "sbom"];
 
@@ -157,7 +157,12 @@ pub(crate) fn choose(
             .map_err(|error| DistributionError::Platform { what: source.called(), source: error })?;
         next = source.document(chosen)?;
     }
-    Err(strange(source, "give the manifest", "its indexes lead from one to the next without an end"))
+    Err(endless(source))
+}
+
+/// The error of a source whose indexes are deeper than [`MAX_DEPTH`].
+pub(crate) fn endless(source: &dyn Source) -> DistributionError {
+    strange(source, "give the manifest", "its indexes lead from one to the next without an end")
 }
 
 /// The error of a source that does not keep to the formats.

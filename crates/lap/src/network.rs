@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use archive::layout::Layout;
 use base::{Cancel, Events};
+use builder::ImageRequest;
 use distribution::config::{AuthFile, Config, Patience, Proxies};
 use distribution::host::Host;
 use distribution::{Client, DistributionError, config, web};
@@ -147,14 +148,8 @@ impl Fetcher {
     }
 
     /// Brings an image for a platform that a build needs into the store, if the policy wants it, beside those for other platforms; gives it when it was brought.
-    pub fn fetch_beside(
-        &self,
-        name: &str,
-        is_there: bool,
-        platform: &Platform,
-        events: &Events,
-        cancel: &Cancel,
-    ) -> Result<Option<ImageId>, DistributionError> {
+    pub fn fetch_beside(&self, request: &ImageRequest<'_>) -> Result<Option<ImageId>, DistributionError> {
+        let ImageRequest { name, is_there, platform, events, cancel } = *request;
         let Some(reference) = self.wanted(name, is_there) else { return Ok(None) };
         let client = self.client()?;
         let (store, lease) = (&self.store, &self.lease);

@@ -116,7 +116,7 @@ impl Writer<'_> {
                 digest
             }
             Opened::File(file) => {
-                let mut reader = Cancellable { reader: file, cancel: self.cancel };
+                let mut reader = Cancellable { reader: &mut *file, cancel: self.cancel };
                 let written = self.packer.file(path, meta, size, &mut reader);
                 self.cancel.check()?;
                 // A file that changed is a better reason than what it led to.

@@ -31,6 +31,11 @@ pub(super) struct Node {
 }
 
 impl Node {
+    /// An image, which waits for nothing.
+    fn of_image(image: Box<BaseImage>, name: String) -> Self {
+        Self { task: Task::Image(image), name, below: None, sources: Vec::new() }
+    }
+
     /// The tasks that it waits for; one may be there several times.
     pub fn inputs(&self) -> impl Iterator<Item = usize> {
         self.below.into_iter().chain(self.sources.iter().copied().flatten())
@@ -84,21 +89,12 @@ impl Graph {
     /// The tasks of a plan.
     pub fn of(plan: &Plan) -> Self {
         let mut graph = Self::default();
-        let has_several = plan.targets.len() > 1;
-        let add = |graph: &mut Self, task, name: String, below, sources: Vec<Option<usize>>| {
-            let is_it = |node: &Node| {
-                (&node.name, node.below, &node.sources) == (&name, below, &sources)
-                    && is_same(plan, &node.task, &task)
-            };
-            let same = if has_several { graph.nodes.iter().position(is_it) } else { None };
-            same.unwrap_or_else(|| graph.add(task, name.clone(), below, sources.clone()))
-        };
         let images: Vec<usize> = plan
             .images
             .iter()
             .map(|image| {
                 let name = format!("FROM {}", image.name);
-                add(&mut graph, Task::Image(Box::new(image.clone())), name, None, Vec::new())
+                graph.task_for(plan, Node::of_image(image.clone().into(), name))
             })
             .collect();
         for (place, stage) in plan.stages.iter().enumerate() {
@@ -107,7 +103,7 @@ impl Graph {
                 Base::Stage(below) => graph.end_of(*below),
                 Base::Image(image) => {
                     let name = stage.from.clone().unwrap_or_else(|| format!("FROM {}", image.name));
-                    Some(add(&mut graph, Task::Image(image.clone()), name, None, Vec::new()))
+                    Some(graph.task_for(plan, Node::of_image(image.clone(), name)))
                 }
             };
             for (number, step) in stage.steps.iter().enumerate() {
@@ -124,7 +120,8 @@ impl Graph {
                     Operation::Copy(..) | Operation::Workdir(_) => Vec::new(),
                 };
                 let task = Task::Step { stage: place, step: number };
-                let task = add(&mut graph, task, step.name.clone(), last, sources);
+                let node = Node { task, name: step.name.clone(), below: last, sources };
+                let task = graph.task_for(plan, node);
                 graph.steps.insert((place, number), task);
                 last = Some(task);
             }
@@ -133,9 +130,18 @@ impl Graph {
         graph
     }
 
-    fn add(&mut self, task: Task, name: String, below: Option<usize>, sources: Vec<Option<usize>>) -> usize {
-        self.nodes.push(Node { task, name, below, sources });
-        self.nodes.len() - 1
+    /// The task that does this. It is there already when another platform has the same.
+    fn task_for(&mut self, plan: &Plan, node: Node) -> usize {
+        let is_it = |other: &Node| {
+            (&other.name, other.below, &other.sources) == (&node.name, node.below, &node.sources)
+                && is_same(plan, &other.task, &node.task)
+        };
+        let has_several = plan.targets.len() > 1;
+        let same = if has_several { self.nodes.iter().position(is_it) } else { None };
+        same.unwrap_or_else(|| {
+            self.nodes.push(node);
+            self.nodes.len() - 1
+        })
     }
 
     /// All of them.

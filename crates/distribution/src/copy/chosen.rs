@@ -12,9 +12,6 @@ use crate::registry::Registry;
 use crate::source::{self, Incoming, Source};
 use crate::{DistributionError, Result};
 
-/// Indexes in indexes in indexes: nobody needs more.
-const MAX_DEPTH: usize = 8;
-
 /// A source that shows what is chosen of another one.
 pub(super) struct Chosen<'a> {
     source: &'a dyn Source,
@@ -23,8 +20,8 @@ pub(super) struct Chosen<'a> {
     instead_of: Option<Digest>,
     /// Attestations that docker's format has no place for.
     attestations_left: usize,
-    /// Documents that the source does not have in this form, by their digests.
-    changed: BTreeMap<Digest, Fetched>,
+    /// Documents that were read on the way, and those that the source does not have in this form, by their digests.
+    documents: BTreeMap<Digest, Fetched>,
 }
 
 impl<'a> Chosen<'a> {
@@ -41,7 +38,7 @@ impl<'a> Chosen<'a> {
             several => (named, some_of(source, first, several)?),
         };
         let mut chosen =
-            Self { source, root, instead_of: None, attestations_left: 0, changed: BTreeMap::new() };
+            Self { source, root, instead_of: None, attestations_left: 0, documents: BTreeMap::new() };
         if let Some(format) = wish.format {
             chosen.root = chosen.in_format(&chosen.root.clone(), format, 0)?;
         }
@@ -62,27 +59,28 @@ impl<'a> Chosen<'a> {
 
     /// The document in the other format; what it names is changed first.
     fn in_format(&mut self, fetched: &Fetched, format: Format, depth: usize) -> Result<Fetched> {
-        if depth > MAX_DEPTH {
-            return Err(endless(self.source));
+        if depth > source::MAX_DEPTH {
+            return Err(source::endless(self.source));
         }
-        let changed = match &fetched.document {
+        // What is not changed keeps its bytes, and with them its digest.
+        let found = match &fetched.document {
             Document::Manifest(manifest) => {
                 let changed = self.manifest_in(manifest.value(), format)?;
-                if changed == *manifest.value() && fetched.descriptor.media_type == format.manifest() {
-                    return Ok(fetched.clone());
-                }
-                written(self.source, Raw::write(changed).map(Document::Manifest))?
+                let is_changed = changed != *manifest.value();
+                is_changed.then(|| Raw::write(changed).map(Document::Manifest))
             }
             Document::Index(index) => {
                 let changed = self.index_in(index.value(), format, depth)?;
-                if changed == *index.value() && fetched.descriptor.media_type == format.index() {
-                    return Ok(fetched.clone());
-                }
-                written(self.source, Raw::write(changed).map(Document::Index))?
+                let is_changed = changed != *index.value();
+                is_changed.then(|| Raw::write(changed).map(Document::Index))
             }
         };
-        self.changed.insert(changed.descriptor.digest, changed.clone());
-        Ok(changed)
+        let found = match found {
+            Some(changed) => written(self.source, changed)?,
+            None => fetched.clone(),
+        };
+        self.documents.insert(found.descriptor.digest, found.clone());
+        Ok(found)
     }
 
     fn manifest_in(&self, manifest: &Manifest, format: Format) -> Result<Manifest> {
@@ -174,8 +172,8 @@ impl Source for Chosen<'_> {
     }
 
     fn document(&self, descriptor: &Descriptor) -> Result<Fetched> {
-        match self.changed.get(&descriptor.digest) {
-            Some(changed) => Ok(changed.clone()),
+        match self.documents.get(&descriptor.digest) {
+            Some(document) => Ok(document.clone()),
             None => self.source.document(descriptor),
         }
     }
@@ -199,10 +197,6 @@ impl Source for Chosen<'_> {
     fn repository(&self) -> Option<&Registry<'_>> {
         self.source.repository()
     }
-}
-
-fn endless(source: &dyn Source) -> DistributionError {
-    source::strange(source, "give the manifest", "its indexes lead from one to the next without an end")
 }
 
 /// An index with the images for some platforms alone, and what attests them.

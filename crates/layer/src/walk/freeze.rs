@@ -232,12 +232,12 @@ impl Freezer<'_> {
         let size = u64::try_from(stat.st_size).unwrap_or_default();
         let time = rooted::times(self.clamped(stat.st_mtime));
         let handle = file.try_clone().context("open", &full)?;
-        let mut contents: Box<dyn Read> = if (stat.st_blocks as u64).saturating_mul(512) < size {
+        let contents: Box<dyn Read> = if (stat.st_blocks as u64).saturating_mul(512) < size {
             Box::new(HoleReader::new(file, size))
         } else {
             Box::new(file)
         };
-        let mut contents = Cancellable { reader: &mut contents, cancel: self.cancel };
+        let mut contents = Cancellable { reader: contents, cancel: self.cancel };
         let packed = self.packer.file(path, &meta(&stat, owner, attributes.kept), size, &mut contents);
         self.cancel.check()?;
         packed?;

@@ -160,9 +160,7 @@ impl Session for CommandSession {
     }
 
     fn image(&self, request: &ImageRequest<'_>) -> Result<Option<ImageId>, NotBrought> {
-        let ImageRequest { name, is_there, platform, events, cancel } = *request;
-        let fetched = self.fetcher.fetch_beside(name, is_there, platform, events, cancel);
-        fetched.map_err(|error| refused(error.into()))
+        self.fetcher.fetch_beside(request).map_err(|error| refused(error.into()))
     }
 
     fn download(&self, request: &DownloadRequest<'_>, into: &mut Incoming) -> Result<Download, NotBrought> {
