@@ -126,7 +126,6 @@ pub fn examine(request: &Request, resolver: &dyn Resolver, scope: Scope) -> Exam
     };
     let mut warnings = warnings_of(&file);
     warnings.extend(unknown_rules(&options, &file));
-    warnings.extend(unused_arguments(&file, request));
     warnings.extend(unknown_stages(&file, request));
     warnings.extend(contexts::unused(&file, request));
     let linter = Linter::new(options.clone(), &file);
@@ -134,6 +133,7 @@ pub fn examine(request: &Request, resolver: &dyn Resolver, scope: Scope) -> Exam
     // What is wrong with the Dockerfile is said once: of several platforms, for the first one.
     let silent = Linter::new(options, &file);
     let plan = stages(&file, request, resolver, scope, [&linter, &silent]);
+    warnings.extend(unused_arguments(&file, request, plan.as_ref().ok()));
     let mut examined = Examined { plan, findings: linter.findings(), warnings };
     let warnings = examined.all_warnings();
     if let Ok(plan) = &mut examined.plan {
@@ -281,8 +281,9 @@ fn unknown_rules(options: &CheckOptions, file: &Dockerfile) -> Vec<BuildWarning>
     options.unknown().into_iter().map(warning).collect()
 }
 
-/// Build arguments that no ARG takes (DF-064).
-fn unused_arguments(file: &Dockerfile, request: &Request) -> Vec<BuildWarning> {
+/// Build arguments that no ARG takes (DF-064): none of the file, nor, as far as the plan knows them, of the triggers of a base.
+fn unused_arguments(file: &Dockerfile, request: &Request, plan: Option<&Plan>) -> Vec<BuildWarning> {
+    let of_triggers = plan.map_or(&[][..], |plan| &plan.outline.arguments);
     let instructions = file.globals.iter().chain(file.stages.iter().flat_map(|stage| &stage.instructions));
     let declared: Vec<&str> = instructions
         .flat_map(|instruction| match &instruction.kind {
@@ -290,6 +291,7 @@ fn unused_arguments(file: &Dockerfile, request: &Request) -> Vec<BuildWarning> {
             _ => &[],
         })
         .map(|declaration| declaration.name.as_str())
+        .chain(of_triggers.iter().map(|argument| argument.name.as_str()))
         .collect();
     let is_unused = |name: &&String| {
         !declared.contains(&name.as_str())

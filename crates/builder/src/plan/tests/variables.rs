@@ -152,6 +152,19 @@ fn df_064_df_046_warnings() {
 }
 
 #[test]
+fn df_064_an_argument_of_a_trigger_is_used() {
+    let mut base = World::usual().images["debian"].clone();
+    base.config.on_build = vec!["ARG version".to_owned()];
+    let world = World::usual().with("base", base);
+    let request = with_arguments("FROM base\nRUN x\n", &[("version", "1"), ("versoin", "1")]);
+    let warnings = plan(&request, &world).expect("a plan").warnings;
+    assert_eq!(
+        warnings.iter().map(|warning| warning.text.as_str()).collect::<Vec<_>>(),
+        ["the build argument versoin is not used (did you mean version?)"]
+    );
+}
+
+#[test]
 fn df_047_df_048_which_words_expand() {
     let head = "FROM debian\nENV v=x p=81\n";
     let texts = |line: &str| {
