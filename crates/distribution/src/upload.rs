@@ -105,9 +105,10 @@ impl Upload<'_> {
         let count = Arc::new(Mutex::new(self.task.count(self.blob.known().map(|blob| blob.size))));
         let mut attempts = Attempts::default();
         let mut furthest = 0;
+        let mut is_complete = false;
         loop {
             let mut reached = furthest;
-            let failure = match self.attempt(&count, &mut reached) {
+            let failure = match self.attempt(&count, &mut reached, &mut is_complete) {
                 Ok(is_sent) => return Ok(is_sent),
                 Err(Failure::Lasting(error)) => return Err(error),
                 Err(Failure::Passing(error)) => error,
@@ -123,15 +124,26 @@ impl Upload<'_> {
         }
     }
 
-    fn attempt(&self, count: &Arc<Mutex<Count>>, reached: &mut u64) -> Result<bool, Failure> {
+    /// Says how far it has come, and, once all of the blob is on its way, that it is complete but for an answer.
+    fn attempt(
+        &self,
+        count: &Arc<Mutex<Count>>,
+        reached: &mut u64,
+        is_complete: &mut bool,
+    ) -> Result<bool, Failure> {
         // With less than a chunk of it, there is nothing to begin with.
         self.blob.wait(CHUNK, self.registry.cancel)?;
         if let Some(blob) = self.blob.known()
             && is_there(self.registry, &blob, "pull,push")?
         {
             self.forget()?;
-            self.task.say("is there already");
-            return Ok(false);
+            if *is_complete {
+                // It arrived the last time; the answer did not.
+                count.lock().unwrap_or_else(PoisonError::into_inner).end();
+            } else {
+                self.task.say("is there already");
+            }
+            return Ok(*is_complete);
         }
         let resumed = self.resumed()?;
         let is_resumed = resumed.is_some();
@@ -150,6 +162,7 @@ impl Upload<'_> {
             self.chunk(&mut session, end, count)?;
             *reached = session.offset;
         }
+        *is_complete = true;
         self.complete(&session, count, is_resumed)?;
         self.forget()?;
         count.lock().unwrap_or_else(PoisonError::into_inner).end();

@@ -178,6 +178,19 @@ fn rc_060_what_passes_is_tried_again() {
 }
 
 #[test]
+fn rc_060_what_arrived_without_an_answer_was_sent() {
+    for size in [1000, 20 * MIB] {
+        let (registry, lab, image, pulled) = elsewhere(&[size]);
+        registry.rule("PUT", "/uploads/", 2, Fault::NoAnswer);
+        let pushed = lab.push(&pulled, &[registry.name("app:1")]).expect("a push");
+        assert_arrived(&registry, "app", &image);
+        let whole = image.layers.iter().chain([&image.config]).map(|blob| blob.len() as u64).sum();
+        assert_eq!((pushed.sent, registry.requests("PUT", "/uploads/").len()), (whole, 2));
+        assert_eq!(lab.uploads(), 0);
+    }
+}
+
+#[test]
 fn rc_062_pauses_are_kept_in_uploads_too() {
     let (registry, lab, image, pulled) = elsewhere(&[100_000]);
     registry.rule("PUT", "/uploads/", 1, Fault::Answer(429, vec![("Retry-After", "1".to_owned())], vec![]));

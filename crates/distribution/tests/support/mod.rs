@@ -34,6 +34,8 @@ pub enum Fault {
     StallRequest(usize),
     /// The connection is closed without an answer.
     HangUp,
+    /// What was asked for is done, and the connection is closed instead of an answer.
+    NoAnswer,
     /// A body without an end.
     Endless,
     /// The right body, as if the request had not had a Range.

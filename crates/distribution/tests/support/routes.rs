@@ -72,6 +72,7 @@ pub fn answer(
         _ => route(state, &request, body),
     };
     match &fault {
+        Some(Fault::NoAnswer) => return false,
         Some(Fault::WrongBytes) => answer.body.iter_mut().for_each(|byte| *byte ^= 0x55),
         Some(Fault::WrongRange) => {
             answer.headers.retain(|(name, _)| name != "Content-Range");
