@@ -7,12 +7,15 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, Uid, fchown, fstat, mkdirat, openat, symlinkat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, Uid, fchown, fstat, mkdirat, openat, symlinkat, unlinkat,
+};
 use rustix::mount::MountAttrFlags;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::mounts::{self, Filesystem, INERT};
+use super::resolve;
 use crate::error::{Doing, Error};
 use crate::spec::{Security, Spec, Terminal};
 
@@ -20,13 +23,14 @@ use crate::spec::{Security, Spec, Terminal};
 const HOST_DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Names that lead elsewhere.
-const LINKS: [(&str, &str); 6] = [
-    ("ptmx", "pts/ptmx"),
+const LINKS: [(&str, &str); 2] = [("ptmx", "pts/ptmx"), ("core", "/proc/kcore")];
+
+/// The names of a process's own descriptors.
+const STREAMS: [(&str, &str); 4] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
-    ("core", "/proc/kcore"),
 ];
 
 /// Docker's size of `/dev/shm`, 64 MiB.
@@ -51,7 +55,7 @@ pub(super) fn mount(place: &OwnedFd, spec: &Spec) -> Result<Option<Pty>, Error> 
         Security::Insecure => MountAttrFlags::MOUNT_ATTR_NOSUID,
     };
     let dev = Filesystem::new("tmpfs")?.with("mode", "755")?.with("size", "65536k")?.mount(attributes)?;
-    for (name, target) in LINKS {
+    for (name, target) in LINKS.into_iter().chain(STREAMS) {
         symlinkat(target, &dev, name).doing_to("create", inside(name))?;
     }
     for name in ["pts", "shm", "mqueue"] {
@@ -77,6 +81,16 @@ pub(super) fn mount(place: &OwnedFd, spec: &Spec) -> Result<Option<Pty>, Error> 
         }
         None => Ok(None),
     }
+}
+
+/// Removes the names of descriptors, for an OCI runtime: they are its task ("Dev symbolic links" in the runtime specification), and runc from
+/// 1.3.6 on follows those that are there, into `/proc`.
+pub(super) fn leave_streams(root: &OwnedFd) -> Result<(), Error> {
+    let Some(dev) = resolve::open(root, Path::new("/dev"))? else { return Ok(()) };
+    for (name, _) in STREAMS {
+        unlinkat(&dev, name, AtFlags::empty()).doing_to("remove", inside(name))?;
+    }
+    Ok(())
 }
 
 fn bind_device(dev: &OwnedFd, name: &str) -> Result<(), Error> {

@@ -84,6 +84,7 @@ pub(super) struct Shown {
 pub(super) fn show(spec: &Spec, directory: &Path) -> Result<Shown, Error> {
     let process = Process { terminal: None, ..spec.process.clone() };
     let (scaffold, _, Filled { root, created, .. }) = assemble(&Spec { process, ..spec.clone() })?;
+    device::leave_streams(&root)?;
     if identity::is_in_user_namespace() {
         leave_terminal_out(&root)?;
     }
