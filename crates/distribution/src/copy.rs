@@ -14,6 +14,7 @@ mod files;
 mod graph;
 pub(crate) mod pipe;
 mod remote;
+mod rewrite;
 
 use std::cmp::Reverse;
 use std::io::Write;
@@ -46,6 +47,10 @@ pub struct Wish {
     pub platforms: Vec<Platform>,
     /// In which format the documents are written, whatever they are at the source.
     pub format: Option<Format>,
+    /// What is noted in manifests and indexes.
+    pub annotations: Vec<Annotation>,
+    /// Labels of the configs of images, and their values; an empty one takes the label away.
+    pub labels: Vec<(String, String)>,
     /// Also what refers to it: signatures, attestations, lists of parts.
     pub referrers: bool,
     /// Also layers that are not to be distributed. (Docker's archives have them in any case: without them nothing can be made of an image.)
@@ -55,8 +60,35 @@ pub struct Wish {
 impl Wish {
     /// Whether what is copied may be another document than anything at the source.
     fn changes_documents(&self) -> bool {
-        self.platforms.len() > 1 || self.format.is_some()
+        self.platforms.len() > 1 || self.rewrites()
     }
+
+    /// Whether documents may get another content.
+    fn rewrites(&self) -> bool {
+        self.format.is_some() || !self.annotations.is_empty() || !self.labels.is_empty()
+    }
+}
+
+/// A note in documents (RC-099).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    /// Where it stands.
+    pub place: AnnotationPlace,
+    /// Its name.
+    pub key: String,
+    /// What it says; when this is empty, there is no such note any more.
+    pub value: String,
+}
+
+/// Where annotations stand, in the words of `docker buildx build --annotation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AnnotationPlace {
+    /// In the manifest of each image.
+    Manifest,
+    /// In the index.
+    Index,
+    /// In the index, at each image.
+    Descriptor,
 }
 
 /// A format of manifests, indexes, and the types that they name.

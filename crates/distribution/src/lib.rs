@@ -20,6 +20,7 @@
 //! - `registry`: one request to a repository, as often as it takes.
 //! - `pages`: lists that come in pages.
 //! - [`manifests`]: documents, byte for byte, verified, limited in size.
+//! - [`blobs`]: a single blob, or a config, for whoever looks at it.
 //! - [`listing`], [`search`], [`delete`]: tags and repositories.
 //! - [`referrers`]: which manifests are about another one.
 //! - `download`: a blob as a stream that goes on behind interruptions; `ranges`: over several connections at a time, when one is slow.
@@ -45,6 +46,7 @@
 //! The origin (scheme, host and port) that it is meant for, and the token server which that origin names. Redirects and upload locations elsewhere get none
 //! (RC-029). A login that is rejected is an error; nothing is tried again as nobody (RC-030).
 
+pub mod blobs;
 pub mod config;
 pub mod copy;
 pub mod credentials;

@@ -7,15 +7,13 @@
 mod beside;
 
 use std::collections::HashSet;
-use std::io::{Read, Write};
+use std::io::Write;
 
 use archive::layout::Layout;
 use base::task::{Counted, Task};
 use base::{Cancel, Classified, Events, IoContext, Kind};
 use image::config::MAX_CONFIG_SIZE;
-use image::{
-    Config, Descriptor, DiffId, Digest, Digester, ImageId, Manifest, MediaType, Platform, Raw, Reference,
-};
+use image::{Config, Descriptor, DiffId, Digest, ImageId, Manifest, MediaType, Platform, Raw, Reference};
 use layer::LayerError;
 use layer::ingest::{ExpectedBlob, continue_ingest, ingest_blob};
 use store::{Layer, Lease, NameRecord, Origin, Store, StoreError};
@@ -25,7 +23,7 @@ use crate::client::Client;
 use crate::local::InLayout;
 use crate::manifests::Fetched;
 use crate::parallel::{BLOBS_AT_A_TIME, in_parallel};
-use crate::source::{self, Source, mismatch, strange};
+use crate::source::{self, Source, strange};
 use crate::{DistributionError, Result};
 
 /// Wrong bytes are asked for once more, in case they were wrong on the way (RC-060).
@@ -165,32 +163,12 @@ impl Pull<'_> {
     }
 
     fn config(&self, described: &Descriptor) -> Result<Raw<Config>> {
-        let document = |source| DistributionError::Document {
-            what: format!("the config of {} cannot be used", self.source.called()),
-            source,
-        };
-        if described.size > MAX_CONFIG_SIZE {
-            let what = format!("the config of {}", self.source.called());
-            return Err(DistributionError::TooLarge { what, limit: MAX_CONFIG_SIZE });
-        }
-        if self.store.blobs().size(&described.digest)? == Some(described.size) {
+        let is_small = described.size <= MAX_CONFIG_SIZE;
+        if is_small && self.store.blobs().size(&described.digest)? == Some(described.size) {
             let bytes = self.store.blobs().read(&described.digest, MAX_CONFIG_SIZE)?;
-            return Raw::parse("config", bytes).map_err(document);
+            return source::parsed_config(self.source, bytes);
         }
-        let mut download = self.source.blob(described, 0)?;
-        let mut bytes = Vec::new();
-        let read = download.read_to_end(&mut bytes);
-        if let Err(source) = read {
-            return Err(download.failure().unwrap_or(DistributionError::Body { source }));
-        }
-        let mut digester = Digester::new(described.digest.algorithm());
-        digester.update(&bytes);
-        let found = digester.finish();
-        if found != described.digest {
-            let (expected, found) = (described.digest.to_string(), found.to_string());
-            return Err(mismatch(self.source, format!("the blob {expected}"), expected, found));
-        }
-        Raw::parse("config", bytes).map_err(document)
+        source::config(self.source, described)
     }
 
     /// Stores a document.

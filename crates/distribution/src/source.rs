@@ -2,7 +2,8 @@
 
 use std::io::{Cursor, Read};
 
-use image::{Descriptor, Digest, Document, Manifest, Platform, Raw, Reference};
+use image::config::MAX_CONFIG_SIZE;
+use image::{Config, Descriptor, Digest, Digester, Document, Manifest, Platform, Raw, Reference};
 
 use crate::download::Download;
 use crate::foreign::{self, Foreign};
@@ -163,6 +164,35 @@ pub(crate) fn choose(
 /// The error of a source whose indexes are deeper than [`MAX_DEPTH`].
 pub(crate) fn endless(source: &dyn Source) -> DistributionError {
     strange(source, "give the manifest", "its indexes lead from one to the next without an end")
+}
+
+/// The config of an image; verified.
+pub(crate) fn config(source: &dyn Source, described: &Descriptor) -> Result<Raw<Config>> {
+    if described.size > MAX_CONFIG_SIZE {
+        let what = format!("the config of {}", source.called());
+        return Err(DistributionError::TooLarge { what, limit: MAX_CONFIG_SIZE });
+    }
+    let mut incoming = source.blob(described, 0)?;
+    let mut bytes = Vec::new();
+    if let Err(error) = incoming.read_to_end(&mut bytes) {
+        return Err(incoming.failure().unwrap_or(DistributionError::Body { source: error }));
+    }
+    let mut digester = Digester::new(described.digest.algorithm());
+    digester.update(&bytes);
+    let found = digester.finish();
+    if found != described.digest {
+        let (expected, found) = (described.digest.to_string(), found.to_string());
+        return Err(mismatch(source, format!("the blob {expected}"), expected, found));
+    }
+    parsed_config(source, bytes)
+}
+
+/// Reads a config that is whole.
+pub(crate) fn parsed_config(source: &dyn Source, bytes: Vec<u8>) -> Result<Raw<Config>> {
+    Raw::parse("config", bytes).map_err(|error| DistributionError::Document {
+        what: format!("the config of {} cannot be used", source.called()),
+        source: error,
+    })
 }
 
 /// The error of a source that does not keep to the formats.

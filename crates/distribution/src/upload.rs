@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base::Cancelled;
 use base::task::{Count, Task};
-use image::{Descriptor, Digest};
+use image::{Algorithm, Descriptor, Digest};
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
 use reqwest::{Method, Url};
 use store::Store;
@@ -252,7 +252,14 @@ impl Upload<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let mut call = self.call(Method::POST, self.registry.url("blobs/uploads/"));
+        let mut url = self.registry.url("blobs/uploads/");
+        // A registry that hashes what arrives has to know how (RC-118); the others expect sha256.
+        if let Some(algorithm) = self.blob.known().map(|blob| blob.digest.algorithm())
+            && algorithm != Algorithm::Sha256
+        {
+            url.query_pairs_mut().append_pair("digest-algorithm", algorithm.name());
+        }
+        let mut call = self.call(Method::POST, url);
         let body = Body::empty();
         call.body = Some(&body);
         let answer = self.registry.send(&call)?;

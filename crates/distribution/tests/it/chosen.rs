@@ -1,8 +1,10 @@
-//! Copies that are not byte for byte: a part of an index, and the other format.
+//! Copies that are not byte for byte: a part of an index, the other format, other annotations and labels.
+
+use std::collections::BTreeMap;
 
 use base::{Classified, Kind};
-use distribution::copy::{Format, Wish};
-use image::{Digest, Document, Manifest, MediaType, Platform, Raw};
+use distribution::copy::{Annotation, AnnotationPlace, Format, Wish};
+use image::{Algorithm, Config, Descriptor, Digest, Digester, Document, Manifest, MediaType, Platform, Raw};
 use serde_json::{Value, json};
 
 use crate::lab::{Lab, chain};
@@ -75,6 +77,11 @@ fn index_at(registry: &Registry, tag: &str) -> image::Index {
     }
 }
 
+fn manifest_at(registry: &Registry, described: &Descriptor) -> Manifest {
+    let bytes = registry.manifest("app", &described.digest.to_string()).expect("a manifest");
+    Raw::<Manifest>::parse("manifest", bytes).expect("a manifest").value().clone()
+}
+
 #[test]
 fn rc_090_some_images_of_an_index_are_an_index_of_their_own() {
     let (from, to, lab) = (Registry::start(), Registry::start(), Lab::new());
@@ -124,9 +131,7 @@ fn rc_098_documents_in_dockers_format_and_back_in_ocis() {
     assert_eq!(list.manifests.len(), 3);
     for (entry, image) in list.manifests.iter().zip(&three.images) {
         assert_eq!(entry.media_type, MediaType::DOCKER_MANIFEST);
-        let bytes = to.manifest("app", &entry.digest.to_string()).expect("a manifest");
-        let manifest: Raw<Manifest> = Raw::parse("manifest", bytes).expect("a manifest");
-        let manifest = manifest.value();
+        let manifest = manifest_at(&to, entry);
         assert_eq!(manifest.media_type, Some(MediaType::DOCKER_MANIFEST));
         assert_eq!(manifest.config.media_type, MediaType::DOCKER_CONFIG);
         assert_eq!(manifest.config.digest, Digest::sha256(&image.config), "blobs stay what they are");
@@ -167,4 +172,99 @@ fn rc_098_what_the_other_format_cannot_say_is_refused() {
     let error = lab.copy(&from.name("app:1"), &to.name("app:1"), &wish).expect_err("referrers");
     assert!(chain(&error).contains("what refers to it"), "{}", chain(&error));
     assert_eq!(to.requests("PUT", "").len(), 0);
+}
+
+fn note(place: AnnotationPlace, key: &str, value: &str) -> Annotation {
+    Annotation { place, key: key.to_owned(), value: value.to_owned() }
+}
+
+fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn rc_099_annotations_and_labels_stand_where_they_belong() {
+    let (from, to, lab) = (Registry::start(), Registry::start(), Lab::new());
+    let three = Three::put(&from);
+    let wish = Wish {
+        annotations: vec![
+            note(AnnotationPlace::Manifest, "m", "1"),
+            note(AnnotationPlace::Index, "a", ""),
+            note(AnnotationPlace::Index, "i", "2"),
+            note(AnnotationPlace::Descriptor, "d", "3"),
+        ],
+        labels: vec![("l".to_owned(), "4".to_owned())],
+        ..Wish::default()
+    };
+    let copied = lab.copy(&from.name("app:1"), &to.name("app:2"), &wish).expect("a copy");
+    assert_eq!(copied.instead_of, Some(Digest::sha256(&three.index)));
+    let index = index_at(&to, "2");
+    assert_eq!(index.annotations, texts(&[("i", "2")]), "an empty value takes one away");
+    for (entry, image) in index.manifests.iter().zip(&three.images) {
+        assert_eq!(entry.annotations, texts(&[("d", "3")]));
+        let manifest = manifest_at(&to, entry);
+        assert_eq!(manifest.annotations, texts(&[("m", "1")]));
+        let config = to.blob("app", &manifest.config.digest).expect("a config");
+        assert_eq!(config.len() as u64, manifest.config.size);
+        let (config, before) = (Config::parse(&config).expect("a config"), Config::parse(&image.config));
+        let mut expected = before.expect("a config").value().clone();
+        expected.config.labels = texts(&[("l", "4")]);
+        assert_eq!(*config.value(), expected);
+        let layers: Vec<Digest> = manifest.layers.iter().map(|layer| layer.digest).collect();
+        assert_eq!(layers, image.layers.iter().map(|layer| Digest::sha256(layer)).collect::<Vec<_>>());
+    }
+    // What attests an image stays what it is, and says which image that is now.
+    for (attestation, place, of) in [(&three.attestations[0], 3, 0), (&three.attestations[1], 4, 2)] {
+        let entry = &index.manifests[place];
+        assert_eq!(entry.digest, Digest::sha256(attestation));
+        assert_eq!(entry.annotations.get(ATTESTED), Some(&index.manifests[of].digest.to_string()));
+        assert_eq!(entry.annotations.get("d"), None);
+    }
+    // What says all of it already stays what it is, byte for byte.
+    let copied = lab.copy(&to.name("app:2"), &to.name("app:3"), &wish).expect("a copy");
+    assert_eq!((copied.instead_of, to.manifest("app", "3")), (None, to.manifest("app", "2")));
+}
+
+#[test]
+fn rc_099_what_has_no_place_for_a_note_is_refused() {
+    let (from, to, lab) = (Registry::start(), Registry::start(), Lab::new());
+    let image = image(&[10]);
+    image.put(&from, "app", "1");
+    let refused = |tag: &str, words: &str, wish: Wish| {
+        let error = lab.copy(&from.name(&format!("app:{tag}")), &to.name("app:1"), &wish).expect_err(words);
+        assert_eq!(error.kind(), Kind::Unsupported, "{}", chain(&error));
+        assert!(chain(&error).contains(words), "{}", chain(&error));
+    };
+    let of_index = Wish { annotations: vec![note(AnnotationPlace::Index, "a", "b")], ..Wish::default() };
+    refused("1", "it is one image", of_index);
+    let annotated = Wish { annotations: vec![note(AnnotationPlace::Manifest, "a", "b")], ..Wish::default() };
+    refused("1", "no annotations", Wish { format: Some(Format::Docker), ..annotated.clone() });
+    let labelled = Wish { labels: vec![("a".to_owned(), "b".to_owned())], ..Wish::default() };
+    let mut artifact: Value = serde_json::from_slice(&image.manifest).expect("JSON");
+    artifact["config"]["mediaType"] = "application/spdx+json".into();
+    from.add_manifest("app", "artifact", OCI_MANIFEST, artifact.to_string().as_bytes());
+    refused("artifact", "only those have labels", labelled.clone());
+    refused("1", "what refers to it", Wish { referrers: true, ..labelled });
+    assert_eq!(to.requests("PUT", "").len(), 0);
+    // An artifact may be annotated.
+    lab.copy(&from.name("app:artifact"), &to.name("app:1"), &annotated).expect("a copy");
+}
+
+#[test]
+fn rc_118_a_registry_is_told_of_the_algorithm_that_it_does_not_expect() {
+    let (from, to, lab) = (Registry::start(), Registry::start(), Lab::new());
+    let image = image(&[1000]);
+    image.put(&from, "app", "other");
+    let mut digester = Digester::new(Algorithm::Sha512);
+    digester.update(&image.layers[0]);
+    let digest = digester.finish();
+    let key = ("app".to_owned(), digest.to_string());
+    from.state.blobs.lock().expect("no panic").insert(key, image.layers[0].clone());
+    let mut manifest: Value = serde_json::from_slice(&image.manifest).expect("JSON");
+    manifest["layers"][0]["digest"] = digest.to_string().into();
+    from.add_manifest("app", "1", OCI_MANIFEST, manifest.to_string().as_bytes());
+    lab.copy(&from.name("app:1"), &to.name("app:1"), &Wish::default()).expect("a copy");
+    assert_eq!(to.blob("app", &digest).as_ref(), Some(&image.layers[0]));
+    assert_eq!(to.requests("POST", "/uploads/").len(), 2);
+    assert_eq!(to.requests("POST", "digest-algorithm=sha512").len(), 1);
 }

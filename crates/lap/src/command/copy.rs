@@ -7,7 +7,7 @@ use std::path::Path;
 use archive::layout::{self, Directory, Layout};
 use archive::partial;
 use base::{Cancel, Kind};
-use distribution::copy::{Copied, Copier, Format, From, To, ToFiles, Wish};
+use distribution::copy::{Annotation, AnnotationPlace, Copied, Copier, Format, From, To, ToFiles, Wish};
 use image::Platform;
 use layer::Encoding;
 use store::Store;
@@ -41,6 +41,7 @@ Examples:
   lap copy debian:bookworm oci:mirror:bookworm
   lap copy --all oci:mirror:bookworm registry.example.com/mirror/debian:bookworm
   lap copy registry.example.com/team/app:1 docker-archive:-:app:1 | docker load
+  lap copy --annotation org.opencontainers.image.version=1.2 app:1 registry.example.com/team/app:1.2
   lap copy --referrers registry.example.com/team/app:1 registry.example.com/released/app:1")]
 pub struct Args {
     /// All platforms: the default, where the destination can hold them
@@ -52,6 +53,12 @@ pub struct Args {
     /// Write manifests in this format, whatever they are at the source: oci, docker (which has images alone, without notes)
     #[arg(long, value_parser = format, value_name = "FORMAT")]
     format: Option<Format>,
+    /// Note something in the manifest of each image, or (index:, manifest-descriptor:) in the index; an empty VALUE removes the note
+    #[arg(long, value_parser = annotation, value_name = "[PLACE:]KEY=VALUE")]
+    annotation: Vec<Annotation>,
+    /// Set a label of each image; an empty VALUE removes it
+    #[arg(long, value_parser = label, value_name = "KEY=VALUE")]
+    label: Vec<(String, String)>,
     /// Also what refers to the image: signatures, attestations, lists of parts, and cosign's tags
     #[arg(long)]
     referrers: bool,
@@ -106,19 +113,55 @@ fn format(text: &str) -> Result<Format, String> {
     }
 }
 
+fn annotation(text: &str) -> Result<Annotation, String> {
+    let (key, value) = label(text)?;
+    let (place, key) = match key.split_once(':') {
+        None => (AnnotationPlace::Manifest, key.as_str()),
+        Some(("manifest", key)) => (AnnotationPlace::Manifest, key),
+        Some(("index", key)) => (AnnotationPlace::Index, key),
+        Some(("manifest-descriptor", key)) => (AnnotationPlace::Descriptor, key),
+        Some((other, _)) => {
+            let other = base::text::line(other);
+            return Err(format!(
+                "annotations stand in a manifest, index or manifest-descriptor, and not in {other}"
+            ));
+        }
+    };
+    if key.is_empty() {
+        return Err("it has no key".to_owned());
+    }
+    Ok(Annotation { place, key: key.to_owned(), value })
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("KEY=VALUE is expected".to_owned()),
+    }
+}
+
 fn wish(args: &Args, destination: &Place) -> Outcome<Wish> {
     if (args.all || args.platform.len() > 1) && destination.holds_one_platform() {
         let what = format!("{} holds an image for one platform", base::text::line(&args.destination));
         return Err(Failure::new(Kind::Invalid, what).hint("choose one with --platform"));
     }
-    if args.format.is_some() && matches!(destination, Place::Store(_) | Place::DockerArchive(_)) {
+    let rewrites = [
+        ("--format", args.format.is_some()),
+        ("--annotation", !args.annotation.is_empty()),
+        ("--label", !args.label.is_empty()),
+    ];
+    if let Some((flag, _)) = rewrites.iter().find(|(_, is_given)| *is_given)
+        && matches!(destination, Place::Store(_) | Place::DockerArchive(_))
+    {
         let what = format!("{} has a format of its own", base::text::line(&args.destination));
-        return Err(Failure::new(Kind::Invalid, what)
-            .hint("--format is for registries, and for layouts (oci:, oci-archive:)"));
+        let hint = format!("{flag} is for registries, and for layouts (oci:, oci-archive:)");
+        return Err(Failure::new(Kind::Invalid, what).hint(hint));
     }
     Ok(Wish {
         platforms: args.platform.iter().map(|text| Platform::parse(text)).collect::<Result<_, _>>()?,
         format: args.format,
+        annotations: args.annotation.clone(),
+        labels: args.label.clone(),
         referrers: args.referrers,
         foreign_layers: args.allow_nondistributable_artifacts,
     })

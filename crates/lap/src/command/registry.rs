@@ -5,11 +5,12 @@ use clap::Subcommand;
 use crate::cli::Context;
 use crate::failure::Outcome;
 
+mod blob;
 mod delete;
 mod list;
 mod look;
 
-/// Look at what a registry has: tags, catalog, manifest, digest, referrers; delete from it
+/// Look at what a registry has: tags, catalog, manifest, config, blob, digest, referrers; delete from it
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -22,6 +23,8 @@ enum Command {
     Tags(list::TagsArgs),
     Catalog(list::CatalogArgs),
     Manifest(look::ManifestArgs),
+    Config(look::ConfigArgs),
+    Blob(blob::Args),
     Digest(look::DigestArgs),
     #[command(alias = "discover")]
     Referrers(look::ReferrersArgs),
@@ -34,6 +37,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome<u8> {
         Command::Tags(args) => list::tags(context, args),
         Command::Catalog(args) => list::catalog(context, args),
         Command::Manifest(args) => look::manifest(context, args),
+        Command::Config(args) => look::config(context, args),
+        Command::Blob(args) => blob::run(context, args),
         Command::Digest(args) => look::digest(context, args),
         Command::Referrers(args) => look::referrers(context, args),
         Command::Delete(args) => delete::run(context, args),

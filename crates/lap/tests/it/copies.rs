@@ -378,3 +378,32 @@ fn archives_stream_out_and_are_read_here_and_there() {
         .failure(1, &["No space left on device", "free some room"]);
     assert_eq!(names(&lap.path("layout")).len(), 1);
 }
+
+#[test]
+fn rc_099_a_copy_is_annotated() {
+    let lap = Environment::with_base();
+    app(&lap, "one");
+    let layout = lap.path("layout");
+    let to = format!("oci:{}:app", path_text(&layout));
+    let notes = ["--annotation", "a=1", "--annotation", "manifest:b=x=y", "--label", "c=2"];
+    let digest = copy(&lap, &[&notes[..], &["store:app", &to]].concat());
+    let document = |digest: &str| -> Value {
+        let path = layout.join("blobs/sha256").join(digest.trim_start_matches("sha256:"));
+        serde_json::from_slice(&std::fs::read(path).expect("a blob")).expect("JSON")
+    };
+    let manifest = document(&digest);
+    assert_eq!(manifest["annotations"], json!({"a": "1", "b": "x=y"}));
+    let config = document(manifest["config"]["digest"].as_str().unwrap_or_default());
+    assert_eq!(config["config"]["Labels"], json!({"c": "2"}));
+    let again = format!("oci:{}:again", path_text(&layout));
+    let told = lap.lap(["copy", "--annotation", "a=", &to, &again]).success();
+    assert!(told.stderr.contains(&digest), "{}", told.stderr);
+
+    let wrong = |flag: &str, text: &str, to: &str, words: &str| {
+        lap.lap(["copy", flag, text, "store:app", to]).failure(if to == again { 2 } else { 1 }, &[words]);
+    };
+    wrong("--annotation", "platform:a=b", &again, "manifest, index or manifest-descriptor");
+    wrong("--annotation", "index:=b", &again, "no key");
+    wrong("--label", "a", &again, "KEY=VALUE is expected");
+    wrong("--label", "a=b", "store:other:1", "--label is for registries");
+}

@@ -260,6 +260,37 @@ fn rc_110_rc_112_a_registry_is_looked_at_and_tags_are_deleted_alone() {
     lap.lap(["registry", "delete", &repository]).failure(1, &["has neither tag nor digest"]);
 }
 
+#[test]
+fn rc_120_a_config_and_blobs_are_read_without_a_pull() {
+    let (lap, registry) = (Environment::new(), Registry::start());
+    let image = support::image(&[1000]);
+    image.put(&registry, "app", "1");
+    let name = |rest: &str| format!("{}/app{rest}", registry.host());
+    let config = lap.lap(["registry", "config", &name(":1")]).success();
+    assert_eq!(config.stdout.as_bytes(), image.config);
+    let file = lap.path("layer");
+    let layer = name(&format!("@{}", image_digest(&image.layers[0])));
+    let written = lap.lap(["registry", "blob", "-o", path_text(&file), &layer]).success();
+    assert_eq!(
+        (written.stdout.as_str(), std::fs::read(&file).expect("the file")),
+        ("", image.layers[0].clone())
+    );
+    let config = lap.lap(["registry", "blob", &name(&format!("@{}", image_digest(&image.config)))]).success();
+    assert_eq!(config.stdout.as_bytes(), image.config);
+
+    lap.lap(["registry", "blob", &name(":1")])
+        .failure(1, &["does not say which blob", "lap registry manifest"]);
+    lap.lap(["registry", "config", "--platform", "windows/amd64", &name(":2")])
+        .failure(1, &["does not exist"]);
+    lap.lap(["registry", "blob", &name(&format!("@{}", image_digest(b"nothing")))])
+        .failure(1, &["does not exist"]);
+    // Wrong bytes give no file.
+    registry.rule("GET", "/blobs/", usize::MAX, Fault::WrongBytes);
+    std::fs::remove_file(&file).expect("the file");
+    lap.lap(["registry", "blob", "-o", path_text(&file), &layer]).failure(1, &["sha256:"]);
+    assert!(!file.exists());
+}
+
 /// A digest, as it is printed.
 fn image_digest(bytes: &[u8]) -> String {
     use sha2::Digest as _;

@@ -1,7 +1,7 @@
-//! `lap registry manifest`, `digest` and `referrers`
+//! `lap registry manifest`, `config`, `digest` and `referrers`
 
 use base::Kind;
-use distribution::{manifests, referrers as list};
+use distribution::{blobs, manifests, referrers as list};
 use image::{Descriptor, Index, MediaType, Platform, Reference};
 
 use crate::cli::Context;
@@ -15,6 +15,19 @@ Examples:
   lap registry manifest debian:12                          the index of all platforms
   lap registry manifest --platform linux/arm64 debian:12   one manifest of it")]
 pub struct ManifestArgs {
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Print the config of an image, byte for byte
+///
+/// Of several platforms, that for this machine, if no other is named.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  lap registry config debian:12
+  lap registry config --platform linux/arm64 debian:12 | jq .config.Env")]
+pub struct ConfigArgs {
     #[command(flatten)]
     target: Target,
 }
@@ -77,6 +90,16 @@ pub fn manifest(context: &Context, args: &ManifestArgs) -> Outcome<u8> {
     let cancel = signals::cancel_on_signal()?;
     let fetched = manifests::fetch(&client, &reference, platform.as_ref(), &cancel)?;
     context.printer.data(fetched.bytes())?;
+    Ok(0)
+}
+
+pub fn config(context: &Context, args: &ConfigArgs) -> Outcome<u8> {
+    let Target { network, image, .. } = &args.target;
+    let (reference, client) = (Reference::parse(image)?, network.client()?);
+    let platform = args.target.platform()?.unwrap_or_else(Platform::host);
+    let cancel = signals::cancel_on_signal()?;
+    let config = blobs::config(&client, &reference, &platform, &cancel)?;
+    context.printer.data(config.bytes())?;
     Ok(0)
 }
 
