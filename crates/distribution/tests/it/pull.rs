@@ -172,7 +172,7 @@ fn rc_077_two_that_want_the_same_get_it_once() {
 
 #[test]
 fn rc_048_silence_is_not_waited_for() {
-    let (registry, lab) = (Registry::start(), Lab::new());
+    let (registry, lab) = (Registry::start(), Lab::impatient());
     let image = image(&[MIB]);
     image.put(&registry, "app", "1");
     let layer = Digest::sha256(&image.layers[0]).to_string();

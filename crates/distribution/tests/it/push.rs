@@ -115,7 +115,8 @@ fn rc_068_a_broken_chunk_goes_on_where_it_was() {
 
 #[test]
 fn rc_048_a_registry_that_does_not_read_on_is_not_waited_for() {
-    let (registry, lab, image, pulled) = elsewhere(&[20 * MIB]);
+    let (registry, mut lab, image, pulled) = elsewhere(&[20 * MIB]);
+    lab.config.patience = Lab::impatient().config.patience;
     registry.rule("PATCH", "/uploads/", 1, Fault::StallRequest(1_000_000));
     lab.push(&pulled, &[registry.name("app:1")]).expect("a push");
     assert_arrived(&registry, "app", &image);

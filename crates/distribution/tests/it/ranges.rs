@@ -21,13 +21,6 @@ fn large() -> &'static TestImage {
     IMAGE.get_or_init(|| image(&[36 * MIB]))
 }
 
-/// A lab that waits for machines that are busy.
-fn lab() -> Lab {
-    let mut lab = Lab::new();
-    lab.config.patience.idle = Duration::from_secs(20);
-    lab
-}
-
 /// A registry with an image, of which the first answer is slow; and the digest of its layer.
 fn slow(image: &TestImage) -> (Registry, String) {
     let registry = Registry::start();
@@ -57,7 +50,7 @@ fn rc_066_a_large_blob_comes_in_ranges_when_one_connection_is_slow() {
     let image = large();
     let (registry, layer) = slow(image);
     registry.rule("GET", &layer, usize::MAX, SLOW);
-    let lab = lab();
+    let lab = Lab::new();
     lab.pull(&registry.name("app:1")).expect("a pull");
     assert_came(&lab, image);
     let asked = ranges(&registry, &layer);
@@ -75,13 +68,13 @@ fn rc_066_a_large_blob_comes_in_ranges_when_one_connection_is_slow() {
 fn rc_066_what_is_small_or_nearly_there_comes_over_one_connection() {
     let small = image(&[12 * MIB]);
     let (registry, layer) = slow(&small);
-    let lab = lab();
+    let lab = Lab::new();
     lab.pull(&registry.name("app:1")).expect("a pull");
     assert_came(&lab, &small);
     assert_eq!(ranges(&registry, &layer), [None]);
     let image = large();
     let (registry, layer) = slow(image);
-    let mut lab = self::lab();
+    let mut lab = Lab::new();
     lab.config.patience.retries = 0;
     let broken = Registry::start();
     image.put(&broken, "app", "1");
@@ -109,7 +102,7 @@ fn rc_066_a_registry_that_does_not_give_parts_gives_one_stream() {
                 let image = large();
                 let (registry, layer) = slow(image);
                 registry.rule("GET", &layer, usize::MAX, fault);
-                let lab = lab();
+                let lab = Lab::new();
                 lab.pull(&registry.name("app:1")).expect("a pull");
                 assert_came(&lab, image);
                 // One part was asked for, and no other: the stream that was there went on.
@@ -125,7 +118,7 @@ fn rc_066_where_a_part_breaks_it_goes_on_from_there() {
     let (registry, layer) = slow(image);
     registry.rule("GET", &layer, 1, Fault::Slow(100 * MIB));
     registry.rule("GET", &layer, 1, Fault::Cut(1_000_000));
-    let lab = lab();
+    let lab = Lab::new();
     lab.pull(&registry.name("app:1")).expect("a pull");
     assert_came(&lab, image);
     let asked = ranges(&registry, &layer);
@@ -138,7 +131,7 @@ fn rc_066_wrong_parts_are_found_out_and_the_blob_comes_whole() {
     let image = large();
     let (registry, layer) = slow(image);
     registry.rule("GET", &layer, 1, Fault::WrongBytes);
-    let lab = lab();
+    let lab = Lab::new();
     lab.pull(&registry.name("app:1")).expect("a pull");
     assert_came(&lab, image);
     let asked = ranges(&registry, &layer);
@@ -150,7 +143,7 @@ fn rc_066_wrong_parts_are_found_out_and_the_blob_comes_whole() {
 fn rc_052_rc_066_parts_come_from_where_the_registry_led_to_as_long_as_that_is_good() {
     let image = large();
     let (storage, layer) = slow(image);
-    let (registry, lab) = (Registry::start(), lab());
+    let (registry, lab) = (Registry::start(), Lab::new());
     image.put(&registry, "app", "1");
     registry.set_access(Access::Token(None));
     let location = format!("http://{}/v2/app/blobs/{layer}?signature=a%2Fb", storage.host());
@@ -173,7 +166,7 @@ fn rc_065_rc_066_what_was_cancelled_in_parts_goes_on_where_it_was() {
     let (registry, layer) = slow(image);
     registry.rule("GET", &layer, 1, Fault::Slow(100 * MIB));
     registry.rule("GET", &layer, 1, Fault::Stall(1_000_000));
-    let lab = lab();
+    let lab = Lab::new();
     let cancel = Cancel::new();
     let later = cancel.clone();
     let stopper = std::thread::spawn(move || {
