@@ -6,7 +6,8 @@
 //!                  └▶ publish: configs and manifests, images, names     (only when everything is right)
 //! ```
 //!
-//! Of an image for several platforms the variant for this machine is loaded.
+//! Of an image for several platforms all are loaded when all are there, under the index. Of an index of which the archive has a part (ST-003), and
+//! where one platform is asked for, it is one image.
 
 mod candidate;
 mod contents;
@@ -17,7 +18,7 @@ mod sniff;
 use std::io::Read;
 
 use base::{Cancel, Cancellable, Cancelled, Events};
-use image::{Descriptor, ImageId, Reference};
+use image::{Descriptor, ImageId, Platform, Reference};
 use store::{Lease, Store};
 
 use self::contents::Contents;
@@ -32,33 +33,43 @@ pub struct Loaded {
     pub image: ImageId,
     /// Its manifest.
     pub manifest: Descriptor,
+    /// What its names mean, when that is an index: then this is its image for this machine, and the others were loaded, too.
+    pub index: Option<Descriptor>,
     /// The names that it got.
     pub names: Vec<Reference>,
     /// Names that meant another image before (ST-016).
     pub moved: Vec<(Reference, ImageId)>,
 }
 
-/// Loads every image of an archive, and gives them their names. All layers are verified. When anything is wrong nothing is loaded.
+/// Loads every image of an archive, and gives them their names; with a platform, of what is there for several that one alone. All layers are verified.
+/// When anything is wrong nothing is loaded.
 pub fn load(
     store: &Store,
     lease: &Lease,
     archive: Box<dyn Read + Send + '_>,
+    platform: Option<&Platform>,
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Vec<Loaded>, ArchiveError> {
     let intake = Intake { store, lease, events, cancel };
-    match load_all(intake, archive) {
+    match load_all(intake, archive, platform) {
         // Whatever the cancellation has become on its way through the layers of readers.
         Err(_) if cancel.is_cancelled() => Err(Cancelled.into()),
         other => other,
     }
 }
 
-fn load_all(intake: Intake<'_>, archive: Box<dyn Read + Send + '_>) -> Result<Vec<Loaded>, ArchiveError> {
+fn load_all(
+    intake: Intake<'_>,
+    archive: Box<dyn Read + Send + '_>,
+    platform: Option<&Platform>,
+) -> Result<Vec<Loaded>, ArchiveError> {
     let stream = Cancellable { reader: archive, cancel: intake.cancel };
     let (_, plain) = layer::decompress::reader(Box::new(stream)).map_err(crate::entries::read_error)?;
     let members = intake.read(plain)?;
-    let contents = Contents { intake, members };
+    let is_one = platform.is_some();
+    let contents =
+        Contents { intake, members, is_one, platform: platform.cloned().unwrap_or_else(Platform::host) };
     let candidates = if contents.has(LAYOUT) || (contents.has(INDEX) && !contents.has(MANIFEST)) {
         contents.images_of_index()?
     } else if contents.has(MANIFEST) {

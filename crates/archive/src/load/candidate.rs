@@ -1,7 +1,9 @@
-//! An image that is whole and verified, and not in the store yet.
+//! An image that is whole and verified, and not in the store yet; or an index with all of its images.
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::iter::once;
+use std::sync::Arc;
 
 use image::{Config, Descriptor, Digest, ImageId, Manifest, MediaType, Raw, Reference};
 use store::{Layer, Origin};
@@ -16,17 +18,36 @@ use crate::documents::{DockerEntry, Documents, Found, check_count, config};
 pub(super) struct Candidate {
     pub(super) image: ImageId,
     config: Raw<Config>,
-    manifest: Descriptor,
+    pub(super) manifest: Descriptor,
     manifest_bytes: Vec<u8>,
     pub(super) names: Vec<Reference>,
+    /// Where it is one of several, all of which are loaded.
+    pub(super) of: Option<OfIndex>,
     /// Held until all is done.
     _layers: Vec<Layer>,
+}
+
+/// An index, which its names get to mean, and its images but for the one that a name means on this machine.
+pub(super) struct OfIndex {
+    pub(super) index: Descriptor,
+    pub(super) bytes: Arc<[u8]>,
+    pub(super) others: Vec<Candidate>,
 }
 
 impl Candidate {
     /// The same with these names.
     pub(super) fn named(self, names: Vec<Reference>) -> Self {
         Self { names, ..self }
+    }
+
+    /// This image, and those for other platforms.
+    fn images(&self) -> impl Iterator<Item = &Candidate> {
+        once(self).chain(self.of.iter().flat_map(|of| &of.others))
+    }
+
+    /// What its names get to mean.
+    fn target(&self) -> &Descriptor {
+        self.of.as_ref().map_or(&self.manifest, |of| &of.index)
     }
 }
 
@@ -55,6 +76,7 @@ impl Contents<'_> {
                 manifest: descriptor.clone(),
                 manifest_bytes: manifest.bytes().to_vec(),
                 names: Vec::new(),
+                of: None,
                 _layers: held.into_iter().map(|held| held.layer).collect(),
             });
         }
@@ -85,29 +107,35 @@ impl Contents<'_> {
     /// Puts images into the store and gives them their names.
     pub(super) fn publish(&self, candidates: Vec<Candidate>) -> Result<Vec<Loaded>, ArchiveError> {
         let (store, lease) = (self.intake.store, self.intake.lease);
-        for candidate in &candidates {
-            self.put(&candidate.image.0, candidate.config.bytes())?;
-            self.put(&candidate.manifest.digest, &candidate.manifest_bytes)?;
+        for image in candidates.iter().flat_map(Candidate::images) {
+            self.put(&image.image.0, image.config.bytes())?;
+            self.put(&image.manifest.digest, &image.manifest_bytes)?;
+        }
+        for of in candidates.iter().filter_map(|candidate| candidate.of.as_ref()) {
+            self.put(&of.index.digest, &of.bytes)?;
         }
         store.sync()?;
         self.intake.cancel.check()?;
-        for candidate in &candidates {
-            store.images().add(lease, candidate.image, candidate.manifest.clone(), Origin::Loaded)?;
+        for image in candidates.iter().flat_map(Candidate::images) {
+            store.images().add(lease, image.image, image.manifest.clone(), Origin::Loaded)?;
         }
         let mut loaded = Vec::new();
         for candidate in candidates {
             let mut moved = Vec::new();
             for name in &candidate.names {
-                let image = (candidate.image, &candidate.manifest);
-                let before = store.images().name(lease, name, image, Origin::Loaded)?;
+                let (images, image) = (store.images(), (candidate.image, &candidate.manifest));
+                let before = match &candidate.of {
+                    Some(of) => images.name_index(lease, name, &of.index, image, Origin::Loaded)?,
+                    None => images.name(lease, name, image, Origin::Loaded)?,
+                };
                 moved.extend(
                     before
                         .filter(|before| before.image != candidate.image)
                         .map(|before| (name.clone(), before.image)),
                 );
             }
-            let Candidate { image, manifest, names, .. } = candidate;
-            loaded.push(Loaded { image, manifest, names, moved });
+            let Candidate { image, manifest, names, of, .. } = candidate;
+            loaded.push(Loaded { image, manifest, index: of.map(|of| of.index), names, moved });
         }
         Ok(loaded)
     }
@@ -135,6 +163,7 @@ fn remade(image: ImageId, config: Raw<Config>, held: Vec<Held>) -> Result<Candid
         manifest: manifest.descriptor(MediaType::OCI_MANIFEST),
         manifest_bytes: manifest.bytes().to_vec(),
         names: Vec::new(),
+        of: None,
         _layers: held.into_iter().map(|held| held.layer).collect(),
     })
 }
@@ -153,7 +182,7 @@ pub(super) fn merge(candidates: Vec<Candidate>) -> Result<Vec<Candidate>, Archiv
             }
         }
         let same = |other: &&mut Candidate| {
-            other.image == candidate.image && other.manifest.digest == candidate.manifest.digest
+            other.image == candidate.image && other.target().digest == candidate.target().digest
         };
         let Some(other) = merged.iter_mut().find(same) else {
             merged.push(candidate);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use image::{Descriptor, DiffId, Digest};
+use image::{Descriptor, DiffId, Digest, Platform};
 use layer::ingest::{Ingested, ingest_blob};
 
 use super::intake::{File, Held, Intake, warn};
@@ -15,6 +15,10 @@ use crate::members::Members;
 pub(super) struct Contents<'a> {
     pub(super) intake: Intake<'a>,
     pub(super) members: Members<File>,
+    /// For which platform an image is taken, where there are several.
+    pub(super) platform: Platform,
+    /// Whether that one is wanted alone.
+    pub(super) is_one: bool,
 }
 
 impl Documents for Contents<'_> {
@@ -63,6 +67,12 @@ impl Contents<'_> {
             return Err(ArchiveError::Damaged(format!("{path} leads to a file with another digest")));
         }
         Ok(Some((path, file)))
+    }
+
+    /// Whether a blob is in the archive, or in the store.
+    pub(super) fn has_blob(&self, digest: &Digest) -> Result<bool, ArchiveError> {
+        let is_here = self.blob(digest)?.is_some();
+        Ok(is_here || self.intake.store.blobs().keep(self.intake.lease, digest)?)
     }
 
     /// The document that a descriptor means, from the archive, or from the store: a layout may lack blobs (ST-030).

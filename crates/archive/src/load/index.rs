@@ -6,7 +6,7 @@ use image::config::MAX_CONFIG_SIZE;
 use image::manifest::MAX_MANIFEST_SIZE;
 use image::{Algorithm, Descriptor, Digest, Document, Index, Manifest, Platform, Raw, Reference, choice};
 
-use super::candidate::Candidate;
+use super::candidate::{Candidate, OfIndex};
 use super::contents::Contents;
 use crate::ArchiveError;
 use crate::documents::{DockerEntry, Documents, Found, invalid};
@@ -16,6 +16,8 @@ use crate::names::{Annotated, is_attached, is_config};
 const MAX_DEPTH: usize = 4;
 /// How many manifests are looked at.
 const MAX_MANIFESTS: usize = 10_000;
+/// How many images of one index are loaded together; the largest ones that there are have some thirty.
+const MAX_VARIANTS: usize = 100;
 
 impl Contents<'_> {
     /// The images of `index.json`, and those that only `manifest.json` knows (ST-002: docker leaves out images without a name).
@@ -56,12 +58,17 @@ impl Contents<'_> {
                 .copied()
                 .filter(|other| group.is_some() && Annotated::new(other).group() == group)
                 .collect();
-            is_variant_for_host(descriptor, &variants)
+            is_variant_for(&self.platform, descriptor, &variants)
         };
         images.iter().filter(is_chosen).copied().collect()
     }
 
     fn image_of_entry(&self, descriptor: &Descriptor) -> Result<Option<Candidate>, ArchiveError> {
+        if !self.is_one
+            && let Some(whole) = self.images_of_whole_index(descriptor)?
+        {
+            return Ok(Some(whole));
+        }
         let (descriptor, manifest) = self.manifest(descriptor, 0)?;
         let config = &manifest.value().config;
         if !is_config(&config.media_type) {
@@ -82,7 +89,62 @@ impl Contents<'_> {
         self.image_of(&descriptor, &manifest, &found).map(Some)
     }
 
-    /// The manifest that a descriptor means: of an index, that of the variant for this machine. (The index and its other variants are not kept.)
+    /// All images of an index, if it has several, all are there, and nothing else is in it.
+    fn images_of_whole_index(&self, descriptor: &Descriptor) -> Result<Option<Candidate>, ArchiveError> {
+        if !descriptor.media_type.is_index() {
+            return Ok(None);
+        }
+        let Some(found) = self.described(descriptor, MAX_MANIFEST_SIZE)? else { return Ok(None) };
+        let Document::Index(index) = self.parsed(&found, descriptor)? else { return Ok(None) };
+        let entries = &index.value().manifests;
+        if !(2..=MAX_VARIANTS).contains(&entries.len()) {
+            return Ok(None);
+        }
+        let whole: Option<Vec<_>> =
+            entries.iter().map(|entry| self.whole_manifest(entry)).collect::<Result<_, _>>()?;
+        let Some(whole) = whole else { return Ok(None) };
+        let mut images = Vec::new();
+        for (entry, (manifest, config)) in entries.iter().zip(&whole) {
+            let image = self.image_of(
+                &Descriptor::new(entry.media_type.clone(), entry.digest, entry.size),
+                manifest,
+                config,
+            )?;
+            // One that could not be kept as it is does not belong to this index.
+            if image.manifest.digest != entry.digest {
+                return Ok(None);
+            }
+            images.push(image);
+        }
+        let chosen = image::choose(index.value(), &self.platform).map(|chosen| chosen.digest);
+        let place = entries.iter().position(|entry| Some(entry.digest) == chosen).unwrap_or_default();
+        let mut image = images.remove(place);
+        let index = Descriptor::new(descriptor.media_type.clone(), descriptor.digest, descriptor.size);
+        image.of = Some(OfIndex { index, bytes: found.bytes, others: images });
+        Ok(Some(image))
+    }
+
+    /// The manifest and the config of an image of which everything is there.
+    fn whole_manifest(&self, entry: &Descriptor) -> Result<Option<(Raw<Manifest>, Found)>, ArchiveError> {
+        if !entry.media_type.is_manifest() {
+            return Ok(None);
+        }
+        let Some(found) = self.described(entry, MAX_MANIFEST_SIZE)? else { return Ok(None) };
+        let Document::Manifest(manifest) = self.parsed(&found, entry)? else { return Ok(None) };
+        let config = &manifest.value().config;
+        if !is_config(&config.media_type) || config.digest.algorithm() != Algorithm::Sha256 {
+            return Ok(None);
+        }
+        for layer in &manifest.value().layers {
+            if !self.has_blob(&layer.digest)? {
+                return Ok(None);
+            }
+        }
+        let config = self.described(config, MAX_CONFIG_SIZE)?;
+        Ok(config.map(|config| (manifest, config)))
+    }
+
+    /// The manifest that a descriptor means: of an index, that of the variant for the platform. (The index and its other variants are not kept.)
     fn manifest(
         &self,
         descriptor: &Descriptor,
@@ -99,7 +161,18 @@ impl Contents<'_> {
             Document::Index(_) if depth >= MAX_DEPTH => {
                 Err(ArchiveError::Refused("indexes in it lie in indexes too deep".to_owned()))
             }
-            Document::Index(index) => self.manifest(variant(index.value(), &found)?, depth + 1),
+            Document::Index(index) => self.manifest(self.variant(index.value(), &found)?, depth + 1),
+        }
+    }
+
+    /// The variant of an index for the platform; of an index of one image that image, whatever it is for, if no platform was asked for.
+    fn variant<'i>(&self, index: &'i Index, found: &Found) -> Result<&'i Descriptor, ArchiveError> {
+        let chosen = choice::require(index, &self.platform);
+        match (chosen, choice::platforms(index).as_slice()) {
+            (Ok(chosen), _) => Ok(chosen),
+            (Err(source), [only]) if !self.is_one => image::choose(index, only)
+                .ok_or_else(|| ArchiveError::Platform { entry: found.path.clone(), source }),
+            (Err(source), _) => Err(ArchiveError::Platform { entry: found.path.clone(), source }),
         }
     }
 
@@ -163,26 +236,15 @@ struct Known {
     count: usize,
 }
 
-/// The variant of an index for this machine; of an index of one image that image, whatever it is for.
-fn variant<'a>(index: &'a Index, found: &Found) -> Result<&'a Descriptor, ArchiveError> {
-    let chosen = choice::require(index, &Platform::host());
-    match (chosen, choice::platforms(index).as_slice()) {
-        (Ok(chosen), _) => Ok(chosen),
-        (Err(source), [only]) => image::choose(index, only)
-            .ok_or_else(|| ArchiveError::Platform { entry: found.path.clone(), source }),
-        (Err(source), _) => Err(ArchiveError::Platform { entry: found.path.clone(), source }),
-    }
-}
-
 /// Whether a descriptor is the one to take among those of the same name. Without platforms all are taken, and one name for two images is refused later.
-fn is_variant_for_host(descriptor: &Descriptor, variants: &[&Descriptor]) -> bool {
+fn is_variant_for(platform: &Platform, descriptor: &Descriptor, variants: &[&Descriptor]) -> bool {
     let are_variants = variants.iter().any(|other| other.digest != descriptor.digest)
         && variants.iter().all(|other| other.platform.is_some());
     if !are_variants {
         return true;
     }
     let index = Index::oci(variants.iter().map(|other| (*other).clone()).collect());
-    image::choose(&index, &Platform::host()).is_none_or(|chosen| chosen.digest == descriptor.digest)
+    image::choose(&index, platform).is_none_or(|chosen| chosen.digest == descriptor.digest)
 }
 
 fn missing(what: &str, digest: &Digest) -> ArchiveError {

@@ -266,6 +266,59 @@ fn st_003_st_030_a_nested_index_gives_the_image_for_this_machine() {
 }
 
 #[test]
+fn st_003_an_index_that_is_whole_is_loaded_with_all_its_images() {
+    let host = Platform::host();
+    let other = Platform::new("linux", if host.architecture == "s390x" { "amd64" } else { "s390x" }, None);
+    let mut tar = Tar::new().file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
+    let mut entries = Vec::new();
+    for (text, platform) in [("other", &other), ("mine", &host)] {
+        let plain = layer_tar(text, text.as_bytes());
+        let layers = [(MediaType::OCI_LAYER_GZIP, gzip(&plain), DiffId(Digest::sha256(&plain)))];
+        let (with, mut entry) = image_blobs(tar, &layers, text);
+        entry.platform = Some(platform.clone());
+        entries.push(entry);
+        tar = with;
+    }
+    let index = image::Raw::write(image::Index::oci(entries.clone())).expect("an index");
+    let described = index.descriptor(MediaType::OCI_INDEX);
+    let named: &[(&str, &str)] = &[("io.containerd.image.name", "docker.io/library/a:1")];
+    let archive = tar.blob(index.bytes()).file("index.json", index_of(&[(described.clone(), named)]));
+
+    let place = Place::new();
+    let loaded = place.loaded(&archive.bytes());
+    assert_eq!(
+        (loaded.len(), loaded[0].manifest.digest),
+        (1, entries[1].digest),
+        "the name means this one here"
+    );
+    assert_eq!(loaded[0].index.as_ref().map(|index| index.digest), Some(described.digest));
+    let target = place.store.names().list().expect("names")[0].target.clone();
+    let variants = place.store.images().variants(&target).expect("variants").expect("an index");
+    assert!(variants.is_whole);
+    assert_eq!(
+        variants.images.iter().map(|one| one.manifest.digest).collect::<Vec<_>>(),
+        [entries[0].digest, entries[1].digest]
+    );
+
+    // One of them, when it is asked for; and when a layer of the other one was left out.
+    let one = |loaded: Vec<archive::load::Loaded>| {
+        (loaded.len(), loaded[0].manifest.digest, loaded[0].index.clone())
+    };
+    let only = Place::new();
+    assert_eq!(
+        one(only.load_for(&archive.bytes(), Some(&other)).expect("an image")),
+        (1, entries[0].digest, None)
+    );
+    assert_eq!(only.listed().0.len(), 1);
+    let layer = Digest::sha256(&gzip(&layer_tar("other", b"other")));
+    let part = archive.without(&format!("blobs/sha256/{}", layer.hex()));
+    assert_eq!(one(Place::new().loaded(&part.bytes())), (1, entries[1].digest, None));
+    let windows = Platform::new("windows", "amd64", None);
+    let error = Place::new().load_for(&part.bytes(), Some(&windows)).expect_err("there is none");
+    assert!(error.to_string().contains("linux/s390x"), "{error}");
+}
+
+#[test]
 fn st_030_blobs_that_the_store_has_may_be_missing() {
     let place = Place::new();
     let items = place.two_images();
@@ -324,8 +377,9 @@ fn st_023_one_pass_over_a_stream_and_no_second_copy() {
     for bytes in [bytes, tar.clone().reversed().bytes(), gzip(&tar.bytes())] {
         let other = Place::new();
         let pipe = Box::new(Pipe(std::io::Cursor::new(bytes)));
-        let loaded = archive::load::load(&other.store, &other.lease, pipe, &Events::none(), &Cancel::new())
-            .unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let loaded =
+            archive::load::load(&other.store, &other.lease, pipe, None, &Events::none(), &Cancel::new())
+                .unwrap_or_else(|error| panic!("{}", chain(&error)));
         let found: Vec<_> = loaded.into_iter().map(|loaded| loaded.manifest).collect();
         assert_eq!(found, manifests);
         let stored: BTreeSet<_> = other.store.blobs().list().expect("blobs").into_iter().collect();

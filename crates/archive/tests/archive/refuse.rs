@@ -280,7 +280,7 @@ fn loading_stops_when_it_is_cancelled() {
     cancel.cancel();
     let other = Place::new();
     let stream = Box::new(std::io::Cursor::new(bytes));
-    let error = archive::load::load(&other.store, &other.lease, stream, &Events::none(), &cancel)
+    let error = archive::load::load(&other.store, &other.lease, stream, None, &Events::none(), &cancel)
         .expect_err("cancelled");
     assert_eq!(error.kind(), Kind::Cancelled);
     assert_eq!(other.listed(), (vec![], vec![]));

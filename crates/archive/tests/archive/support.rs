@@ -8,8 +8,8 @@ use archive::save::{Item, Options};
 use archive::{ArchiveError, import, load, save};
 use base::{Cancel, Events};
 use image::{
-    Config, ContainerConfig, Descriptor, DiffId, Digest, History, ImageId, Manifest, MediaType, Raw,
-    Reference, RootFs, Timestamp,
+    Config, ContainerConfig, Descriptor, DiffId, Digest, History, ImageId, Manifest, MediaType, Platform,
+    Raw, Reference, RootFs, Timestamp,
 };
 use layer::packer::PackOptions;
 use layer::{Encoding, Meta, Packer};
@@ -89,8 +89,12 @@ impl Place {
     }
 
     pub fn load(&self, bytes: &[u8]) -> Result<Vec<Loaded>, ArchiveError> {
+        self.load_for(bytes, None)
+    }
+
+    pub fn load_for(&self, bytes: &[u8], platform: Option<&Platform>) -> Result<Vec<Loaded>, ArchiveError> {
         let stream = Box::new(Cursor::new(bytes.to_vec()));
-        load::load(&self.store, &self.lease, stream, &Events::none(), &Cancel::new())
+        load::load(&self.store, &self.lease, stream, platform, &Events::none(), &Cancel::new())
     }
 
     pub fn loaded(&self, bytes: &[u8]) -> Vec<Loaded> {

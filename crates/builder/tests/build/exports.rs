@@ -37,7 +37,7 @@ fn df_192_an_archive_holds_the_image() {
     let lease = store.lease("test").expect("a lease");
     let archive = Box::new(archives[0].as_slice());
     let loaded =
-        archive::load::load(&store, &lease, archive, &Events::none(), &Cancel::new()).expect("images");
+        archive::load::load(&store, &lease, archive, None, &Events::none(), &Cancel::new()).expect("images");
     assert_eq!(loaded.len(), 1);
     assert_eq!(loaded[0].image, outcome.image);
     let names: Vec<String> = loaded[0].names.iter().map(image::Reference::familiar).collect();

@@ -179,7 +179,7 @@ fn take(store: &Store, path: &Path, printer: Printer, cancel: &Cancel) -> Outcom
     }
     let lease = store.lease("serve an archive")?;
     let archive = command::load::open(Some(path))?;
-    let loaded = archive::load::load(store, &lease, archive, &Events::none(), cancel)?;
+    let loaded = archive::load::load(store, &lease, archive, None, &Events::none(), cancel)?;
     for image in loaded.iter().filter(|image| image.names.is_empty()) {
         printer.warning(format!("image {} has no name, and is not served", image.image.0.short()));
     }

@@ -192,6 +192,16 @@ fn df_198_an_archive_holds_the_index_and_gives_each_machine_its_image() {
     let other = Environment::new();
     other.lap(["load", "-i", path_text(&lap.path("app.tar"))]).success();
     assert_eq!(other.inspect("app", ".Id"), lap.inspect("app", ".Id"));
+    // All of it has come, and goes on as it came.
+    other.lap(["save", "-o", "again.tar", "app"]).success();
+    assert!(std::fs::read(other.path("again.tar")).expect("a tar") == bytes("app.tar"));
+    let one = Environment::new();
+    let platform = format!("linux/{foreign}");
+    one.lap(["load", "--platform", &platform, "-i", path_text(&lap.path("app.tar"))]).success();
+    assert_eq!(one.inspect("app", ".Architecture"), foreign);
+    one.lap(["load", "--platform", "windows/amd64", "-i", path_text(&lap.path("app.tar"))])
+        .failure(1, &[&platform]);
+    one.check();
     // A layout as a base: each platform stands on its own image of it.
     lap.lap(["copy", "store:app", "oci:layout:1"]).success();
     let layout = format!("x=oci-layout://{}:1", path_text(&lap.path("layout")));
