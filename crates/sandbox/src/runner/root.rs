@@ -309,7 +309,7 @@ fn fill(spec: &Spec, root: OwnedFd, points: Vec<Point>) -> Result<Filled, Error>
     let mut pty = None;
     let mut snapshots = Vec::new();
     for point in points {
-        refuse_useless(&root, &point.target)?;
+        refuse_useless(&root, &point)?;
         let place = created.open(&root, &point.target, point.kind)?;
         match point.what {
             What::Proc => proc = Some(place),
@@ -347,20 +347,18 @@ fn fill(spec: &Spec, root: OwnedFd, points: Vec<Point>) -> Result<Filled, Error>
     Ok(Filled { root, proc, pty, created })
 }
 
-/// Links of the image may lead a mount to where it would hide everything, or be hidden itself.
-fn refuse_useless(root: &OwnedFd, target: &Path) -> Result<(), Error> {
-    let place = resolve::place(root, target)?.path;
+/// Whoever asks for a mount, and links of the image, may lead one to where it would hide everything, or be hidden itself.
+fn refuse_useless(root: &OwnedFd, point: &Point) -> Result<(), Error> {
+    let place = resolve::place(root, &point.target)?.path;
     // It is mounted last, wherever it is.
     let proc = resolve::place(root, Path::new("/proc"))?.path;
-    let leads = match place {
-        place if place.as_os_str().is_empty() => "to / itself",
-        place if place != proc && place.starts_with(&proc) => "into /proc",
+    let why = match place {
+        place if place.as_os_str().is_empty() => "in the root, it leads to / itself",
+        place if place == proc && !matches!(point.what, What::Proc) => "processes are shown there",
+        place if place != proc && place.starts_with(&proc) => "in the root, it leads into /proc",
         _ => return Ok(()),
     };
-    Err(Error::Invalid(format!(
-        "cannot mount on {}: in the root, it leads {leads}",
-        base::text::path(target)
-    )))
+    Err(Error::Invalid(format!("cannot mount on {}: {why}", base::text::path(&point.target))))
 }
 
 /// Makes the root this process's root; gives the host's, which is still there: the root of a user namespace may mount `/proc` only where one

@@ -433,11 +433,17 @@ fn odd_images() -> Outcome {
     }
     let lab = Lab::new()?;
     symlink("/proc", lab.path("lower/link"))?;
-    let mut spec: Spec = lab.script("true");
-    spec.mounts = vec![Mount::tmpfs("/link/new", None)];
-    let Err(error) = run(&spec) else { return Err("it ran".into()) };
-    same!(error.to_string(), "cannot mount on /link/new: in the root, it leads into /proc");
-    same!(lab.upper()?, Vec::<String>::new());
+    for (target, why) in [
+        ("/link/new", "in the root, it leads into /proc"),
+        ("/link", "processes are shown there"),
+        ("/proc", "processes are shown there"),
+    ] {
+        let mut spec: Spec = lab.script("true");
+        spec.mounts = vec![Mount::tmpfs(target, None)];
+        let Err(error) = run(&spec) else { return Err("it ran".into()) };
+        same!(error.to_string(), format!("cannot mount on {target}: {why}"));
+        same!(lab.upper()?, Vec::<String>::new());
+    }
 
     let lab = Lab::new()?;
     let spec: Spec = lab.script("true");
