@@ -93,7 +93,8 @@ fn only_one(index: &Index) -> Option<&Descriptor> {
     (images.next().is_none() && first.platform.is_none()).then_some(first)
 }
 
-fn images(index: &Index) -> impl Iterator<Item = &Descriptor> {
+/// The entries of an index that are images: neither artifacts nor attestations.
+pub fn images(index: &Index) -> impl Iterator<Item = &Descriptor> {
     index.manifests.iter().filter(|descriptor| is_image(descriptor))
 }
 

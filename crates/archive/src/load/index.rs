@@ -97,7 +97,8 @@ impl Contents<'_> {
         let Some(found) = self.described(descriptor, MAX_MANIFEST_SIZE)? else { return Ok(None) };
         let Document::Index(index) = self.parsed(&found, descriptor)? else { return Ok(None) };
         let entries = &index.value().manifests;
-        if !(2..=MAX_VARIANTS).contains(&entries.len()) {
+        let are_images = choice::images(index.value()).count() == entries.len();
+        if !are_images || !(2..=MAX_VARIANTS).contains(&entries.len()) {
             return Ok(None);
         }
         let whole: Option<Vec<_>> =

@@ -282,7 +282,7 @@ fn st_003_an_index_that_is_whole_is_loaded_with_all_its_images() {
     let index = image::Raw::write(image::Index::oci(entries.clone())).expect("an index");
     let described = index.descriptor(MediaType::OCI_INDEX);
     let named: &[(&str, &str)] = &[("io.containerd.image.name", "docker.io/library/a:1")];
-    let archive = tar.blob(index.bytes()).file("index.json", index_of(&[(described.clone(), named)]));
+    let archive = tar.clone().blob(index.bytes()).file("index.json", index_of(&[(described.clone(), named)]));
 
     let place = Place::new();
     let loaded = place.loaded(&archive.bytes());
@@ -313,6 +313,17 @@ fn st_003_an_index_that_is_whole_is_loaded_with_all_its_images() {
     let layer = Digest::sha256(&gzip(&layer_tar("other", b"other")));
     let part = archive.without(&format!("blobs/sha256/{}", layer.hex()));
     assert_eq!(one(Place::new().loaded(&part.bytes())), (1, entries[1].digest, None));
+    // What BuildKit puts beside images, with a config as if it were one: an index with that could not be passed on as a whole.
+    let statement =
+        (MediaType::new("application/vnd.in-toto+json"), b"{}".to_vec(), DiffId(Digest::sha256(b"{}")));
+    let (tar, mut attestation) = image_blobs(tar, &[statement], "statement");
+    attestation.platform =
+        Some(Platform { os: "unknown".into(), architecture: "unknown".into(), ..Platform::default() });
+    let attested =
+        image::Raw::write(image::Index::oci([&entries[..], &[attestation]].concat())).expect("an index");
+    let index = index_of(&[(attested.descriptor(MediaType::OCI_INDEX), named)]);
+    let attested = tar.blob(attested.bytes()).file("index.json", index);
+    assert_eq!(one(Place::new().loaded(&attested.bytes())), (1, entries[1].digest, None));
     let windows = Platform::new("windows", "amd64", None);
     let error = Place::new().load_for(&part.bytes(), Some(&windows)).expect_err("there is none");
     assert!(error.to_string().contains("linux/s390x"), "{error}");
