@@ -87,7 +87,8 @@ fn head(root: &OwnedFd, path: &Path) -> Option<Vec<u8>> {
 /// What is wrong with the command, if that is what the runtime complains about.
 pub(super) fn command(root: &OwnedFd, process: &Process, said: &str) -> Option<Error> {
     let said = said.to_lowercase();
-    if !said.contains("exec") {
+    // The second is what crun says of a directory since 1.28.
+    if !said.contains("exec") && !said.contains("not a regular file") {
         return None;
     }
     let command = process.args.first()?;
