@@ -127,7 +127,7 @@ pub struct Copied {
     pub referrers: usize,
     /// How many bytes of blobs were sent.
     pub sent: u64,
-    /// How many bytes of blobs were there, or taken over from another repository.
+    /// How many bytes of blobs were there, also by an upload that was interrupted, or taken over from another repository.
     pub spared: u64,
     /// Whether the name meant it already, and nothing was looked at further.
     pub was_there: bool,
@@ -339,19 +339,20 @@ fn leave_out(graph: &mut Graph, wish: &Wish) -> Vec<Digest> {
     left_out
 }
 
-/// Copies the blobs of a graph, several at a time: the largest ones begin, since they take longest. Where one fails, the others end. `copy` says whether a blob was sent.
+/// Copies the blobs of a graph, several at a time: the largest ones begin, since they take longest. Where one fails, the others end. `copy` says how much of a blob was sent.
 fn each_blob(
     graph: &Graph,
     root: &Descriptor,
     stop: &Cancel,
-    copy: impl Fn(&Descriptor) -> Result<bool> + Sync,
+    copy: impl Fn(&Descriptor) -> Result<u64> + Sync,
 ) -> Result<Copied> {
     let mut blobs: Vec<&Descriptor> = graph.blobs.iter().collect();
     blobs.sort_by_key(|blob| Reverse(blob.size));
     let sent = in_parallel(&blobs, BLOBS_AT_A_TIME, |blob| copy(blob).inspect_err(|_| stop.cancel()))?;
     let mut copied = Copied::new(root.clone()).with(graph);
-    for (blob, is_sent) in blobs.iter().zip(sent) {
-        *(if is_sent { &mut copied.sent } else { &mut copied.spared }) += blob.size;
+    for (blob, sent) in blobs.iter().zip(sent) {
+        copied.sent += sent;
+        copied.spared += blob.size - sent;
     }
     Ok(copied)
 }

@@ -40,7 +40,7 @@ pub struct Pushed {
     pub manifest: Descriptor,
     /// How many bytes were sent, of the blobs that the registry did not have.
     pub sent: u64,
-    /// How many bytes of blobs were there, or taken over from another repository.
+    /// How many bytes of blobs were there, also by an upload that was interrupted, or taken over from another repository.
     pub spared: u64,
 }
 
@@ -274,15 +274,18 @@ impl Push<'_> {
                 continue;
             }
             match self.blob(&work) {
-                Ok((true, size)) => self.done().sent += size,
-                Ok((false, size)) => self.done().spared += size,
+                Ok((sent, size)) => {
+                    let mut done = self.done();
+                    done.sent += sent;
+                    done.spared += size - sent;
+                }
                 Err(error) => self.fail(error),
             }
         }
     }
 
-    /// Uploads one. Gives whether it was sent, and its size.
-    fn blob(&self, work: &Work) -> Result<(bool, u64)> {
+    /// Uploads one. Gives how much of it was sent, and its size.
+    fn blob(&self, work: &Work) -> Result<(u64, u64)> {
         match work {
             Work::Blob(blob, recipe) => {
                 let from = self.repositories.get(&blob.digest).map(String::as_str);
@@ -293,18 +296,18 @@ impl Push<'_> {
             }
             Work::Growing(layer, blob, recipe) => {
                 let called = format!("push layer {}", layer.0.short());
-                let is_sent = self.upload(called, grown(blob), Blob::Growing(blob), *recipe, None)?;
-                Ok((is_sent, blob.complete().map_or(0, |(_, size)| size)))
+                let sent = self.upload(called, grown(blob), Blob::Growing(blob), *recipe, None)?;
+                Ok((sent, blob.complete().map_or(0, |(_, size)| size)))
             }
             Work::Through(blob, name) => {
                 let source = self.client.source(name, self.stop)?;
                 let is_mountable = name.host() == self.name.host() && name.path() != self.name.path();
                 let from = is_mountable.then(|| name.path());
                 let called = format!("push {} from {}", blob.digest.short(), name.familiar());
-                let is_sent = pipe::through(&source, blob, |content| {
+                let sent = pipe::through(&source, blob, |content| {
                     self.upload(called, content, Blob::Known(blob), blob.digest, from)
                 })?;
-                Ok((is_sent, blob.size))
+                Ok((sent, blob.size))
             }
         }
     }
@@ -316,7 +319,7 @@ impl Push<'_> {
         blob: Blob<'_>,
         noted_as: Digest,
         from: Option<&str>,
-    ) -> Result<bool> {
+    ) -> Result<u64> {
         let (registry, store) = (self.registry, self.store);
         Task::run(self.events, called, |task| {
             Upload { registry, store, content, blob, noted_as, from, task }.run()

@@ -68,6 +68,17 @@ impl From<store::StoreError> for Failure {
     }
 }
 
+/// How far an upload has come, over all attempts.
+#[derive(Default)]
+struct SoFar {
+    /// How much the registry had when this began; unknown until a session is open.
+    was_there: Option<u64>,
+    /// How much it has.
+    reached: u64,
+    /// All has been sent, whether or not the answer to that came.
+    is_complete: bool,
+}
+
 /// Where an upload goes on.
 struct Session {
     location: Url,
@@ -100,21 +111,19 @@ pub(crate) fn is_there(registry: &Registry<'_>, blob: &Descriptor, rights: &str)
 }
 
 impl Upload<'_> {
-    /// Gets the blob there. Gives whether it had to be sent; if not, it is said why.
-    pub(crate) fn run(&self) -> Result<bool> {
+    /// Gets the blob there. Gives how many bytes of it had to be sent; if none, it is said why.
+    pub(crate) fn run(&self) -> Result<u64> {
         let count = Arc::new(Mutex::new(self.task.count(self.blob.known().map(|blob| blob.size))));
         let mut attempts = Attempts::default();
-        let mut furthest = 0;
-        let mut is_complete = false;
+        let mut so_far = SoFar::default();
         loop {
-            let mut reached = furthest;
-            let failure = match self.attempt(&count, &mut reached, &mut is_complete) {
-                Ok(is_sent) => return Ok(is_sent),
+            let before = so_far.reached;
+            let failure = match self.attempt(&count, &mut so_far) {
+                Ok(sent) => return Ok(sent),
                 Err(Failure::Lasting(error)) => return Err(error),
                 Err(Failure::Passing(error)) => error,
             };
-            if reached > furthest {
-                furthest = reached;
+            if so_far.reached > before {
                 attempts.progress();
             }
             match attempts.next_pause(self.registry.patience()) {
@@ -124,26 +133,20 @@ impl Upload<'_> {
         }
     }
 
-    /// Says how far it has come, and, once all of the blob is on its way, that it is complete but for an answer.
-    fn attempt(
-        &self,
-        count: &Arc<Mutex<Count>>,
-        reached: &mut u64,
-        is_complete: &mut bool,
-    ) -> Result<bool, Failure> {
+    fn attempt(&self, count: &Arc<Mutex<Count>>, so_far: &mut SoFar) -> Result<u64, Failure> {
         // With less than a chunk of it, there is nothing to begin with.
         self.blob.wait(CHUNK, self.registry.cancel)?;
         if let Some(blob) = self.blob.known()
             && is_there(self.registry, &blob, "pull,push")?
         {
             self.forget()?;
-            if *is_complete {
+            if so_far.is_complete {
                 // It arrived the last time; the answer did not.
                 count.lock().unwrap_or_else(PoisonError::into_inner).end();
-            } else {
-                self.task.say("is there already");
+                return Ok(blob.size.saturating_sub(so_far.was_there.unwrap_or_default()));
             }
-            return Ok(*is_complete);
+            self.task.say("is there already");
+            return Ok(0);
         }
         let resumed = self.resumed()?;
         let is_resumed = resumed.is_some();
@@ -151,22 +154,27 @@ impl Upload<'_> {
             Some(session) => session,
             None => match self.begin()? {
                 Some(session) => session,
-                None => return Ok(false),
+                None => return Ok(0),
             },
         };
+        // What an attempt before this one has sent was not there. A session that has gone takes with it what was.
+        let was_there = so_far.was_there.map_or(session.offset, |before| before.min(session.offset));
+        so_far.was_there = Some(was_there);
         if session.offset > 0 {
             let of = self.blob.known().map_or_else(String::new, |blob| format!(" of {}", blob.size));
             self.task.say(&format!("resumed at {}{of} bytes", session.offset));
         }
         while let Some(end) = self.next_chunk(&session)? {
             self.chunk(&mut session, end, count)?;
-            *reached = session.offset;
+            so_far.reached = so_far.reached.max(session.offset);
         }
-        *is_complete = true;
+        so_far.is_complete = true;
         self.complete(&session, count, is_resumed)?;
         self.forget()?;
         count.lock().unwrap_or_else(PoisonError::into_inner).end();
-        Ok(true)
+        // What was sent to its end is known.
+        let size = self.blob.known().map_or(0, |blob| blob.size);
+        Ok(size.saturating_sub(was_there))
     }
 
     /// Where the next chunk ends; `None` when nothing is left, or all of it goes with the request that ends the session.

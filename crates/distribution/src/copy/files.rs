@@ -41,10 +41,10 @@ impl Work<'_> {
     ) -> Result<Copied> {
         let copied = each_blob(graph, root, self.stop, |blob| {
             if to.has(blob) {
-                return Ok(false);
+                return Ok(0);
             }
             self.blob(blob, |incoming, count| to.add(blob, incoming, count, self.stop))?;
-            Ok(true)
+            Ok(blob.size)
         })?;
         let mut is_new = false;
         for document in graph.all_documents() {

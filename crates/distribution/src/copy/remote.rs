@@ -57,7 +57,7 @@ impl ToRegistry<'_> {
         Ok(copied)
     }
 
-    fn blob(&self, source: &dyn Source, blob: &Descriptor) -> Result<bool> {
+    fn blob(&self, source: &dyn Source, blob: &Descriptor) -> Result<u64> {
         Task::run(self.events, format!("copy {}", blob.digest.short()), |task| {
             let from = source.repository().filter(|other| {
                 other.host == self.registry.host && other.repository != self.registry.repository

@@ -135,7 +135,13 @@ fn rc_068_another_process_goes_on_where_it_was() {
     assert_eq!(registry.manifest("app", "1"), None);
     assert_eq!(lab.uploads(), 1);
     registry.forget_requests();
-    lab.push(&pulled, &[registry.name("app:1")]).expect("a push");
+    let pushed = lab.push(&pulled, &[registry.name("app:1")]).expect("a push");
+    let whole: usize = image.layers.iter().chain([&image.config]).map(Vec::len).sum();
+    assert_eq!(pushed.sent + pushed.spared, whole as u64);
+    assert!(
+        pushed.spared >= 17_777_216,
+        "what was there was not sent again, and is not said to be: {pushed:?}"
+    );
     assert_arrived(&registry, "app", &image);
     let first = registry.requests("PATCH", "/uploads/").remove(0);
     assert_eq!(
