@@ -4,6 +4,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
+
 use super::sha256;
 use crate::chance::Chance;
 use crate::environment::{Environment, Ran, path_text, tool};
@@ -235,7 +238,7 @@ fn st_033_where_files_have_names_while_they_are_written() {
     crate::registries::import_large(&lap, "large", 12_000_000);
     let mut target = Target::new(lap, Kind::Layout);
     // It may have ended its file when the signal comes.
-    for _ in 0..10 {
+    for _ in 0..30 {
         target.renew();
         kill_while_it_writes(&target);
         if !target.left().is_empty() {
@@ -268,8 +271,13 @@ fn kill_while_it_writes(target: &Target) {
         .args(plain.get_args())
         .current_dir(target.lap.path(""))
         .env("LAPSTRAKE_ROOT", target.lap.store());
+    let begun = inotify::init(inotify::CreateFlags::CLOEXEC).expect("inotify");
+    let directory = target.lap.path("layout/blobs/sha256");
+    inotify::add_watch(&begun, &directory, inotify::WatchFlags::CREATE).expect("inotify");
     let mut traced = strace.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("strace runs");
-    while target.left().is_empty() && traced.try_wait().expect("a status").is_none() {}
+    let often = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    let has_begun = || poll(&mut [PollFd::new(&begun, PollFlags::IN)], Some(&often)).is_ok_and(|n| n > 0);
+    while !has_begun() && traced.try_wait().expect("a status").is_none() {}
     let id = traced.id();
     let lap = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
     if let Some(lap) = lap.trim().parse().ok().and_then(rustix::process::Pid::from_raw) {
