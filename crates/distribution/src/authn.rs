@@ -17,7 +17,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 
 use crate::credentials::{Credential, Secret};
 use crate::http::{Http, Trust};
-use crate::listing::CATALOG;
+use crate::scope::CATALOG;
 use crate::{DistributionError, Result};
 use challenge::{Challenge, challenges};
 use token::{Server, Token, Wanted};

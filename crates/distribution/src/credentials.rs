@@ -17,6 +17,9 @@ use crate::host::Host;
 use crate::{Config, Result};
 use file::{Entry, Parsed};
 
+/// Where credentials come from that are not kept yet, in messages.
+pub(crate) const TYPED: &str = "what was typed";
+
 /// Who one is, and where that was said.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {

@@ -16,7 +16,8 @@ use reqwest::header::HeaderMap;
 
 use crate::client::Client;
 use crate::manifests;
-use crate::registry::{Call, Registry, scope, shown};
+use crate::registry::{Call, Registry, shown};
+use crate::scope::scope;
 use crate::{DistributionError, Result};
 
 /// What makes a manifest one that nothing else means.

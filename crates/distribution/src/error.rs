@@ -374,7 +374,7 @@ impl Classified for DistributionError {
             DistributionError::Mirrors { source, .. } => source.hint(),
             DistributionError::Document { source, .. } => source.hint(),
             DistributionError::Platform { source, .. } => source.hint(),
-            DistributionError::Login { source_of, .. } if source_of == crate::login::TYPED => Some(
+            DistributionError::Login { source_of, .. } if source_of == crate::credentials::TYPED => Some(
                 "check user and password; some registries want a token instead of the password".to_owned(),
             ),
             DistributionError::Login { host, .. } => {

@@ -17,7 +17,7 @@
 //! - `http`: one exchange with a server. The only place that knows of asynchronous code: everything above is plain blocking code on threads, which
 //!   looks at a [`base::Cancel`].
 //! - `retry`: which failures pass, how long to wait, and the gate that stops all requests to a host that asked for a pause.
-//! - `registry`: one request to a repository, as often as it takes.
+//! - `registry`: one request to a repository, as often as it takes; `scope`: the right to it.
 //! - `pages`: lists that come in pages.
 //! - [`manifests`]: documents, byte for byte, verified, limited in size.
 //! - [`blobs`]: a single blob, or a config, for whoever looks at it.
@@ -80,6 +80,7 @@ mod places;
 mod ranges;
 mod registry;
 mod retry;
+mod scope;
 mod source;
 mod upload;
 mod warnings;

@@ -12,12 +12,11 @@ use crate::credentials;
 use crate::host::Host;
 use crate::pages::{MAX_PAGE, Pages};
 use crate::registry::Registry;
+use crate::scope::CATALOG;
 use crate::{DistributionError, Result};
 
 /// How much is asked for at a time: what most registries give at most.
 const PAGE: usize = 1000;
-/// The right to list all repositories.
-pub(crate) const CATALOG: &str = "registry:catalog:*";
 
 /// Which part of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

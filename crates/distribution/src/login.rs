@@ -8,14 +8,11 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 
 use crate::client::Client;
-use crate::credentials::{self, Credential, Saved, Secret};
+use crate::credentials::{self, Credential, Saved, Secret, TYPED};
 use crate::host::Host;
 use crate::http::Answer;
 use crate::registry::{Call, Registry};
 use crate::{DistributionError, Result};
-
-/// Where credentials come from that are not kept yet, in messages.
-pub(crate) const TYPED: &str = "what was typed";
 
 /// Shows a user and a password to a registry, and keeps them (or the token that it gives instead) when they are good.
 pub fn login(

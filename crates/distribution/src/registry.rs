@@ -20,6 +20,7 @@ use crate::limits::Limits;
 use crate::places::Place;
 use crate::ranges::Parts;
 use crate::retry::{self, Attempts};
+use crate::scope::scope;
 use crate::{DistributionError, Result};
 
 /// From one address to the next (RC-052).
@@ -316,11 +317,6 @@ impl<'a> Registry<'a> {
             reason: reason.to_owned(),
         }
     }
-}
-
-/// The right to do something with a repository.
-pub(crate) fn scope(repository: &str, actions: &str) -> String {
-    format!("repository:{repository}:{actions}")
 }
 
 /// Whether plain HTTP is allowed with a server (RC-044): with this machine, and where the user wants that.

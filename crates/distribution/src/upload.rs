@@ -25,8 +25,9 @@ use store::Store;
 use self::blob::Told;
 pub(crate) use self::blob::{Blob, Content, grown, stored};
 use crate::http::{Answer, Body};
-use crate::registry::{Call, Registry, scope};
+use crate::registry::{Call, Registry};
 use crate::retry::{self, Attempts};
+use crate::scope::scope;
 use crate::{DistributionError, Result};
 
 /// Blobs up to this size go in one request; larger ones in chunks of it, so that at most one chunk is sent again (RC-069).

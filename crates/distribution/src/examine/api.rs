@@ -8,10 +8,10 @@ use super::{Look, call, failed};
 use crate::authn::asks_for;
 use crate::credentials::{self, Credential};
 use crate::http::Answer;
-use crate::listing::CATALOG;
 use crate::login;
 use crate::places::Place;
 use crate::registry::Registry;
+use crate::scope::CATALOG;
 use crate::{DistributionError, Result};
 
 /// By this header a registry says that it is one. OCI's specification does not want it any more.
