@@ -7,6 +7,7 @@ pub mod error;
 pub mod events;
 pub mod finding;
 pub mod ids;
+pub mod sizes;
 pub mod task;
 pub mod text;
 

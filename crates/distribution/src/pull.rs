@@ -11,7 +11,7 @@ use std::io::Write;
 
 use archive::layout::Layout;
 use base::task::{Counted, Task};
-use base::{Cancel, Classified, Events, IoContext, Kind};
+use base::{Cancel, Classified, Events, IoContext, Kind, sizes};
 use image::config::MAX_CONFIG_SIZE;
 use image::{Config, Descriptor, DiffId, Digest, ImageId, Manifest, MediaType, Platform, Raw, Reference};
 use layer::LayerError;
@@ -242,7 +242,7 @@ impl Pull<'_> {
         let there = partial.length();
         let mut count = task.count(Some(size));
         if there > 0 {
-            task.say(&format!("resumed at {there} of {size} bytes"));
+            task.say(&format!("resumed at {}", sizes::share(there, size)));
             count.set(there);
         }
         let download = match self.source.blob(described, there) {

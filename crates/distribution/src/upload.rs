@@ -15,8 +15,8 @@ mod blob;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base::Cancelled;
 use base::task::{Count, Task};
+use base::{Cancelled, sizes};
 use image::{Algorithm, Descriptor, Digest};
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
 use reqwest::{Method, Url};
@@ -162,8 +162,11 @@ impl Upload<'_> {
         let was_there = so_far.was_there.map_or(session.offset, |before| before.min(session.offset));
         so_far.was_there = Some(was_there);
         if session.offset > 0 {
-            let of = self.blob.known().map_or_else(String::new, |blob| format!(" of {}", blob.size));
-            self.task.say(&format!("resumed at {}{of} bytes", session.offset));
+            let at = match self.blob.known() {
+                Some(blob) => sizes::share(session.offset, blob.size),
+                None => sizes::size(session.offset),
+            };
+            self.task.say(&format!("resumed at {at}"));
         }
         while let Some(end) = self.next_chunk(&session)? {
             self.chunk(&mut session, end, count)?;

@@ -2,26 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-/// A size with three digits and a decimal unit, as docker prints it: `4.27MB`, `0B`.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    let digits = if unit == 0 || value >= 99.95 {
-        0
-    } else if value >= 9.995 {
-        1
-    } else {
-        2
-    };
-    let text = format!("{value:.digits$}");
-    let text = if digits > 0 { text.trim_end_matches('0').trim_end_matches('.') } else { text.as_str() };
-    format!("{text}{}", UNITS[unit])
-}
+pub use base::sizes::size;
 
 /// Reads a size as docker does: `64m`, `1.5g`, `1024`; units are binary.
 pub fn parse_size(text: &str) -> Option<u64> {
@@ -69,21 +50,6 @@ pub fn duration(length: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes() {
-        for (bytes, expected) in [
-            (0, "0B"),
-            (999, "999B"),
-            (1000, "1kB"),
-            (4_269_678, "4.27MB"),
-            (999_999, "1MB"),
-            (142_300_000, "142MB"),
-            (12_345_678_901, "12.3GB"),
-        ] {
-            assert_eq!(size(bytes), expected);
-        }
-    }
 
     #[test]
     fn sizes_are_read() {
