@@ -10,6 +10,10 @@ type Result<T> = std::result::Result<T, ExpandError>;
 /// How many substitutions may stand within one another; each takes a few frames of the stack.
 const DEEPEST: usize = 64;
 
+/// How many bytes a substitution may give. Replacements in replacements, and variables that are made of variables, grow with each by a factor; the
+/// kernel takes no variable that is longer than 128 KiB.
+const LONGEST: usize = 1 << 20;
+
 /// What becomes of quotes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quoting {
@@ -211,14 +215,15 @@ impl<'t> Lexer<'t> {
     fn dollar(&mut self) -> Result<String> {
         let start = self.at;
         self.next();
-        if self.take('{') {
-            return self.nested(start, |lexer| lexer.braces(start));
-        }
-        let name = self.name();
-        if name.is_empty() {
-            return Ok("$".to_owned());
-        }
-        Ok(self.value_or_empty(name))
+        let value = if self.take('{') {
+            self.nested(start, |lexer| lexer.braces(start))?
+        } else {
+            match self.name() {
+                "" => "$".to_owned(),
+                name => self.value_or_empty(name),
+            }
+        };
+        if value.len() > LONGEST { self.fail(Failure::TooLong, start) } else { Ok(value) }
     }
 
     fn nested<T>(&mut self, start: usize, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
@@ -325,7 +330,10 @@ impl<'t> Lexer<'t> {
         let replacement = self.part('}', true, Failure::MissingBrace, start)?;
         let pattern = self.pattern(&text, start)?;
         let value = self.value_or_empty(name);
-        Ok(pattern.replace(&value, &replacement, all))
+        match pattern.replace(&value, &replacement, all, LONGEST) {
+            Some(replaced) => Ok(replaced),
+            None => self.fail(Failure::TooLong, start),
+        }
     }
 
     fn part(&mut self, stop: char, keep_escapes: bool, missing: Failure, start: usize) -> Result<String> {

@@ -183,4 +183,7 @@ pub enum Failure {
     /// Substitutions within substitutions without end.
     #[error("substitutions are nested too deeply")]
     TooDeep,
+    /// Replacements within replacements, or variables of variables, that grow with each.
+    #[error("the result of the substitution is longer than 1 MiB")]
+    TooLong,
 }

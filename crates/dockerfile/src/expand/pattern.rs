@@ -45,8 +45,8 @@ impl Pattern {
         value.chars().take(characters.len() - length).collect()
     }
 
-    /// Replaces the first match, or all; a match is as long as it can be.
-    pub fn replace(&self, value: &str, replacement: &str, all: bool) -> String {
+    /// Replaces the first match, or all; a match is as long as it can be. None when the result gets longer than `most` bytes.
+    pub fn replace(&self, value: &str, replacement: &str, all: bool, most: usize) -> Option<String> {
         let characters: Vec<char> = value.chars().collect();
         let mut rest = characters.as_slice();
         let mut result = String::with_capacity(value.len());
@@ -56,6 +56,9 @@ impl Pattern {
                 // Nothing, directly behind a match, is not another match.
                 Some(length) if length > 0 || !after_match => {
                     result.push_str(replacement);
+                    if result.len() > most {
+                        return None;
+                    }
                     rest = rest.get(length..).unwrap_or_default();
                     if !all {
                         break;
@@ -75,7 +78,7 @@ impl Pattern {
             after_match = false;
         }
         result.extend(rest);
-        result
+        Some(result)
     }
 }
 

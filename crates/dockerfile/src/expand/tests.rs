@@ -147,6 +147,25 @@ fn df_043_rejected() {
     assert_eq!(expand(&deep), Err(Failure::TooDeep));
 }
 
+/// Found by fuzzing: an empty pattern matches everywhere, so that each level makes it six times as long.
+#[test]
+fn df_042_what_grows_without_end_is_refused() {
+    let lookup = |name: &str| match name {
+        "five" => Some("value".to_owned()),
+        "large" => Some("x".repeat(1 << 20)),
+        "larger" => Some("x".repeat((1 << 20) + 1)),
+        _ => None,
+    };
+    let expand = |text: &str| Expander::new(Escape::Backslash, &lookup).text(text);
+    let nested = |depth: usize| format!("{}x{}", "${five///".repeat(depth), "}".repeat(depth));
+    assert_eq!(expand(&nested(2)).expect("it is short").text.len(), 6 * (6 + 5) + 5);
+    assert_eq!(expand(&nested(22)).expect_err("it is long").failure, Failure::TooLong);
+    assert_eq!(expand("$large").expect("as long as may be").text.len(), 1 << 20);
+    for text in ["$larger", "${larger}", "${large/x/yy}", "a${no:-$larger}b"] {
+        assert_eq!(expand(text).expect_err(text).failure, Failure::TooLong);
+    }
+}
+
 #[test]
 fn df_043_errors_have_places() {
     let variables = variables();
