@@ -62,14 +62,12 @@ pub fn load(
 fn load_all(
     intake: Intake<'_>,
     archive: Box<dyn Read + Send + '_>,
-    platform: Option<&Platform>,
+    wanted: Option<&Platform>,
 ) -> Result<Vec<Loaded>, ArchiveError> {
     let stream = Cancellable { reader: archive, cancel: intake.cancel };
     let (_, plain) = layer::decompress::reader(Box::new(stream)).map_err(crate::entries::read_error)?;
     let members = intake.read(plain)?;
-    let is_one = platform.is_some();
-    let contents =
-        Contents { intake, members, is_one, platform: platform.cloned().unwrap_or_else(Platform::host) };
+    let contents = Contents { intake, members, wanted };
     let candidates = if contents.has(LAYOUT) || (contents.has(INDEX) && !contents.has(MANIFEST)) {
         contents.images_of_index()?
     } else if contents.has(MANIFEST) {

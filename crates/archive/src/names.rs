@@ -1,7 +1,7 @@
 //! The names of images in an archive (ST-010, ST-013, ST-020c, ST-031).
 
 use base::Events;
-use image::{Algorithm, Descriptor, Digest, MediaType, Reference};
+use image::{Algorithm, Descriptor, Digest, Reference};
 
 use crate::ArchiveError;
 use crate::format::{FULL_NAME, REF_NAME, tagged};
@@ -69,7 +69,7 @@ pub(crate) fn repo_tags(texts: &[String]) -> Result<Vec<Reference>, ArchiveError
 
 /// Attestations and signatures: they are about an image, and not one.
 pub(crate) fn is_attached(descriptor: &Descriptor) -> bool {
-    let is_artifact = descriptor.artifact_type.as_ref().is_some_and(|kind| !is_config(kind));
+    let is_artifact = descriptor.artifact_type.as_ref().is_some_and(|kind| !kind.is_image_config());
     let is_nowhere = descriptor.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
     let is_tagged = Annotated::new(descriptor).ref_name.is_some_and(is_digest_tag);
     is_artifact || is_nowhere || is_tagged || descriptor.annotations.contains_key("vnd.docker.reference.type")
@@ -80,11 +80,6 @@ fn is_digest_tag(name: &str) -> bool {
     let tag = name.rsplit(['/', ':']).next().unwrap_or(name);
     let hex = tag.strip_prefix("sha256-").map(|rest| rest.split('.').next().unwrap_or(rest));
     hex.is_some_and(|hex| Digest::from_hex(Algorithm::Sha256, hex).is_ok())
-}
-
-/// Whether a config is that of an image.
-pub(crate) fn is_config(media_type: &MediaType) -> bool {
-    *media_type == MediaType::OCI_CONFIG || *media_type == MediaType::DOCKER_CONFIG
 }
 
 #[cfg(test)]

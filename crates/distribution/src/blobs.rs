@@ -1,19 +1,15 @@
 //! A single blob of a repository, for whoever looks at it.
 
-use std::io::Read;
-
 use base::{Cancel, IoError};
-use image::{Config, Descriptor, Digest, Digester, MediaType, Platform, Raw, Reference};
+use image::{Config, Descriptor, Digest, MediaType, Platform, Raw, Reference};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 
+use crate::Result;
 use crate::client::Client;
-use crate::registry::Call;
-use crate::source::{self, Remote, Source, mismatch};
-use crate::{DistributionError, Result};
-
-/// How much is read at a time.
-const PIECE: usize = 256 << 10;
+use crate::http::Answer;
+use crate::registry::{Call, Registry};
+use crate::source::{self, Remote, Source as _};
 
 /// The config of the image that a name means; of the one for a platform, where there are several. Byte for byte.
 pub fn config(
@@ -28,58 +24,39 @@ pub fn config(
     source::config(&source, &manifest.value().config)
 }
 
-/// Reads a blob of a name's repository, and gives it piece by piece to `take`: all of it was right when this succeeds. Gives its size.
+/// Reads a blob of a name's repository, and gives it piece by piece to `take`: all of it was right when this succeeds.
 pub fn read(
     client: &Client,
     reference: &Reference,
     digest: &Digest,
     cancel: &Cancel,
-    mut take: impl FnMut(&[u8]) -> Result<(), IoError>,
-) -> Result<u64> {
+    take: impl FnMut(&[u8]) -> Result<(), IoError>,
+) -> Result<()> {
     let source = Remote { registry: client.repository(reference, cancel)?, reference: reference.clone() };
-    let blob = describe(&source, digest)?;
-    let mut incoming = source.blob(&blob, 0)?;
-    let mut digester = Digester::new(digest.algorithm());
-    let mut piece = vec![0; PIECE];
-    loop {
-        let count = match incoming.read(&mut piece) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) => {
-                return Err(incoming.failure().unwrap_or(DistributionError::Body { source: error }));
-            }
-        };
-        let bytes = piece.get(..count).unwrap_or_default();
-        digester.update(bytes);
-        take(bytes)?;
+    let (answer, call) = head(&source.registry, digest, "pull")?;
+    if !answer.status().is_success() {
+        let what = format!("the blob {digest} of {}", reference.familiar_repository());
+        return Err(source.registry.refused(answer, &call, &what));
     }
-    let found = digester.finish();
-    if found != *digest {
-        let (expected, found) = (digest.to_string(), found.to_string());
-        return Err(mismatch(&source, format!("the blob {expected}"), expected, found));
-    }
-    Ok(blob.size)
+    let no_length = || source.registry.strange(&call.action, "its answer has no length");
+    let size = answer.length().ok_or_else(no_length)?;
+    source::read(&source, &Descriptor::new(MediaType::OCTET_STREAM, *digest, size), take)
 }
 
-/// How large a blob is.
-fn describe(source: &Remote<'_>, digest: &Digest) -> Result<Descriptor> {
-    let registry = &source.registry;
+/// Asks for a blob without its bytes.
+pub(crate) fn head<'a>(
+    registry: &Registry<'a>,
+    digest: &Digest,
+    rights: &str,
+) -> Result<(Answer<'a>, Call<'static>)> {
     let call = Call {
         method: Method::HEAD,
         url: registry.url(&format!("blobs/{digest}")),
         headers: HeaderMap::new(),
         body: None,
-        scopes: registry.scope("pull"),
-        action: format!("say how large the blob {digest} is"),
+        scopes: registry.scope(rights),
+        action: format!("say whether it has the blob {digest}"),
         again: false,
     };
-    let answer = registry.send(&call)?;
-    match (answer.status().is_success(), answer.length()) {
-        (true, Some(size)) => Ok(Descriptor::new(MediaType::OCTET_STREAM, *digest, size)),
-        (true, None) => Err(registry.strange(&call.action, "its answer has no length")),
-        (false, _) => {
-            let what = format!("the blob {digest} of {}", source.reference.familiar_repository());
-            Err(registry.refused(answer, &call, &what))
-        }
-    }
+    Ok((registry.send(&call)?, call))
 }

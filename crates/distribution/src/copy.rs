@@ -81,7 +81,7 @@ pub struct Annotation {
 }
 
 /// Where annotations stand, in the words of `docker buildx build --annotation`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnnotationPlace {
     /// In the manifest of each image.
     Manifest,

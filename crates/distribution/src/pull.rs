@@ -13,7 +13,7 @@ use archive::layout::Layout;
 use base::task::{Counted, Task};
 use base::{Cancel, Classified, Events, IoContext, Kind, sizes};
 use image::config::MAX_CONFIG_SIZE;
-use image::{Config, Descriptor, DiffId, Digest, ImageId, Manifest, MediaType, Platform, Raw, Reference};
+use image::{Config, Descriptor, DiffId, Digest, ImageId, Manifest, Platform, Raw, Reference};
 use layer::LayerError;
 use layer::ingest::{ExpectedBlob, continue_ingest, ingest_blob};
 use store::{Layer, Lease, NameRecord, Origin, Store, StoreError};
@@ -129,7 +129,7 @@ impl Pull<'_> {
         platform: &Platform,
     ) -> Result<ImageId> {
         let described = &manifest.value().config;
-        if ![MediaType::OCI_CONFIG, MediaType::DOCKER_CONFIG].contains(&described.media_type) {
+        if !described.media_type.is_image_config() {
             return Err(DistributionError::Unsupported {
                 what: self.source.called(),
                 action: "pulled",

@@ -2,6 +2,7 @@
 
 use std::io::{Cursor, Read};
 
+use base::IoError;
 use image::config::MAX_CONFIG_SIZE;
 use image::{Config, Descriptor, Digest, Digester, Document, Manifest, Platform, Raw, Reference};
 
@@ -12,6 +13,8 @@ use crate::referrers;
 use crate::registry::{Registry, shown};
 use crate::{DistributionError, Result};
 
+/// How much of a blob is read at a time.
+const PIECE: usize = 256 << 10;
 /// Indexes in indexes in indexes: nobody needs more (RC-088).
 pub(crate) const MAX_DEPTH: usize = 8;
 /// Under which tags cosign keeps what it knows of an image: signatures, attestations, lists of parts.
@@ -172,19 +175,41 @@ pub(crate) fn config(source: &dyn Source, described: &Descriptor) -> Result<Raw<
         let what = format!("the config of {}", source.called());
         return Err(DistributionError::TooLarge { what, limit: MAX_CONFIG_SIZE });
     }
-    let mut incoming = source.blob(described, 0)?;
     let mut bytes = Vec::new();
-    if let Err(error) = incoming.read_to_end(&mut bytes) {
-        return Err(incoming.failure().unwrap_or(DistributionError::Body { source: error }));
+    read(source, described, |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })?;
+    parsed_config(source, bytes)
+}
+
+/// Reads a blob, and gives it piece by piece to `take`: all of it was right when this succeeds.
+pub(crate) fn read(
+    source: &dyn Source,
+    blob: &Descriptor,
+    mut take: impl FnMut(&[u8]) -> Result<(), IoError>,
+) -> Result<()> {
+    let mut incoming = source.blob(blob, 0)?;
+    let mut digester = Digester::new(blob.digest.algorithm());
+    let mut piece = vec![0; PIECE];
+    loop {
+        let count = match incoming.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) => {
+                return Err(incoming.failure().unwrap_or(DistributionError::Body { source: error }));
+            }
+        };
+        let bytes = piece.get(..count).unwrap_or_default();
+        digester.update(bytes);
+        take(bytes)?;
     }
-    let mut digester = Digester::new(described.digest.algorithm());
-    digester.update(&bytes);
     let found = digester.finish();
-    if found != described.digest {
-        let (expected, found) = (described.digest.to_string(), found.to_string());
+    if found != blob.digest {
+        let (expected, found) = (blob.digest.to_string(), found.to_string());
         return Err(mismatch(source, format!("the blob {expected}"), expected, found));
     }
-    parsed_config(source, bytes)
+    Ok(())
 }
 
 /// Reads a config that is whole.

@@ -24,6 +24,7 @@ use store::Store;
 
 use self::blob::Told;
 pub(crate) use self::blob::{Blob, Content, grown, stored};
+use crate::blobs;
 use crate::http::{Answer, Body};
 use crate::registry::{Call, Registry};
 use crate::retry::{self, Attempts};
@@ -90,16 +91,7 @@ struct Session {
 
 /// Whether a repository has a blob (RC-075). A registry that does not say so clearly gets it again.
 pub(crate) fn is_there(registry: &Registry<'_>, blob: &Descriptor, rights: &str) -> Result<bool> {
-    let call = Call {
-        method: Method::HEAD,
-        url: registry.url(&format!("blobs/{}", blob.digest)),
-        headers: HeaderMap::new(),
-        body: None,
-        scopes: registry.scope(rights),
-        action: format!("say whether it has the blob {}", blob.digest),
-        again: false,
-    };
-    let answer = registry.send(&call)?;
+    let (answer, call) = blobs::head(registry, &blob.digest, rights)?;
     match answer.status().as_u16() {
         200 => Ok(answer.length().is_none_or(|length| length == blob.size)),
         status if retry::passes(status) => {

@@ -86,6 +86,11 @@ impl MediaType {
         *self == Self::OCI_MANIFEST || *self == Self::DOCKER_MANIFEST
     }
 
+    /// Whether a blob of this type is the config of an image; that of an artifact is anything else.
+    pub fn is_image_config(&self) -> bool {
+        *self == Self::OCI_CONFIG || *self == Self::DOCKER_CONFIG
+    }
+
     /// What OCI calls the same as Docker's type; every other type stays what it is.
     #[must_use]
     pub fn as_oci(&self) -> Self {

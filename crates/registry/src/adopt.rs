@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base::{Cancel, Classified as _};
 use image::config::MAX_CONFIG_SIZE;
 use image::manifest::MAX_MANIFEST_SIZE;
-use image::{Algorithm, Config, Descriptor, DiffId, Document, ImageId, Manifest, MediaType, Platform, Raw};
+use image::{Algorithm, Config, Descriptor, DiffId, Document, ImageId, Manifest, Platform, Raw};
 use layer::LayerError;
 use layer::ingest::ingest_blob;
 use store::repositories::Tag;
@@ -126,8 +126,7 @@ fn adopt(store: &Store, repository: &Repository, tag: &Tag, cancel: &Cancel) -> 
         return Ok(false);
     };
     let config = &manifest.value().config;
-    let is_image =
-        config.media_type == MediaType::OCI_CONFIG || config.media_type == MediaType::DOCKER_CONFIG;
+    let is_image = config.media_type.is_image_config();
     if !is_image || manifest.value().artifact_type.is_some() || config.digest.algorithm() != Algorithm::Sha256
     {
         return Ok(false);

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap};
 use image::config::MAX_CONFIG_SIZE;
-use image::{Config, Descriptor, Digest, Document, Manifest, MediaType};
+use image::{Config, Descriptor, Digest, Document, Manifest};
 use store::{Repository, RepositoryName, Store};
 
 use crate::access::Action;
@@ -220,7 +220,7 @@ fn document(repository: &Repository, digest: &Digest) -> Option<Document> {
 
 fn image(store: &Store, repository: &Repository, manifest: &Manifest) -> Image {
     let size = manifest.layers.iter().fold(manifest.config.size, |sum, layer| sum.saturating_add(layer.size));
-    let is_image = [MediaType::OCI_CONFIG, MediaType::DOCKER_CONFIG].contains(&manifest.config.media_type);
+    let is_image = manifest.config.media_type.is_image_config();
     let config = is_image
         .then(|| repository.blob(&manifest.config.digest).ok()??.is_there.then_some(()))
         .flatten()

@@ -15,10 +15,8 @@ use crate::members::Members;
 pub(super) struct Contents<'a> {
     pub(super) intake: Intake<'a>,
     pub(super) members: Members<File>,
-    /// For which platform an image is taken, where there are several.
-    pub(super) platform: Platform,
-    /// Whether that one is wanted alone.
-    pub(super) is_one: bool,
+    /// For which platform alone an image is taken, where there are several.
+    pub(super) wanted: Option<&'a Platform>,
 }
 
 impl Documents for Contents<'_> {
@@ -29,6 +27,11 @@ impl Documents for Contents<'_> {
 }
 
 impl Contents<'_> {
+    /// For which platform a name means an image, where there are several: for this machine, if no other is wanted.
+    pub(super) fn platform(&self) -> Platform {
+        self.wanted.cloned().unwrap_or_else(Platform::host)
+    }
+
     /// Whether there is anything at a path.
     pub(super) fn has(&self, path: &str) -> bool {
         self.members.has(path.as_bytes())

@@ -10,7 +10,7 @@ use super::candidate::{Candidate, OfIndex};
 use super::contents::Contents;
 use crate::ArchiveError;
 use crate::documents::{DockerEntry, Documents, Found, invalid};
-use crate::names::{Annotated, is_attached, is_config};
+use crate::names::{Annotated, is_attached};
 
 /// How deep indexes lie in indexes: tools write one level.
 const MAX_DEPTH: usize = 4;
@@ -58,20 +58,20 @@ impl Contents<'_> {
                 .copied()
                 .filter(|other| group.is_some() && Annotated::new(other).group() == group)
                 .collect();
-            is_variant_for(&self.platform, descriptor, &variants)
+            is_variant_for(&self.platform(), descriptor, &variants)
         };
         images.iter().filter(is_chosen).copied().collect()
     }
 
     fn image_of_entry(&self, descriptor: &Descriptor) -> Result<Option<Candidate>, ArchiveError> {
-        if !self.is_one
+        if self.wanted.is_none()
             && let Some(whole) = self.images_of_whole_index(descriptor)?
         {
             return Ok(Some(whole));
         }
         let (descriptor, manifest) = self.manifest(descriptor, 0)?;
         let config = &manifest.value().config;
-        if !is_config(&config.media_type) {
+        if !config.media_type.is_image_config() {
             let (digest, kind) = (descriptor.digest, &config.media_type);
             self.intake.events.warn(format!(
                 "{digest} is an artifact, not an image (its config is {kind}), and is left out"
@@ -117,7 +117,7 @@ impl Contents<'_> {
             }
             images.push(image);
         }
-        let chosen = image::choose(index.value(), &self.platform).map(|chosen| chosen.digest);
+        let chosen = image::choose(index.value(), &self.platform()).map(|chosen| chosen.digest);
         let place = entries.iter().position(|entry| Some(entry.digest) == chosen).unwrap_or_default();
         let mut image = images.remove(place);
         let index = Descriptor::new(descriptor.media_type.clone(), descriptor.digest, descriptor.size);
@@ -133,7 +133,7 @@ impl Contents<'_> {
         let Some(found) = self.described(entry, MAX_MANIFEST_SIZE)? else { return Ok(None) };
         let Document::Manifest(manifest) = self.parsed(&found, entry)? else { return Ok(None) };
         let config = &manifest.value().config;
-        if !is_config(&config.media_type) || config.digest.algorithm() != Algorithm::Sha256 {
+        if !config.media_type.is_image_config() || config.digest.algorithm() != Algorithm::Sha256 {
             return Ok(None);
         }
         for layer in &manifest.value().layers {
@@ -168,10 +168,10 @@ impl Contents<'_> {
 
     /// The variant of an index for the platform; of an index of one image that image, whatever it is for, if no platform was asked for.
     fn variant<'i>(&self, index: &'i Index, found: &Found) -> Result<&'i Descriptor, ArchiveError> {
-        let chosen = choice::require(index, &self.platform);
+        let chosen = choice::require(index, &self.platform());
         match (chosen, choice::platforms(index).as_slice()) {
             (Ok(chosen), _) => Ok(chosen),
-            (Err(source), [only]) if !self.is_one => image::choose(index, only)
+            (Err(source), [only]) if self.wanted.is_none() => image::choose(index, only)
                 .ok_or_else(|| ArchiveError::Platform { entry: found.path.clone(), source }),
             (Err(source), _) => Err(ArchiveError::Platform { entry: found.path.clone(), source }),
         }

@@ -6,7 +6,7 @@ use archive::ArchiveError;
 use archive::layout::{Archive, Directory, Docker, called, named};
 use base::task::{Count, Task};
 use base::{Cancel, Events};
-use image::{Descriptor, Document, MediaType, Reference};
+use image::{Descriptor, Document, Reference};
 
 use super::graph::Graph;
 use super::{Copied, each_blob};
@@ -76,7 +76,9 @@ impl Work<'_> {
         root: &Fetched,
     ) -> Result<Copied> {
         let manifest = match &root.document {
-            Document::Manifest(manifest) if is_image(&manifest.value().config.media_type) => manifest.value(),
+            Document::Manifest(manifest) if manifest.value().config.media_type.is_image_config() => {
+                manifest.value()
+            }
             _ => {
                 return Err(DistributionError::Unsupported {
                     what: self.source.called(),
@@ -102,7 +104,7 @@ impl Work<'_> {
         documents.sort_by_key(|document| document.descriptor.digest);
         documents.dedup_by_key(|document| document.descriptor.digest);
         let mut blobs: Vec<&Descriptor> = graph.blobs.iter().collect();
-        blobs.sort_by_key(|blob| (!is_image(&blob.media_type), blob.digest));
+        blobs.sort_by_key(|blob| (!blob.media_type.is_image_config(), blob.digest));
         let digests = documents.iter().map(|document| &document.descriptor.digest);
         let digests = digests.chain(blobs.iter().map(|blob| &blob.digest));
         let mut archive = Archive::begin(out, entries, docker, digests)?;
@@ -133,8 +135,4 @@ impl Work<'_> {
             Ok(())
         })
     }
-}
-
-fn is_image(config: &MediaType) -> bool {
-    *config == MediaType::OCI_CONFIG || *config == MediaType::DOCKER_CONFIG
 }

@@ -2,11 +2,11 @@
 //!
 //! What is changed gets another digest, and so does whatever names it. Layers never change. What comes out as it was keeps its bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use image::{Config, Descriptor, Digest, Document, Index, Manifest, MediaType, ParseError, Raw};
 
-use super::{AnnotationPlace, Format, Wish};
+use super::{Annotation, AnnotationPlace, Format, Wish};
 use crate::manifests::{self, Fetched};
 use crate::source::{self, Source};
 use crate::{DistributionError, Result};
@@ -24,14 +24,11 @@ pub(super) struct Rewrite<'a> {
     pub configs: BTreeMap<Digest, Raw<Config>>,
     /// Attestations that docker's format has no place for.
     pub attestations_left: usize,
-    /// Where annotations could be.
-    places: BTreeSet<AnnotationPlace>,
 }
 
 impl<'a> Rewrite<'a> {
     pub fn new(source: &'a dyn Source, wish: &'a Wish) -> Self {
-        let (documents, configs, places) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { source, wish, documents, configs, attestations_left: 0, places }
+        Self { source, wish, documents: BTreeMap::new(), configs: BTreeMap::new(), attestations_left: 0 }
     }
 
     /// A document, and all that it names.
@@ -39,13 +36,11 @@ impl<'a> Rewrite<'a> {
         if !self.wish.rewrites() {
             return Ok(root.clone());
         }
-        let written = self.document(root, true, 0)?;
-        let is_nowhere = |place: AnnotationPlace| !self.places.contains(&place);
-        if self.wish.annotations.iter().any(|annotation| is_nowhere(annotation.place)) {
-            // Manifests are everywhere.
+        let is_of_index = |annotation: &Annotation| annotation.place != AnnotationPlace::Manifest;
+        if !root.document.is_index() && self.wish.annotations.iter().any(is_of_index) {
             return Err(self.unsupported("annotated as an index", "it is one image, for one platform"));
         }
-        Ok(written)
+        self.document(root, true, 0)
     }
 
     /// A document in the form that is wished; what it names is changed first. Attestations belong to images, and are not annotated themselves.
@@ -166,12 +161,11 @@ impl<'a> Rewrite<'a> {
 
     /// Notes at a place what is to be noted there.
     fn annotate(
-        &mut self,
+        &self,
         place: AnnotationPlace,
         is_dockers: bool,
         annotations: &mut BTreeMap<String, String>,
     ) -> Result<()> {
-        self.places.insert(place);
         for annotation in self.wish.annotations.iter().filter(|annotation| annotation.place == place) {
             if is_dockers {
                 let reason = "it is of docker's format, which has no annotations (--format oci writes OCI's)";
@@ -184,7 +178,7 @@ impl<'a> Rewrite<'a> {
 
     /// The config of an image with the labels that are wished; gives what describes it now.
     fn labelled(&mut self, described: &Descriptor) -> Result<Descriptor> {
-        if ![MediaType::OCI_CONFIG, MediaType::DOCKER_CONFIG].contains(&described.media_type) {
+        if !described.media_type.is_image_config() {
             return Err(self.unsupported("labelled", "it is not an image, and only those have labels"));
         }
         let config = source::config(self.source, described)?;
