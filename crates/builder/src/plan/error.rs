@@ -51,7 +51,7 @@ pub enum PlanProblem {
     #[error("the source of a cache needs a from")]
     NoFrom,
     /// `# syntax=` names a frontend that is not docker's own.
-    #[error("the frontend {} is not supported yet", base::text::bytes(.0.as_bytes()))]
+    #[error("the frontend {} is not supported", base::text::bytes(.0.as_bytes()))]
     Frontend(String),
     /// Something that has to be allowed, and is not.
     #[error("{what} is not allowed: it takes the entitlement {entitlement}")]

@@ -133,7 +133,7 @@ fn what_is_not_done_yet_is_refused() {
             "DF-015",
             "# syntax=example/frontend:1\nFROM debian\n",
             1,
-            "the frontend example/frontend:1 is not supported yet",
+            "the frontend example/frontend:1 is not supported",
             "built in",
         ),
     ]);
